@@ -1,0 +1,23 @@
+/* base/hash.h -- hashes: seeded for tables, fixed for entity tags, cryptographic for keys. */
+#ifndef PERIGEE_BASE_HASH_H
+#define PERIGEE_BASE_HASH_H
+
+#include "base/slice.h"
+
+#include <stdint.h>
+
+/* SipHash-1-3 (Aumasson, Bernstein 2012) under a seed drawn from the kernel at the first use in the process: for
+ * tables whose keys strangers choose. Differs from run to run; never store it. Thread-safe. */
+uint64_t hash_seeded(struct slice s);
+
+/* SipHash-2-4 under a fixed key: the same bytes give the same 64 bits everywhere, for ever. For entity tags;
+ * no defence against someone who wants two bodies to collide. */
+uint64_t hash_fixed(struct slice s);
+
+/* SHA-256 (FIPS 180-4). */
+void hash_sha256(struct slice s, unsigned char out[32]);
+
+/* Lower-case hexadecimal of n bytes into out[2n]; no NUL. */
+void hash_hex(const unsigned char *bytes, size_t n, char *out);
+
+#endif

@@ -1,0 +1,57 @@
+/* base/slice.h -- a borrowed run of bytes: pointer and length, never NUL-terminated, never owned.
+ * {NULL, 0} means "absent"; an empty but present slice has a non-NULL pointer. */
+#ifndef PERIGEE_BASE_SLICE_H
+#define PERIGEE_BASE_SLICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+struct slice {
+    const char *p;
+    size_t n;
+};
+
+/* A slice over a string literal, usable in static initialisers. */
+#define SLICE(literal) ((struct slice){"" literal, sizeof(literal) - 1})
+
+/* printf arguments for "%.*s". */
+#define SLICE_ARG(s) (int)(s).n, (s).p
+
+static inline struct slice slice_of(const char *cstr) { return (struct slice){cstr, cstr ? strlen(cstr) : 0}; }
+
+static inline struct slice slice_from(const void *p, size_t n) { return (struct slice){p, n}; }
+
+static inline bool slice_eq(struct slice a, struct slice b)
+{
+    return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
+
+/* ASCII case-insensitive equality (HTTP tokens). */
+bool slice_ieq(struct slice a, struct slice b);
+
+/* Orders by bytes, then by length: <0, 0, >0. */
+int slice_cmp(struct slice a, struct slice b);
+
+static inline bool slice_starts(struct slice s, struct slice prefix)
+{
+    return s.n >= prefix.n && (prefix.n == 0 || memcmp(s.p, prefix.p, prefix.n) == 0);
+}
+
+static inline struct slice slice_skip(struct slice s, size_t n) { return (struct slice){s.p + n, s.n - n}; }
+
+/* Removes spaces and tabs at both ends (HTTP optional white space). */
+struct slice slice_trim(struct slice s);
+
+/* Cuts at the first `separator`: returns what stands before it and moves *rest behind it.
+ * Without a separator returns all and makes *rest absent ({NULL,0}). Loop while rest->p. */
+struct slice slice_cut(struct slice *rest, char separator);
+
+/* True when the bytes are valid UTF-8 (RFC 3629: no surrogates, no overlong forms, at most U+10FFFF). */
+bool slice_is_utf8(struct slice s);
+
+/* Edit distance (Levenshtein, insertions, deletions, substitutions and swaps of neighbours count 1) for
+ * "did you mean"; strings over 64 bytes are taken as infinitely far (SIZE_MAX). */
+size_t slice_distance(struct slice a, struct slice b);
+
+#endif

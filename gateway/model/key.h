@@ -1,0 +1,59 @@
+/* model/key.h -- from key values to the stored key (docs/storage.md):
+ *
+ *     PREFIX:MODEL:FINGERPRINT:name=value&name=value
+ *
+ * Names sorted; values percent-encoded but for A-Z a-z 0-9 - . _ ~. A string is its text; integers, numbers and booleans are
+ * their canonical JSON; for type `any` every value is its canonical JSON, a string with its quotes, so that 42 and "42" differ.
+ * Over 256 bytes the pairs become '#' and their SHA-256 in hexadecimal. So different key sets never meet (injective), and equal
+ * ones always do (canonical). Pure. */
+#ifndef PERIGEE_MODEL_KEY_H
+#define PERIGEE_MODEL_KEY_H
+
+#include "model/model.h"
+
+#define KEY_PAIRS_MAX 256
+
+/* Key values being gathered. json[i] belongs to model->key[i], in canonical JSON; absent until set. */
+struct key_draft {
+    struct slice json[MODEL_KEYS_MAX];
+};
+
+/* A complete key. */
+struct record_key {
+    const struct model *model;
+    struct slice json[MODEL_KEYS_MAX]; /* as in the draft, none absent */
+    struct slice pairs;                /* "name=value&..." or "#<hex>" */
+    struct slice stored;               /* the whole stored key; `pairs` is its tail */
+};
+
+void key_draft_init(struct key_draft *d);
+
+/* Takes one value from a query: `text` is percent-decoded. Parsed to the key's type: string as it is (valid UTF-8),
+ * integer: decimal digits with an optional minus, within 64 bits signed; number: JSON's grammar, finite; boolean: true | false;
+ * any: JSON when it is a number, true, false or a quoted string, otherwise the text as a string; `null` is refused.
+ * UNKNOWN_KEY (with the nearest name), KEY_TYPE, or MALFORMED_REQUEST when the name came before. */
+enum status key_set_text(const struct model *m, struct key_draft *d, struct slice name, struct slice text,
+                         struct arena *arena, struct problem *why);
+
+/* Takes one value from JSON (compact text). KEY_TYPE when it is not of the key's type: an integer key takes an integer
+ * literal only, a number key any number; nothing is converted. KEY_CONFLICT when the draft holds another value. */
+enum status key_set_json(const struct model *m, struct key_draft *d, size_t key_index, struct slice json,
+                         struct arena *arena, struct problem *why);
+
+/* Applies defaults and derives the stored key into the arena. KEY_REQUIRED names the key that is missing. */
+enum status key_finish(const struct model *m, const struct key_draft *d, struct arena *arena, struct record_key *key,
+                       struct problem *why);
+
+/* All of a query string: names that begin with '_' are collected as options (decoded, in the arena, order kept),
+ * the rest are keys. At most 64 parameters. */
+struct query_option {
+    struct slice name, value;
+};
+enum status key_parse_query(const struct model *m, struct slice query, struct arena *arena, struct key_draft *d,
+                            struct query_option **options, size_t *n_options, struct problem *why);
+
+/* The path and query under which the record is read: "/models/User?username=bob" (for Location and $ref).
+ * Names in order of declaration; a string value of type `any` stands in quotes. */
+struct slice key_location(const struct record_key *key, struct arena *arena);
+
+#endif

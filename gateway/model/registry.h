@@ -1,0 +1,28 @@
+/* model/registry.h -- the models of one load, by name and in order of declaration. Owned by the vm that loaded them. */
+#ifndef PERIGEE_MODEL_REGISTRY_H
+#define PERIGEE_MODEL_REGISTRY_H
+
+#include "model/model.h"
+
+struct registry {
+    struct arena arena; /* all models and their texts */
+    struct map by_name;
+    struct model **model; /* in order of declaration */
+    size_t models, cap;
+};
+
+void registry_init(struct registry *r);
+void registry_deinit(struct registry *r);
+
+/* A cleared model in the registry's arena, not yet findable. */
+struct model *registry_model_new(struct registry *r);
+
+/* Makes a finished model findable; false when the name is taken. */
+bool registry_add(struct registry *r, struct model *m);
+
+const struct model *registry_find(const struct registry *r, struct slice name);
+
+/* The nearest model name for "did you mean", or {NULL,0}. */
+struct slice registry_nearest(const struct registry *r, struct slice name);
+
+#endif

@@ -1,0 +1,25 @@
+/* script/convert.h -- values across the border: JSON text to Lua and back, without losing what JSON said.
+ *
+ * null <-> perigee.null (the same light userdata as cjson.null); [] <-> a table with the array metatable; integers beyond 2^53
+ * within 64 bits <-> int64_t / uint64_t cdata; longer ones <-> an exact number object that prints as it was spelled.
+ * A Lua table is an array when it has the array metatable or its keys are exactly 1..n with n > 0; {} is an object. */
+#ifndef PERIGEE_SCRIPT_CONVERT_H
+#define PERIGEE_SCRIPT_CONVERT_H
+
+#include "base/buffer.h"
+#include "base/status.h"
+
+#include <lua.h>
+
+/* Pushes the value of valid compact JSON. May raise (memory). */
+void convert_push_json(lua_State *L, struct slice json);
+
+/* Appends the value at `index` as JSON. FIELD_TYPE with what JSON cannot say (NaN, infinity, a function, a thread, userdata,
+ * invalid UTF-8, a cycle, deeper than JSON_DEPTH_MAX, sparse array, key that is no string) and `path` where; then `out` is
+ * as it was. Never raises, calls no metamethod. At most 1 MiB. */
+enum status convert_write_json(lua_State *L, int index, struct buffer *out, struct problem *why);
+
+/* Registers null, array, the 64-bit helpers in the registry of a new state. */
+void convert_open(lua_State *L);
+
+#endif

@@ -1,0 +1,18 @@
+/* script/host.h -- what handlers reach through a worker: its loop, the HTTP client with its kept-alive connections, the
+ * SQLite pool, the watchdog, metrics. Outlives reloads: one a worker, shared by the vm before and after. */
+#ifndef PERIGEE_SCRIPT_HOST_H
+#define PERIGEE_SCRIPT_HOST_H
+
+#include "base/metrics.h"
+
+#include <uv.h>
+
+struct script_host;
+
+/* Borrows loop and metrics. Call on the thread that will run the loop: the watchdog signals that thread. */
+struct script_host *script_host_open(uv_loop_t *loop, struct metrics *metrics);
+
+/* After all vms are gone; `closed` is called later, once, when no handle is left on the loop. */
+void script_host_close(struct script_host *h, void (*closed)(void *arg), void *arg);
+
+#endif

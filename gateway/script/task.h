@@ -1,0 +1,48 @@
+/* script/task.h -- coroutines: the only place that resumes Lua.
+ *
+ * A handler runs as a task. A C function that must wait starts its operation and ends with `return task_park(...)`; when the
+ * operation is done it calls task_wake, and the task goes on from the loop's turn, through the one resume point. If the task is
+ * stopped first (deadline, cancelled), its cancel hook is called and the operation must not wake it any more.
+ *
+ * The watchdog: a task that computes longer than a slice (5 ms) is preempted -- a signal arms a debug hook, the hook yields --
+ * and goes on after the loop has served its neighbours; past its deadline the hook raises at every instruction until the task is
+ * dead, so that no pcall can swallow it. Handlers run with the JIT off for that reason (a compiled loop never sees the hook). */
+#ifndef PERIGEE_SCRIPT_TASK_H
+#define PERIGEE_SCRIPT_TASK_H
+
+#include "base/status.h"
+#include "script/vm.h"
+
+#include <lua.h>
+
+struct task;
+
+/* How a task ended. On OK, `L` holds its results from `first` to the top; otherwise the error value is at the top (NULL L when
+ * it was cut off while parked). Runs on the loop, never inside task_start. The task is freed when it returns. */
+typedef void task_done(void *owner, enum status status, lua_State *L, int first);
+
+/* Pushes the handler's arguments on L and returns how many; may raise (the task then ends in LOADER_ERROR). */
+typedef int task_arguments(void *owner, lua_State *L);
+
+/* `handler`: a registry reference to a function. `deadline_us`: on clock_mono_us. The first resume happens on the loop, later. */
+struct task *task_start(struct vm *vm, int handler, uint64_t deadline_us, task_arguments *arguments, task_done *done,
+                        void *owner);
+
+/* Ends it without calling done. */
+void task_cancel(struct task *t);
+
+/* The task that runs on L, or NULL (then waiting is impossible: load time, or a coroutine of the handler's own making --
+ * callers raise). */
+struct task *task_current(lua_State *L);
+
+uint64_t task_deadline(const struct task *t);
+struct script_host *task_host(const struct task *t);
+
+/* Parks the running task: `return task_park(L, cancel, op);`. Raises when L cannot yield here. */
+int task_park(lua_State *L, void (*cancel)(void *op), void *op);
+
+/* Lets a parked task go on: `results(op, L)` pushes what the parked call returns (or raises with lua_error) and must give back
+ * the operation. Safe from any callback on the loop; the resume itself happens within the call. */
+void task_wake(struct task *t, int (*results)(void *op, lua_State *L), void *op);
+
+#endif

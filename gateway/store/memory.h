@@ -1,0 +1,39 @@
+/* store/memory.h -- records by key, in this process.
+ * Shared by all workers: striped locks, held for a look-up and never for a copy. Hands out references to blobs.
+ * Bounded in bytes really used (blobs, keys, index and allocator's headers counted); evicts by SIEVE (Zhang et al., NSDI
+ * 2024), so that one scan does not flush it. Knows nothing of models. Time is an argument. */
+#ifndef PERIGEE_STORE_MEMORY_H
+#define PERIGEE_STORE_MEMORY_H
+
+#include "base/blob.h"
+
+#include <stdint.h>
+
+struct memory;
+
+struct memory_stats {
+    uint64_t bytes, records, evictions;
+};
+
+struct memory *memory_new(uint64_t max_bytes); /* 0 is allowed: keeps nothing */
+void memory_free(struct memory *m);
+
+/* A new reference, or NULL: absent or past its end. */
+struct blob *memory_get(struct memory *m, struct slice key, uint64_t now_ms);
+
+/* Borrows key; takes its own reference to b. `until_ms` CLOCK_NEVER: stays until evicted. Writes up to 8 first bytes of a
+ * live value that it replaces to previous and returns how many (0: there was none). A record larger than a stripe's share of
+ * the bound is not kept (what it replaces is gone all the same). */
+unsigned memory_put(struct memory *m, struct slice key, struct blob *b, uint64_t until_ms, uint64_t now_ms,
+                    unsigned char previous[8]);
+
+/* True when a live record was there. */
+bool memory_delete(struct memory *m, struct slice key, uint64_t now_ms);
+
+/* Drops records past their end, looking at `budget` of them at most; called now and then so that dead records do not hold
+ * memory. Returns how many it dropped. */
+unsigned memory_sweep(struct memory *m, uint64_t now_ms, unsigned budget);
+
+void memory_stats(struct memory *m, struct memory_stats *out);
+
+#endif

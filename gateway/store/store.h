@@ -1,0 +1,54 @@
+/* store/store.h -- where sealed records live: bytes by key, with an end. One interface over memory (answers now) and
+ * Redis (answers later). Knows no model. One store a worker; memory is shared behind it.
+ *
+ * Start functions answer now (OK, MISSING, STORE_UNAVAILABLE, OVERLOADED) or return PENDING and call op->done later, exactly
+ * once, never before they have returned. */
+#ifndef PERIGEE_STORE_STORE_H
+#define PERIGEE_STORE_STORE_H
+
+#include "base/blob.h"
+#include "base/list.h"
+#include "base/metrics.h"
+#include "base/status.h"
+#include "store/memory.h"
+#include "store/redis.h"
+
+#include <uv.h>
+
+struct store;
+struct store_op;
+
+/* `value`: for a get that found something, a reference that the callee takes; NULL otherwise. `op` is the caller's again. */
+typedef void store_done(struct store_op *op, enum status status, struct blob *value);
+
+/* One operation under way; embed it, set `done`, get back by container_of. */
+struct store_op {
+    store_done *done;          /* set by the caller */
+    struct blob *value;        /* result of a get that answered now: a reference the caller takes */
+    unsigned char previous[8]; /* result of a put: the first bytes of what it replaced */
+    uint8_t previous_n;        /* ... and how many there were; 0: nothing */
+    struct redis_command redis; /* private */
+};
+
+/* Exactly one of the two is used: with `redis` NULL records live in `memory`. */
+struct store *store_new(struct memory *memory, struct redis *redis, struct metrics *metrics);
+void store_free(struct store *s); /* borrows both parts: close them yourself, first */
+
+enum status store_get(struct store *s, struct slice key, uint64_t now_ms, struct store_op *op);
+
+/* Stores until `until_ms` (CLOCK_NEVER: without an end; not after now: same as a delete). Borrows key, takes its own
+ * reference to value. Returns or reports OK when stored, with op->previous filled. */
+enum status store_put(struct store *s, struct slice key, struct blob *value, uint64_t until_ms, uint64_t now_ms,
+                      struct store_op *op);
+
+/* OK when it was there, MISSING when not. */
+enum status store_delete(struct store *s, struct slice key, uint64_t now_ms, struct store_op *op);
+
+/* The caller no longer wants the answer: done will not be called. Harmless on one that is finished. A put or delete may
+ * still take effect. */
+void store_cancel(struct store_op *op);
+
+/* Can records be read and written right now? */
+bool store_up(const struct store *s);
+
+#endif
