@@ -5,11 +5,17 @@
 #include "base/status.h"
 #include "http/connection.h"
 #include "model/key.h"
+#include "serve/serve.h"
 
-/* Makes ex->reply this problem (status, headers, body) and sends it. `key` may be NULL: else its values are told. */
-void problem_reply(struct exchange *ex, const struct problem *p, const struct model *model, const struct record_key *key);
+/* Makes ex->reply this problem: status line, headers, body; the caller may add headers. `model` and `key` may be NULL, else the
+ * body tells their name and values. */
+void problem_fill(struct exchange *ex, const struct problem *p, const struct model *model, const struct record_key *key);
 
-/* The same for a request that never became an exchange (http_config.refused): fills `reply`. */
+/* Fills and sends, counted under the problem's status. `served` and `key` may be NULL. */
+void problem_reply(struct exchange *ex, struct served *served, enum operation op, const struct problem *p,
+                   const struct record_key *key);
+
+/* For a request that never became an exchange (http_config.refused). */
 void problem_refusal(void *owner, enum status why, struct reply *reply);
 
 #endif

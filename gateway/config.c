@@ -1,0 +1,263 @@
+/* config.c -- settings from four places, in one table. Strings are copied and never freed: a process reads its settings once. */
+#include "config.h"
+
+#include "base/units.h"
+#include "model/model.h"
+#include "script/vm.h"
+
+#include <ctype.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+enum kind { TEXT, LIST, COUNT, SIZE, DURATION };
+enum origin { DEFAULT, FILE_KEY, ENVIRONMENT, FLAG };
+
+struct setting {
+    const char *flag, *fallback, *help;
+    enum kind kind;
+    size_t offset;
+};
+
+static const struct setting settings[] = {
+#define X(field, kind, flag, fallback, help) {flag, fallback, help, kind, offsetof(struct config, field)},
+    CONFIG_MAP(X)
+#undef X
+};
+
+#define SETTINGS        (sizeof settings / sizeof *settings)
+#define ENVIRONMENT_PRE "PERIGEE_"
+
+/* Which place each setting has its value from: a weaker place never overwrites a stronger one. */
+struct reading {
+    struct config *config;
+    enum origin origin[SETTINGS];
+    struct problem *why;
+    const char *file;
+    enum status status;
+};
+
+static const char *copy(struct slice s)
+{
+    char *p = malloc(s.n + 1);
+    if (!p) abort();
+    memcpy(p, s.p, s.n);
+    p[s.n] = '\0';
+    return p;
+}
+
+static const struct setting *setting_find(struct slice flag)
+{
+    for (size_t i = 0; i < SETTINGS; i++)
+        if (slice_eq(flag, slice_of(settings[i].flag))) return &settings[i];
+    return NULL;
+}
+
+/* "listen" as people write it there: --listen, PERIGEE_LISTEN, listen. */
+static const char *spelling(enum origin origin, struct slice flag)
+{
+    static char text[2][128];
+    static int turn;
+    char *out = text[turn ^= 1];
+    const char *before = origin == FLAG ? "--" : origin == ENVIRONMENT ? ENVIRONMENT_PRE : "";
+    snprintf(out, sizeof text[0], "%s%.*s", before, (int)(flag.n < 100 ? flag.n : 100), flag.p);
+    for (char *p = out; origin != FLAG && *p; p++) {
+        if (*p == '-') *p = '_';
+        if (origin == ENVIRONMENT) *p = (char)toupper((unsigned char)*p);
+    }
+    return out;
+}
+
+static enum status unknown(struct slice flag, enum origin origin, const char *what, struct problem *why)
+{
+    struct slice names[SETTINGS + 1];
+    for (size_t i = 0; i < SETTINGS; i++) names[i] = slice_of(settings[i].flag);
+    names[SETTINGS] = SLICE("config");
+    struct slice near = nearest_name(flag, names, SETTINGS + (origin != FILE_KEY));
+    const char *given = spelling(origin, flag);
+    if (!near.p) return problem_set(why, MALFORMED_REQUEST, NULL, "unknown %s %s", what, given);
+    return problem_set(why, MALFORMED_REQUEST, NULL, "unknown %s %s (did you mean %s?)", what, given,
+                       spelling(origin, near));
+}
+
+static enum status setting_set(struct reading *r, const struct setting *s, enum origin origin, struct slice value)
+{
+    size_t index = (size_t)(s - settings);
+    void *field = (char *)r->config + s->offset;
+    struct config_list *list = field;
+    uint64_t *number = field;
+    const char *wants = NULL;
+    if (origin < r->origin[index]) return OK;
+    if (origin > r->origin[index] && s->kind == LIST) list->n = 0;
+    bool again = origin == r->origin[index] && origin != DEFAULT;
+    r->origin[index] = origin;
+    switch (s->kind) {
+    case TEXT: *(const char **)field = copy(value); break;
+    case LIST:
+        if (list->n == CONFIG_LIST_MAX) wants = "at most 16 times";
+        else list->item[list->n++] = copy(value);
+        break;
+    case COUNT:
+        if (!units_uint(value, UINT32_MAX / 4, number)) wants = "a number";
+        break;
+    case SIZE:
+        if (!units_size(value, number)) wants = "a size such as 64MiB";
+        break;
+    case DURATION:
+        if (!units_duration(value, number)) wants = "a duration such as 10s";
+        break;
+    }
+    if (again && s->kind != LIST) wants = "to be given once";
+    if (!wants) return OK;
+    return problem_set(r->why, MALFORMED_REQUEST, NULL, "%s wants %s, not `%.*s`", spelling(origin, slice_of(s->flag)),
+                       wants, SLICE_ARG(value));
+}
+
+static enum status defaults_read(struct reading *r)
+{
+    for (size_t i = 0; i < SETTINGS; i++) {
+        enum status st = setting_set(r, &settings[i], DEFAULT, slice_of(settings[i].fallback));
+        if (st != OK) return st;
+    }
+    return OK;
+}
+
+/* `word` and its value (behind '=' or the next word); *at moves past both. */
+static enum status flag_read(struct reading *r, int argc, char **argv, int *at)
+{
+    struct slice rest = slice_skip(slice_of(argv[*at]), 2);
+    struct slice flag = slice_cut(&rest, '=');
+    const struct setting *s = setting_find(flag);
+    bool is_file = slice_eq(flag, SLICE("config"));
+    if (!s && !is_file) return unknown(flag, FLAG, "flag", r->why);
+    if (!rest.p) {
+        if (*at + 1 >= argc)
+            return problem_set(r->why, MALFORMED_REQUEST, NULL, "--%.*s wants a value", SLICE_ARG(flag));
+        rest = slice_of(argv[++*at]);
+    }
+    if (!is_file) return setting_set(r, s, FLAG, rest);
+    r->file = copy(rest);
+    return OK;
+}
+
+static enum status flags_read(struct reading *r, int argc, char **argv)
+{
+    struct config_list *dirs = &r->config->dirs;
+    bool only_dirs = false;
+    for (int i = 0; i < argc; i++) {
+        enum status st = OK;
+        if (!only_dirs && strcmp(argv[i], "--") == 0)
+            only_dirs = true;
+        else if (!only_dirs && argv[i][0] == '-' && argv[i][1] == '-')
+            st = flag_read(r, argc, argv, &i);
+        else if (!only_dirs && argv[i][0] == '-')
+            st = problem_set(r->why, MALFORMED_REQUEST, NULL, "unknown flag %s (flags begin with --)", argv[i]);
+        else if (dirs->n == CONFIG_LIST_MAX)
+            st = problem_set(r->why, MALFORMED_REQUEST, NULL, "more than %d schema folders", CONFIG_LIST_MAX);
+        else
+            dirs->item[dirs->n++] = argv[i];
+        if (st != OK) return st;
+    }
+    if (dirs->n == 0) dirs->item[dirs->n++] = "schemas";
+    return OK;
+}
+
+/* PERIGEE_NEAR_CACHE_BYTES -> near-cache-bytes */
+static struct slice flag_of_variable(struct slice name, char *out, size_t max)
+{
+    size_t n = name.n < max ? name.n : max;
+    for (size_t i = 0; i < n; i++) out[i] = name.p[i] == '_' ? '-' : (char)tolower((unsigned char)name.p[i]);
+    return slice_from(out, n);
+}
+
+/* Kubernetes gives every pod the addresses of the services beside it; one named `perigee` makes variables of our prefix. */
+static bool is_service_link(struct slice flag)
+{
+    return slice_eq(flag, SLICE("port")) || slice_starts(flag, SLICE("port-")) ||
+           slice_starts(flag, SLICE("service-host")) || slice_starts(flag, SLICE("service-port"));
+}
+
+static enum status environment_read(struct reading *r, char **environment)
+{
+    struct slice prefix = SLICE(ENVIRONMENT_PRE);
+    for (char **e = environment; e && *e; e++) {
+        char name[128];
+        struct slice value = slice_of(*e);
+        struct slice variable = slice_cut(&value, '=');
+        if (!slice_starts(variable, prefix) || !value.p) continue;
+        struct slice flag = flag_of_variable(slice_skip(variable, prefix.n), name, sizeof name);
+        const struct setting *s = setting_find(flag);
+        enum status st = OK;
+        if (slice_eq(flag, SLICE("config"))) {
+            if (!r->file) r->file = copy(value);
+        } else if (s) {
+            st = setting_set(r, s, ENVIRONMENT, value);
+        } else if (!is_service_link(flag)) {
+            st = unknown(flag, ENVIRONMENT, "environment variable", r->why);
+        }
+        if (st != OK) return st;
+    }
+    return OK;
+}
+
+/* Names in the file are written with '_' (near_cache_bytes) or, quoted, as the flag. */
+static void on_file_entry(void *arg, struct slice name, struct slice value)
+{
+    struct reading *r = arg;
+    char flag_text[128];
+    if (r->status != OK) return;
+    struct slice flag = flag_of_variable(name, flag_text, sizeof flag_text);
+    const struct setting *s = setting_find(flag);
+    r->status = s ? setting_set(r, s, FILE_KEY, value) : unknown(flag, FILE_KEY, "key", r->why);
+}
+
+static enum status file_read(struct reading *r)
+{
+    if (!r->file) return OK;
+    enum status st = vm_read_table(r->file, on_file_entry, r, r->why);
+    if (st != OK || r->status == OK) return st;
+    struct problem inner = *r->why;
+    return problem_set(r->why, r->status, NULL, "%s: %s", r->file, inner.detail);
+}
+
+/* What no single value can tell. */
+static enum status config_check(const struct config *c, struct problem *why)
+{
+    struct slice prefix = slice_of(c->prefix);
+    if (prefix.n == 0 || prefix.n > MODEL_NAME_MAX)
+        return problem_set(why, MALFORMED_REQUEST, NULL, "--prefix wants 1 to %d bytes", MODEL_NAME_MAX);
+    for (size_t i = 0; i < prefix.n; i++)
+        if (!isalnum((unsigned char)prefix.p[i]) && !memchr("-_.{}:", prefix.p[i], 6))
+            return problem_set(why, MALFORMED_REQUEST, NULL, "--prefix takes letters, digits and - _ . : { }, not `%s`",
+                               c->prefix);
+    if (c->workers > 256) return problem_set(why, MALFORMED_REQUEST, NULL, "--workers wants at most 256");
+    if (c->max_connections == 0)
+        return problem_set(why, MALFORMED_REQUEST, NULL, "--max-connections wants at least 1");
+    if (c->max_body > UINT32_MAX / 8)
+        return problem_set(why, MALFORMED_REQUEST, NULL, "--max-body wants at most 512MiB");
+    if (c->token_file[0])
+        return problem_set(why, MALFORMED_REQUEST, NULL,
+                           "--token-file: this version does not check tokens, so it does not start with them");
+    return OK;
+}
+
+enum status config_read(struct config *c, int argc, char **argv, char **environment, struct problem *why)
+{
+    struct reading r = {.config = c, .why = why};
+    enum status st;
+    *c = (struct config){0};
+    *why = (struct problem){0};
+    if ((st = defaults_read(&r)) != OK) return st;
+    if ((st = flags_read(&r, argc, argv)) != OK) return st;
+    if ((st = environment_read(&r, environment)) != OK) return st;
+    if ((st = file_read(&r)) != OK) return st;
+    return config_check(c, why);
+}
+
+void config_help(struct buffer *out)
+{
+    for (size_t i = 0; i < SETTINGS; i++) {
+        const struct setting *s = &settings[i];
+        buffer_printf(out, "  --%-18s %-15s %s\n", s->flag, s->fallback[0] ? s->fallback : "none", s->help);
+    }
+    buffer_printf(out, "  --%-18s %-15s %s\n", "config", "none", "a Lua file: return { workers = 2, ... }");
+}

@@ -1,0 +1,61 @@
+/* config.h -- every setting of `perigee serve`: its flag, its environment variable, its key in a config file, its default and
+ * what it means, one row each. Flag beats environment beats file beats default. */
+#ifndef PERIGEE_CONFIG_H
+#define PERIGEE_CONFIG_H
+
+#include "base/buffer.h"
+#include "base/status.h"
+
+#include <stdint.h>
+
+#define CONFIG_LIST_MAX 16
+
+struct config_list {
+    const char *item[CONFIG_LIST_MAX];
+    size_t n;
+};
+
+/* clang-format off */
+/*    field           kind      flag                default            help */
+#define CONFIG_MAP(X)                                                                                                      \
+    X(listen,          LIST,     "listen",           "127.0.0.1:3633",  "address of the data plane: host:port or unix:/path; may be repeated") \
+    X(admin,           TEXT,     "admin",            "127.0.0.1:3634",  "address of health, metrics and reload; `off`")     \
+    X(store,           TEXT,     "store",            "memory:",         "memory: or redis://[user:pass@]host:port/db or redis+unix:///path") \
+    X(prefix,          TEXT,     "prefix",           "perigee",         "first part of every stored key")                   \
+    X(workers,         COUNT,    "workers",          "0",               "event loops; 0: as many as cores, at most 8")      \
+    X(memory_bytes,    SIZE,     "memory-bytes",     "256MiB",          "bound of the memory store")                        \
+    X(near_cache_bytes,SIZE,     "near-cache-bytes", "64MiB",           "bound of the near cache before Redis; 0: off")     \
+    X(max_body,        SIZE,     "max-body",         "1MiB",            "largest request body")                             \
+    X(max_connections, COUNT,    "max-connections",  "10000",           "most client connections at once")                  \
+    X(token_file,      TEXT,     "token-file",       "",                "bearer tokens, one a line")                        \
+    X(redis_timeout,   DURATION, "redis-timeout",    "1s",              "deadline of a Redis command")                      \
+    X(drain,           DURATION, "drain",            "10s",             "how long a stopping gateway waits for answers in flight") \
+    X(header_timeout,  DURATION, "header-timeout",   "10s",             "for a request's head to arrive")                   \
+    X(idle_timeout,    DURATION, "idle-timeout",     "75s",             "between the requests of a connection")             \
+    X(max_headers,     SIZE,     "max-headers",      "16KiB",           "largest header block (and at most 64 fields)")     \
+    X(max_uri,         SIZE,     "max-uri",          "8KiB",            "longest request target")                           \
+    X(log,             TEXT,     "log",              "info",            "debug, info, warn or error")
+/* clang-format on */
+
+#define CONFIG_TYPE_TEXT     const char *
+#define CONFIG_TYPE_LIST     struct config_list
+#define CONFIG_TYPE_COUNT    uint64_t
+#define CONFIG_TYPE_SIZE     uint64_t
+#define CONFIG_TYPE_DURATION uint64_t /* milliseconds */
+
+struct config {
+#define X(field, kind, flag, fallback, help) CONFIG_TYPE_##kind field;
+    CONFIG_MAP(X)
+#undef X
+    struct config_list dirs; /* schema folders; ./schemas when none is named */
+};
+
+/* Reads the command line behind the verb (argv[0] is the first word), the environment and the file that --config or
+ * PERIGEE_CONFIG names. Words that are no flags become `dirs`. MALFORMED_REQUEST: one sentence that names the flag, variable or
+ * key, and the nearest valid one where it is unknown. What *c points to lives as long as the process. */
+enum status config_read(struct config *c, int argc, char **argv, char **environment, struct problem *why);
+
+/* The table of flags for `perigee help`. */
+void config_help(struct buffer *out);
+
+#endif

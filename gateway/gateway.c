@@ -1,0 +1,379 @@
+/* gateway.c -- the life of the process, on the main thread.
+ *
+ *     start   models compiled for every worker -> sockets bound -> workers -> admin plane -> "perigee ready ..."
+ *     reload  SIGHUP, POST /admin/reload: compile aside for every worker; all good: swap, else keep
+ *     drain   SIGTERM, SIGINT: accept no more; when the last client has its answer, or at --drain: close; a second signal exits
+ *
+ * Workers share memory, flights and the count of connections; all else they own. */
+#include "gateway.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "http/connection.h"
+#include "http/listener.h"
+#include "script/vm.h"
+#include "serve/admin.h"
+#include "serve/flight.h"
+#include "serve/problem.h"
+#include "store/memory.h"
+#include "store/redis.h"
+#include "worker.h"
+
+#include <luajit.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define WORKERS_MAX      256
+#define FINDINGS_MAX     (1 << 20)
+#define REDIS_VALUE_MAX  (16 << 20)
+#define REDIS_INFLIGHT   8192
+#define SWEEP_MS         100
+#define SWEEP_RECORDS    2000
+#define DRAIN_CHECK_MS   5
+#define SPARE_FDS        64 /* beside connections: loops, Redis, SQLite, upstreams */
+
+struct gateway {
+    struct config config;
+    uv_loop_t loop;
+    uv_signal_t on_term, on_int, on_hup;
+    uv_timer_t sweep, drain;
+    struct admin admin;
+    struct http_server *admin_http;
+    _Atomic unsigned admin_open, open;
+
+    struct redis_config redis;
+    bool uses_redis;
+    struct memory *memory;
+    struct flights *flights;
+    struct listener listener[CONFIG_LIST_MAX], admin_listener;
+    size_t listeners;
+    struct worker *worker[WORKERS_MAX];
+    size_t workers;
+    size_t models;
+    struct metrics *metrics; /* what belongs to no worker */
+    bool draining, closing;
+    uint64_t drain_until_us;
+};
+
+/* -- models -- */
+
+/* Compiles the models once for every worker, from the same bytes. False: findings say why, and nothing is left. */
+static bool compile(struct gateway *g, struct vm **vm, struct buffer *findings)
+{
+    struct sources sources;
+    struct problem why;
+    if (sources_read(&sources, g->config.dirs.item, g->config.dirs.n, &why) != OK) {
+        buffer_printf(findings, "%s\n", why.detail);
+        return false;
+    }
+    struct vm_config config = {.prefix = slice_of(g->config.prefix),
+                               .hard_timeout_ms = GATEWAY_HARD_TIMEOUT_MS,
+                               .memory_max = GATEWAY_LUA_BYTES};
+    size_t made = 0;
+    for (; made < g->config.workers; made++) {
+        size_t findings_so_far = findings->n;
+        vm[made] = vm_new(&config, &sources, findings);
+        if (!vm[made]) break;
+        if (made) findings->n = findings_so_far; /* every worker would say the same */
+    }
+    bool whole = made == g->config.workers;
+    while (!whole && made) vm_free(vm[--made]);
+    if (whole) g->models = vm_registry(vm[0])->models;
+    sources_free(&sources);
+    return whole;
+}
+
+static void log_findings(struct slice findings, bool failed)
+{
+    while (findings.p) {
+        struct slice line = slice_cut(&findings, '\n');
+        if (line.n == 0) continue;
+        log_write(failed ? LOG_ERROR : LOG_WARN, failed ? "models not loaded" : "model finding",
+                  (struct log_field[]){LOG_SLICE("finding", line), LOG_NONE});
+    }
+}
+
+static bool reload(void *gateway, struct buffer *findings)
+{
+    struct gateway *g = gateway;
+    struct vm *vm[WORKERS_MAX];
+    bool swapped = !g->draining && compile(g, vm, findings);
+    if (g->draining) buffer_slice(findings, SLICE("the gateway is shutting down\n"));
+    struct slice result = swapped ? SLICE("ok") : SLICE("failed");
+    counter_add(metrics_counter(g->metrics, METRIC_RELOADS, &result), 1);
+    for (size_t i = 0; swapped && i < g->workers; i++) worker_swap(g->worker[i], vm[i]);
+    log_findings(buffer_view(findings), !swapped);
+    if (swapped) log_info("models reloaded", LOG_NUMBER("models", g->models));
+    return swapped;
+}
+
+static void on_reload_signal(uv_signal_t *signal, int signum)
+{
+    struct gateway *g = container_of(signal, struct gateway, on_hup);
+    struct buffer findings;
+    buffer_init(&findings, FINDINGS_MAX);
+    reload(g, &findings);
+    buffer_deinit(&findings);
+}
+
+/* -- what the admin plane asks -- */
+
+static bool ready(void *gateway, struct buffer *failing)
+{
+    struct gateway *g = gateway;
+    if (g->draining) buffer_slice(failing, SLICE("drain: the gateway is shutting down\n"));
+    for (size_t i = 0; g->uses_redis && i < g->workers; i++) {
+        struct counter *up = metrics_counter(worker_metrics(g->worker[i]), METRIC_STORE_UP, NULL);
+        if (atomic_load_explicit(&up->v, memory_order_relaxed)) continue;
+        buffer_slice(failing, SLICE("store: Redis cannot be reached\n"));
+        break;
+    }
+    return failing->n == 0;
+}
+
+static void render_metrics(void *gateway, struct buffer *out)
+{
+    struct gateway *g = gateway;
+    struct memory_stats stats;
+    struct metrics *sets[WORKERS_MAX + 1];
+    memory_stats(g->memory, &stats);
+    counter_set(metrics_counter(g->metrics, METRIC_MEMORY_BYTES, NULL), (int64_t)stats.bytes);
+    counter_set(metrics_counter(g->metrics, METRIC_MEMORY_RECORDS, NULL), (int64_t)stats.records);
+    counter_set(metrics_counter(g->metrics, METRIC_EVICTIONS, NULL), (int64_t)stats.evictions);
+    counter_set(metrics_counter(g->metrics, METRIC_LOG_DROPPED, NULL), (int64_t)log_dropped());
+    for (size_t i = 0; i < g->workers; i++) sets[i] = worker_metrics(g->worker[i]);
+    sets[g->workers] = g->metrics;
+    metrics_render(sets, g->workers + 1, out);
+}
+
+/* -- the end -- */
+
+static void on_admin_closed(void *arg) {}
+
+static bool all_ended(const struct gateway *g)
+{
+    for (size_t i = 0; i < g->workers; i++)
+        if (!worker_ended(g->worker[i])) return false;
+    return true;
+}
+
+
+/* Every few milliseconds: have all clients gone, or is the time up? Then have all workers ended? */
+static void on_drain_check(uv_timer_t *timer)
+{
+    struct gateway *g = container_of(timer, struct gateway, drain);
+    bool late = clock_mono_us() >= g->drain_until_us;
+    if (!g->closing && (atomic_load(&g->open) == 0 || late)) {
+        if (late) log_warn("drain time is up", LOG_NUMBER("connections", atomic_load(&g->open)));
+        g->closing = true;
+        for (size_t i = 0; i < g->workers; i++) worker_close(g->worker[i]);
+    }
+    if (!g->closing || !all_ended(g)) return;
+    uv_timer_stop(&g->drain);
+    uv_close((uv_handle_t *)&g->drain, NULL);
+    uv_close((uv_handle_t *)&g->sweep, NULL);
+    uv_close((uv_handle_t *)&g->on_term, NULL);
+    uv_close((uv_handle_t *)&g->on_int, NULL);
+    uv_close((uv_handle_t *)&g->on_hup, NULL);
+    if (g->admin_http) http_server_close(g->admin_http, on_admin_closed, g);
+}
+
+static void on_stop_signal(uv_signal_t *handle, int signum)
+{
+    struct gateway *g = handle->data;
+    if (g->draining) {
+        log_warn("second signal: exiting now", LOG_NONE);
+        _exit(1);
+    }
+    log_info("draining", LOG_NUMBER("signal", signum), LOG_NUMBER("connections", atomic_load(&g->open)));
+    g->draining = true;
+    g->drain_until_us = clock_mono_us() + g->config.drain * 1000;
+    for (size_t i = 0; i < g->workers; i++) worker_drain(g->worker[i]);
+    for (size_t i = 0; i < g->listeners; i++) listener_close(&g->listener[i]);
+    uv_timer_start(&g->drain, on_drain_check, DRAIN_CHECK_MS, DRAIN_CHECK_MS);
+}
+
+/* -- the start -- */
+
+static void on_sweep(uv_timer_t *timer)
+{
+    struct gateway *g = container_of(timer, struct gateway, sweep);
+    memory_sweep(g->memory, clock_wall_ms(), SWEEP_RECORDS);
+}
+
+static bool fail(const char *what, const char *detail)
+{
+    fprintf(stderr, "perigee: %s%s\n", what, detail);
+    return false;
+}
+
+/* As many descriptors as connections need; where the system gives fewer, fewer connections. */
+static bool reserve_descriptors(struct gateway *g)
+{
+    struct rlimit limit;
+    uint64_t want = g->config.max_connections + SPARE_FDS + 32 * g->config.workers;
+    if (getrlimit(RLIMIT_NOFILE, &limit)) return true;
+    if (limit.rlim_cur < want) {
+        limit.rlim_cur = limit.rlim_max < want ? limit.rlim_max : want;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+    if (limit.rlim_cur >= want) return true;
+    uint64_t spare = want - g->config.max_connections;
+    if (limit.rlim_cur < spare + 16)
+        return fail("the limit of open files is too low: ", "raise it with ulimit -n 1024 or more");
+    g->config.max_connections = limit.rlim_cur - spare;
+    log_warn("fewer connections than asked for: the limit of open files is low",
+             LOG_NUMBER("max_connections", g->config.max_connections), LOG_NUMBER("open_files", limit.rlim_cur));
+    return true;
+}
+
+static bool settle_config(struct gateway *g)
+{
+    struct problem why;
+    struct slice store = slice_of(g->config.store);
+    if (!log_set_level(slice_of(g->config.log)))
+        return fail("--log wants debug, info, warn or error, not ", g->config.log);
+    if (g->config.workers == 0) {
+        unsigned cores = uv_available_parallelism();
+        g->config.workers = cores > 8 ? 8 : cores;
+    }
+    g->uses_redis = !slice_eq(store, SLICE("memory:"));
+    if (!g->uses_redis) return true;
+    if (redis_config_parse(store, &g->redis, &why) != OK) return fail("--store: ", why.detail);
+    g->redis.timeout_ms = g->config.redis_timeout;
+    g->redis.max_value = REDIS_VALUE_MAX;
+    g->redis.max_inflight = REDIS_INFLIGHT;
+    return true;
+}
+
+static bool bind_all(struct gateway *g)
+{
+    struct problem why;
+    for (size_t i = 0; i < g->config.listen.n; i++) {
+        struct slice address = slice_of(g->config.listen.item[i]);
+        if (listener_bind(&g->listener[i], address, g->config.workers, &why) != OK)
+            return fail("--listen: ", why.detail);
+        g->listeners++;
+    }
+    if (strcmp(g->config.admin, "off") == 0) return true;
+    if (listener_bind(&g->admin_listener, slice_of(g->config.admin), 1, &why) != OK)
+        return fail("--admin: ", why.detail);
+    return true;
+}
+
+static void start_workers(struct gateway *g, struct vm **vm)
+{
+    for (size_t i = 0; i < g->config.workers; i++) {
+        int fds[CONFIG_LIST_MAX];
+        for (size_t l = 0; l < g->listeners; l++) {
+            fds[l] = g->listener[l].fd[i];
+            g->listener[l].fd[i] = -1;
+        }
+        struct worker_config config = {.config = &g->config,
+                                       .redis = g->uses_redis ? &g->redis : NULL,
+                                       .memory = g->memory,
+                                       .flights = g->flights,
+                                       .open = &g->open,
+                                       .fds = fds,
+                                       .n_fds = g->listeners};
+        g->worker[g->workers++] = worker_start(&config, vm[i]);
+    }
+}
+
+static void start_admin(struct gateway *g)
+{
+    if (!g->admin_listener.n) return;
+    g->admin = (struct admin){.gateway = g, .ready = ready, .metrics = render_metrics, .reload = reload};
+    struct http_config http = {.limits = {.max_uri = 8192, .max_headers = 16384, .max_body = 65536},
+                               .header_timeout_ms = g->config.header_timeout,
+                               .body_timeout_ms = 10000,
+                               .idle_timeout_ms = g->config.idle_timeout,
+                               .send_timeout_ms = 10000,
+                               .max_connections = 256,
+                               .open = &g->admin_open,
+                               .handler = admin_request,
+                               .refused = problem_refusal,
+                               .owner = &g->admin};
+    g->admin_http = http_server_new(&g->loop, &http);
+    int error = http_server_listen(g->admin_http, g->admin_listener.fd[0]);
+    g->admin_listener.fd[0] = -1;
+    if (error) log_error("the admin plane cannot accept", LOG_TEXT("error", uv_strerror(error)));
+}
+
+static void start_signals(struct gateway *g)
+{
+    signal(SIGPIPE, SIG_IGN);
+    uv_signal_init(&g->loop, &g->on_term);
+    uv_signal_init(&g->loop, &g->on_int);
+    uv_signal_init(&g->loop, &g->on_hup);
+    g->on_term.data = g->on_int.data = g;
+    uv_signal_start(&g->on_term, on_stop_signal, SIGTERM);
+    uv_signal_start(&g->on_int, on_stop_signal, SIGINT);
+    uv_signal_start(&g->on_hup, on_reload_signal, SIGHUP);
+    uv_timer_init(&g->loop, &g->drain);
+    uv_timer_init(&g->loop, &g->sweep);
+    uv_timer_start(&g->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
+}
+
+static void say_ready(struct gateway *g)
+{
+    char store[512] = "memory:";
+    if (g->uses_redis) redis_config_print(&g->redis, store, sizeof store);
+    printf("perigee ready listen=");
+    for (size_t i = 0; i < g->listeners; i++) printf("%s%s", i ? "," : "", g->listener[i].address);
+    printf(" admin=%s store=%s models=%zu\n", g->admin_listener.n ? g->admin_listener.address : "off", store, g->models);
+    fflush(stdout);
+}
+
+static void gateway_run(struct gateway *g, struct vm **vm)
+{
+    struct slice build[] = {SLICE(PERIGEE_VERSION), SLICE(LUAJIT_VERSION)};
+    if (uv_loop_init(&g->loop)) abort();
+    start_signals(g);
+    g->metrics = metrics_new();
+    counter_set(metrics_counter(g->metrics, METRIC_BUILD, build), 1);
+    g->memory = memory_new(g->config.memory_bytes);
+    g->flights = flights_new();
+    start_workers(g, vm);
+    start_admin(g);
+    say_ready(g);
+    uv_run(&g->loop, UV_RUN_DEFAULT);
+    if (g->admin_listener.n) listener_close(&g->admin_listener);
+    for (size_t i = 0; i < g->workers; i++) worker_join(g->worker[i]);
+    flights_free(g->flights);
+    memory_free(g->memory);
+    metrics_free(g->metrics);
+    uv_loop_close(&g->loop);
+}
+
+int gateway_serve(const struct config *config)
+{
+    struct gateway *g = calloc(1, sizeof *g);
+    if (!g) abort();
+    struct vm *vm[WORKERS_MAX];
+    struct buffer findings;
+    int exit_code = 2;
+    g->config = *config;
+    buffer_init(&findings, FINDINGS_MAX);
+    if (settle_config(g) && reserve_descriptors(g)) {
+        exit_code = 1;
+        bool compiled = compile(g, vm, &findings);
+        fwrite(buffer_view(&findings).p, 1, findings.n, stderr);
+        if (compiled && bind_all(g)) {
+            exit_code = 0;
+            gateway_run(g, vm);
+        } else if (compiled) {
+            exit_code = 2;
+            for (size_t i = 0; i < g->config.workers; i++) vm_free(vm[i]);
+        }
+    }
+    if (exit_code) {
+        for (size_t i = 0; i < g->listeners; i++) listener_close(&g->listener[i]);
+    }
+    buffer_deinit(&findings);
+    free(g);
+    return exit_code;
+}

@@ -1,0 +1,185 @@
+/* main.c -- the command line: one verb, then its words. Exit codes: 0 fine, 1 the models have errors, 2 the command is wrong or
+ * cannot start. */
+#include "base/log.h"
+#include "config.h"
+#include "gateway.h"
+#include "model/key.h"
+#include "script/vm.h"
+
+#include <luajit.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <uv.h>
+
+extern char **environ;
+
+#define FINDINGS_MAX (1 << 20)
+
+static int complain(const struct problem *why)
+{
+    fprintf(stderr, "perigee: %s\n", why->detail);
+    return 2;
+}
+
+static void print(FILE *to, const struct buffer *b) { fwrite(buffer_view(b).p, 1, b->n, to); }
+
+/* -- serve -- */
+
+static int run_serve(int argc, char **argv)
+{
+    struct config config;
+    struct problem why;
+    if (config_read(&config, argc, argv, environ, &why) != OK) return complain(&why);
+    return gateway_serve(&config);
+}
+
+/* -- check and key: load the models, without a loop -- */
+
+static struct vm *load_models(const struct config *config, struct buffer *findings)
+{
+    struct sources sources;
+    struct problem why;
+    if (sources_read(&sources, config->dirs.item, config->dirs.n, &why) != OK) {
+        buffer_printf(findings, "%s\n", why.detail);
+        return NULL;
+    }
+    struct vm_config vm_config = {.prefix = slice_of(config->prefix),
+                                  .hard_timeout_ms = GATEWAY_HARD_TIMEOUT_MS,
+                                  .memory_max = GATEWAY_LUA_BYTES};
+    struct vm *vm = vm_new(&vm_config, &sources, findings);
+    sources_free(&sources);
+    return vm;
+}
+
+static int run_check(int argc, char **argv)
+{
+    struct config config;
+    struct problem why;
+    struct buffer findings;
+    if (config_read(&config, argc, argv, environ, &why) != OK) return complain(&why);
+    buffer_init(&findings, FINDINGS_MAX);
+    struct vm *vm = load_models(&config, &findings);
+    print(stdout, &findings);
+    if (vm) printf("%zu models, no errors\n", vm_registry(vm)->models);
+    buffer_deinit(&findings);
+    if (!vm) return 1;
+    vm_free(vm);
+    return 0;
+}
+
+static enum status derive_key(const struct registry *registry, struct slice name, int pairs, char **pair,
+                              struct arena *arena, struct record_key *key, struct problem *why)
+{
+    const struct model *m = registry_find(registry, name);
+    struct key_draft draft;
+    if (!m) {
+        struct slice near = registry_nearest(registry, name);
+        return problem_set(why, UNKNOWN_MODEL, NULL, "no model `%.*s`%s%.*s%s", SLICE_ARG(name),
+                           near.p ? " (did you mean `" : "", SLICE_ARG(near), near.p ? "`?)" : "");
+    }
+    key_draft_init(&draft);
+    for (int i = 0; i < pairs; i++) {
+        struct slice value = slice_of(pair[i]);
+        struct slice key_name = slice_cut(&value, '=');
+        if (!value.p) return problem_set(why, MALFORMED_REQUEST, NULL, "`%s` is not name=value", pair[i]);
+        enum status st = key_set_text(m, &draft, key_name, value, arena, why);
+        if (st != OK) return st;
+    }
+    return key_finish(m, &draft, arena, key, why);
+}
+
+/* perigee key [--models DIR]... [--prefix P] MODEL name=value...: the schema folders come as flags here, since the words are
+ * the key. */
+static int run_key(int argc, char **argv)
+{
+    char *flags[2 * CONFIG_LIST_MAX], **word = argv;
+    int n_flags = 0, words = argc;
+    while (words >= 2 && strncmp(*word, "--", 2) == 0 && n_flags + 2 <= 2 * CONFIG_LIST_MAX) {
+        if (strcmp(word[0], "--models") != 0) flags[n_flags++] = word[0];
+        flags[n_flags++] = word[1];
+        word += 2;
+        words -= 2;
+    }
+    struct config config;
+    struct problem why;
+    if (words < 1) {
+        problem_set(&why, MALFORMED_REQUEST, NULL, "usage: perigee key [--models DIR] [--prefix P] MODEL name=value...");
+        return complain(&why);
+    }
+    if (config_read(&config, n_flags, flags, environ, &why) != OK) return complain(&why);
+    struct buffer findings;
+    buffer_init(&findings, FINDINGS_MAX);
+    struct vm *vm = load_models(&config, &findings);
+    int exit_code = 1;
+    if (vm) {
+        struct arena arena;
+        struct record_key key;
+        arena_init(&arena);
+        if (derive_key(vm_registry(vm), slice_of(word[0]), words - 1, word + 1, &arena, &key, &why) == OK) {
+            printf("%.*s\n", SLICE_ARG(key.stored));
+            exit_code = 0;
+        } else {
+            exit_code = complain(&why);
+        }
+        arena_deinit(&arena);
+        vm_free(vm);
+    } else {
+        print(stderr, &findings);
+    }
+    buffer_deinit(&findings);
+    return exit_code;
+}
+
+/* -- version and help -- */
+
+static int run_version(int argc, char **argv)
+{
+    printf("perigee %s (%s, libuv %s)\n", PERIGEE_VERSION, LUAJIT_VERSION, uv_version_string());
+    return 0;
+}
+
+static int run_help(int argc, char **argv);
+
+static const struct verb {
+    const char *name, *words, *help;
+    int (*run)(int argc, char **argv);
+} verbs[] = {
+    {"serve", "[DIR...]", "serve the models in the .lua files below DIR (default ./schemas)", run_serve},
+    {"check", "[DIR...]", "load and lint the models; one `file:line: message` a finding", run_check},
+    {"key", "MODEL k=v...", "print the stored key of a record (--models DIR names the folder)", run_key},
+    {"version", "", "print the version", run_version},
+    {"help", "", "print this", run_help},
+};
+
+#define VERBS (sizeof verbs / sizeof *verbs)
+
+static int run_help(int argc, char **argv)
+{
+    struct buffer out;
+    buffer_init(&out, 65536);
+    buffer_printf(&out, "Perigee %s: a Lua-scriptable cache gateway\n\n", PERIGEE_VERSION);
+    for (size_t i = 0; i < VERBS; i++)
+        buffer_printf(&out, "  perigee %-8s%-14s %s\n", verbs[i].name, verbs[i].words, verbs[i].help);
+    buffer_printf(&out, "\nFlags of serve, each also PERIGEE_NAME in the environment and a key in --config FILE:\n\n");
+    config_help(&out);
+    print(stdout, &out);
+    buffer_deinit(&out);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : "help";
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) name = "help";
+    if (strcmp(name, "--version") == 0) name = "version";
+    struct slice names[VERBS];
+    for (size_t i = 0; i < VERBS; i++) {
+        if (strcmp(name, verbs[i].name) == 0) return verbs[i].run(argc - 2, argv + 2);
+        names[i] = slice_of(verbs[i].name);
+    }
+    struct slice near = nearest_name(slice_of(name), names, VERBS);
+    struct problem why;
+    problem_set(&why, MALFORMED_REQUEST, NULL, "unknown command %s%s%.*s%s", name, near.p ? " (did you mean " : "",
+                SLICE_ARG(near), near.p ? "?)" : " (see perigee help)");
+    return complain(&why);
+}

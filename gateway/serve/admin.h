@@ -1,0 +1,21 @@
+/* serve/admin.h -- the admin plane: /healthz, /readyz, /metrics, POST /admin/reload. Knows how to ask and how to answer; what is
+ * true it is told through callbacks, since the gateway stands above. */
+#ifndef PERIGEE_SERVE_ADMIN_H
+#define PERIGEE_SERVE_ADMIN_H
+
+#include "base/buffer.h"
+#include "http/connection.h"
+
+struct admin {
+    void *gateway;
+    /* Ready for traffic? Otherwise appends the parts that are not, one "name: why" a line. */
+    bool (*ready)(void *gateway, struct buffer *failing);
+    void (*metrics)(void *gateway, struct buffer *out);
+    /* Swaps the models; on an error keeps the old ones. Appends the findings, `file:line: message` a line. */
+    bool (*reload)(void *gateway, struct buffer *findings);
+};
+
+/* http_config.handler; ex->owner is the struct admin. Answers now. */
+void admin_request(struct exchange *ex);
+
+#endif

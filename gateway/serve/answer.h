@@ -1,0 +1,25 @@
+/* serve/answer.h -- a record as an HTTP answer: entity tag, age, what is left of its life, where it came from; 304 where the
+ * client has it already (RFC 9110, RFC 9111, RFC 9211). */
+#ifndef PERIGEE_SERVE_ANSWER_H
+#define PERIGEE_SERVE_ANSWER_H
+
+#include "serve/fetch.h"
+
+/* Makes ex->reply what a fetch found: 200 or 304 for OK, a problem for MISSING. Takes f->blob where the body needs it. */
+void answer_fetch(struct exchange *ex, struct fetch *f, enum status status, uint64_t now_ms);
+
+/* Makes ex->reply the problem that a fetch ended in. */
+void answer_failure(struct exchange *ex, const struct fetch *f);
+
+/* The strong entity tag of a sealed record, with its quotes, 18 bytes and a NUL. */
+void answer_etag(uint64_t tag, char out[19]);
+
+/* Does an If-None-Match or If-Match value name this tag? `weak` compares weakly (RFC 9110 8.8.3.2). A list is walked; `*` names
+ * every tag; what is no entity tag names none. */
+bool answer_etag_listed(struct slice header, const char *etag, bool weak);
+
+/* The value of a directive of a Cache-Control header ("max-age" -> "60"); an empty, present slice for one without a value;
+ * {NULL,0} when it is not there. Quotes are taken off. */
+struct slice cache_directive(struct slice header, const char *name);
+
+#endif

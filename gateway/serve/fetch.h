@@ -1,0 +1,55 @@
+/* serve/fetch.h -- one record by its key: from the store, or else from one flight of its loader. */
+#ifndef PERIGEE_SERVE_FETCH_H
+#define PERIGEE_SERVE_FETCH_H
+
+#include "model/envelope.h"
+#include "model/key.h"
+#include "serve/serve.h"
+
+struct fetch;
+
+/* The result is in *f; the owner reads it, then calls fetch_finish. */
+typedef void fetch_done(struct fetch *f, enum status status);
+
+enum fetch_mode {
+    FETCH_LOAD,      /* look, then load */
+    FETCH_LOOK,      /* look only: HEAD, only-if-cached */
+    FETCH_RELOAD,    /* load without looking: no-cache (a model without a loader is looked up) */
+};
+
+enum fetch_source {
+    SOURCE_STORE,     /* found */
+    SOURCE_LOADED,    /* this fetch led the load */
+    SOURCE_COLLAPSED, /* another one did */
+    SOURCE_NOWHERE,   /* not found, nothing loaded */
+};
+
+/* Embed it; set the first five. While it is under way the owner holds a reference to served->generation. */
+struct fetch {
+    struct serve *serve;
+    struct served *served;
+    const struct record_key *key; /* kept until fetch_finish */
+    enum fetch_mode mode;
+    fetch_done *done;
+
+    /* the result */
+    struct blob *blob;            /* OK: the record; MISSING: the negative, or NULL */
+    struct envelope entry;        /* a view into blob */
+    enum fetch_source source;
+    bool stored;                  /* a loaded record was kept */
+    struct problem problem;       /* for failures */
+
+    /* private */
+    struct store_op op;
+    struct flight_waiter waiter;
+    unsigned landings;
+    bool waiting_for_store, waiting_for_flight, led;
+};
+
+/* OK, MISSING, or a failure now; or PENDING, and done later. `now_ms` is wall time. */
+enum status fetch_start(struct fetch *f, uint64_t now_ms);
+
+/* Gives back what the fetch holds; cancels it when it is under way (done is not called then). */
+void fetch_finish(struct fetch *f);
+
+#endif

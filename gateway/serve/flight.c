@@ -1,0 +1,260 @@
+/* serve/flight.c -- one load for all who ask.
+ *
+ *     flight_join --- founded ---> leader loads ... flight_land --+--> port of worker 1 --async--> its waiters' done
+ *          |                                                      |
+ *          +--- joined ---> waits ................................+--> port of worker 2 --async--> its waiters' done
+ *
+ * Locks: a flight, its waiter list and flight_landings belong to the stripe of its key; a port's letter-box has a lock of its own.
+ * A waiter moves from flight to letter-box while its stripe is held, so flight_leave, which holds the stripe first, always knows
+ * in which of the two it stands. Order: stripe before port. */
+#include "serve/flight.h"
+
+#include "base/map.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STRIPES 64
+
+struct flight {
+    struct flight_port *home; /* the worker that leads */
+    struct list waiters;
+    size_t n_waiters;
+    unsigned stripe;
+    bool superseded; /* not findable any more, must not store */
+    struct slice key;
+    char key_bytes[];
+};
+
+struct stripe {
+    uv_mutex_t lock;
+    struct map by_key;
+    _Atomic unsigned landings;
+};
+
+struct flights {
+    struct stripe stripe[STRIPES];
+    _Atomic unsigned count;
+};
+
+struct flight_port {
+    struct flights *flights;
+    uv_async_t async;
+    uv_mutex_t lock;
+    struct list letters; /* waiters whose flight has landed */
+};
+
+/* -- outcomes -- */
+
+struct flight_outcome *flight_outcome_new(enum status status)
+{
+    struct flight_outcome *o = calloc(1, sizeof *o);
+    if (!o) abort();
+    atomic_init(&o->refs, 1);
+    o->status = o->problem.status = status;
+    return o;
+}
+
+static struct flight_outcome *outcome_ref(struct flight_outcome *o)
+{
+    atomic_fetch_add_explicit(&o->refs, 1, memory_order_relaxed);
+    return o;
+}
+
+void flight_outcome_unref(struct flight_outcome *o)
+{
+    if (atomic_fetch_sub_explicit(&o->refs, 1, memory_order_acq_rel) != 1) return;
+    blob_unref(o->blob);
+    free(o);
+}
+
+/* -- the table -- */
+
+struct flights *flights_new(void)
+{
+    struct flights *f = calloc(1, sizeof *f);
+    if (!f) abort();
+    for (int i = 0; i < STRIPES; i++) {
+        uv_mutex_init(&f->stripe[i].lock);
+        map_init(&f->stripe[i].by_key);
+    }
+    return f;
+}
+
+void flights_free(struct flights *f)
+{
+    for (int i = 0; i < STRIPES; i++) {
+        assert(f->stripe[i].by_key.n == 0);
+        map_deinit(&f->stripe[i].by_key);
+        uv_mutex_destroy(&f->stripe[i].lock);
+    }
+    free(f);
+}
+
+/* Stands on the path of every read, so it is cheap; skew costs a little waiting and nothing else (the maps are seeded). */
+static unsigned stripe_of(struct slice key)
+{
+    unsigned h = (unsigned)key.n;
+    for (size_t i = key.n > 8 ? key.n - 8 : 0; i < key.n; i++) h = h * 31 + (unsigned char)key.p[i];
+    return h % STRIPES;
+}
+
+/* -- ports -- */
+
+/* Hands out every letter; a callback may join, leave and land other flights. */
+static void on_letters(uv_async_t *async)
+{
+    struct flight_port *p = container_of(async, struct flight_port, async);
+    for (;;) {
+        uv_mutex_lock(&p->lock);
+        struct list *link = list_shift(&p->letters);
+        uv_mutex_unlock(&p->lock);
+        if (!link) return;
+        struct flight_waiter *w = container_of(link, struct flight_waiter, link);
+        struct flight_outcome *o = w->outcome;
+        w->outcome = NULL;
+        w->port = NULL;
+        w->done(w, o); /* w is its owner's */
+        flight_outcome_unref(o);
+    }
+}
+
+struct flight_port *flight_port_open(struct flights *f, uv_loop_t *loop)
+{
+    struct flight_port *p = calloc(1, sizeof *p);
+    if (!p) abort();
+    p->flights = f;
+    list_init(&p->letters);
+    uv_mutex_init(&p->lock);
+    if (uv_async_init(loop, &p->async, on_letters)) abort();
+    return p;
+}
+
+static void on_port_closed(uv_handle_t *handle)
+{
+    struct flight_port *p = container_of((uv_async_t *)handle, struct flight_port, async);
+    uv_mutex_destroy(&p->lock);
+    free(p);
+}
+
+void flight_port_close(struct flight_port *p)
+{
+    assert(list_empty(&p->letters));
+    uv_close((uv_handle_t *)&p->async, on_port_closed);
+}
+
+/* -- flights -- */
+
+unsigned flight_landings(struct flight_port *p, struct slice key)
+{
+    return atomic_load_explicit(&p->flights->stripe[stripe_of(key)].landings, memory_order_acquire);
+}
+
+static struct flight *flight_new(struct flight_port *p, unsigned stripe, struct slice key)
+{
+    struct flight *f = calloc(1, sizeof *f + key.n);
+    if (!f) abort();
+    memcpy(f->key_bytes, key.p, key.n);
+    f->key = slice_from(f->key_bytes, key.n);
+    f->home = p;
+    f->stripe = stripe;
+    list_init(&f->waiters);
+    map_put(&p->flights->stripe[stripe].by_key, f->key, f);
+    return f;
+}
+
+enum flight_role flight_join(struct flight_port *p, struct slice key, struct flight_waiter *w, struct flight **flight)
+{
+    struct flights *all = p->flights;
+    w->stripe = stripe_of(key);
+    w->port = p;
+    w->outcome = NULL;
+    struct stripe *s = &all->stripe[w->stripe];
+    enum flight_role role = FLIGHT_WAIT;
+
+    uv_mutex_lock(&s->lock);
+    struct flight *f = map_get(&s->by_key, key);
+    if (!f && atomic_load_explicit(&all->count, memory_order_relaxed) < FLIGHTS_MAX) {
+        f = flight_new(p, w->stripe, key);
+        atomic_fetch_add_explicit(&all->count, 1, memory_order_relaxed);
+        role = FLIGHT_LEAD;
+    }
+    if (!f || f->n_waiters >= FLIGHT_WAITERS_MAX) {
+        role = FLIGHT_FULL;
+        w->port = NULL;
+    } else {
+        w->flight = f;
+        list_append(&f->waiters, &w->link);
+        f->n_waiters++;
+    }
+    uv_mutex_unlock(&s->lock);
+    *flight = role == FLIGHT_LEAD ? f : NULL;
+    return role;
+}
+
+void flight_leave(struct flight_waiter *w)
+{
+    if (!w->port) return;
+    struct stripe *s = &w->port->flights->stripe[w->stripe];
+    uv_mutex_lock(&s->lock);
+    if (w->flight) {
+        list_remove(&w->link);
+        w->flight->n_waiters--;
+        w->flight = NULL;
+    } else { /* landed: the letter lies in our own box, unread */
+        uv_mutex_lock(&w->port->lock);
+        list_remove(&w->link);
+        uv_mutex_unlock(&w->port->lock);
+        flight_outcome_unref(w->outcome);
+        w->outcome = NULL;
+    }
+    uv_mutex_unlock(&s->lock);
+    w->port = NULL;
+}
+
+void flight_supersede(struct flight_port *p, struct slice key)
+{
+    struct stripe *s = &p->flights->stripe[stripe_of(key)];
+    uv_mutex_lock(&s->lock);
+    struct flight *f = map_remove(&s->by_key, key);
+    if (f) f->superseded = true;
+    uv_mutex_unlock(&s->lock);
+}
+
+bool flight_superseded(struct flight *f)
+{
+    struct stripe *s = &f->home->flights->stripe[f->stripe];
+    uv_mutex_lock(&s->lock);
+    bool superseded = f->superseded;
+    uv_mutex_unlock(&s->lock);
+    return superseded;
+}
+
+/* The stripe is held. */
+static void waiter_post(struct flight_waiter *w, struct flight_outcome *outcome)
+{
+    struct flight_port *p = w->port;
+    w->flight = NULL;
+    w->outcome = outcome_ref(outcome);
+    uv_mutex_lock(&p->lock);
+    list_append(&p->letters, &w->link);
+    uv_mutex_unlock(&p->lock);
+    uv_async_send(&p->async); /* many sends before it wakes count once */
+}
+
+void flight_land(struct flight *f, struct flight_outcome *outcome)
+{
+    struct flight_port *home = f->home;
+    struct stripe *s = &home->flights->stripe[f->stripe];
+    uv_mutex_lock(&s->lock);
+    if (!f->superseded) map_remove(&s->by_key, f->key);
+    atomic_fetch_add_explicit(&s->landings, 1, memory_order_release);
+    for (struct list *link; (link = list_shift(&f->waiters));)
+        waiter_post(container_of(link, struct flight_waiter, link), outcome);
+    uv_mutex_unlock(&s->lock);
+    atomic_fetch_sub_explicit(&home->flights->count, 1, memory_order_relaxed);
+    free(f);
+    flight_outcome_unref(outcome);
+}

@@ -1,0 +1,82 @@
+/* serve/flight.h -- single flight: however many ask for a missing record at once, on whichever workers, one loads and all get
+ * what it brought.
+ *
+ * A flight belongs to the worker that leads it and is found by its stored key in a table that all workers share. Everyone who
+ * wants the result, the leader's own request too, is a waiter with a port: its worker's letter-box. A flight lives until it lands,
+ * also when every waiter has left. */
+#ifndef PERIGEE_SERVE_FLIGHT_H
+#define PERIGEE_SERVE_FLIGHT_H
+
+#include "base/blob.h"
+#include "base/list.h"
+#include "base/status.h"
+
+#include <uv.h>
+
+struct flights;     /* all flights of the process */
+struct flight_port; /* one a worker */
+struct flight;
+
+/* What a flight brought; shared by its waiters, never changed after landing. */
+struct flight_outcome {
+    _Atomic unsigned refs;
+    enum status status;     /* OK, MISSING, or why it failed */
+    struct blob *blob;      /* OK, MISSING: the sealed record or negative; one reference, owned by the outcome */
+    bool stored;            /* it is kept; otherwise it is for these waiters only */
+    bool found;             /* it stood in the store after all: nothing was loaded */
+    struct problem problem; /* when it failed */
+};
+
+struct flight_outcome *flight_outcome_new(enum status status); /* returns a new reference */
+void flight_outcome_unref(struct flight_outcome *o);
+
+struct flight_waiter;
+
+/* The waiter is its owner's again; borrows the outcome for the call. */
+typedef void flight_done(struct flight_waiter *w, const struct flight_outcome *outcome);
+
+/* Embed it; set `done`. */
+struct flight_waiter {
+    flight_done *done;
+    struct list link; /* the rest is private */
+    struct flight_port *port;
+    struct flight *flight;
+    struct flight_outcome *outcome;
+    unsigned stripe;
+};
+
+struct flights *flights_new(void);
+void flights_free(struct flights *f); /* no flight may be left */
+
+struct flight_port *flight_port_open(struct flights *f, uv_loop_t *loop);
+void flight_port_close(struct flight_port *p); /* no waiter may be left; frees itself when its handle has closed */
+
+/* How many flights have ended in this key's stripe. Take it before a look-up in the store: when it has changed by the time the
+ * look-up has missed, someone may just have stored the record, and one more look is cheaper than one more load. */
+unsigned flight_landings(struct flight_port *p, struct slice key);
+
+enum flight_role {
+    FLIGHT_LEAD, /* the caller's worker must load and call flight_land with *flight; the waiter waits too */
+    FLIGHT_WAIT, /* someone loads already */
+    FLIGHT_FULL, /* too many waiters or flights: OVERLOADED; the waiter waits for nothing */
+};
+
+#define FLIGHT_WAITERS_MAX 65536
+#define FLIGHTS_MAX        65536
+
+/* Joins or founds the flight of `key` (copied). */
+enum flight_role flight_join(struct flight_port *p, struct slice key, struct flight_waiter *w, struct flight **flight);
+
+/* The waiter leaves; done will not be called. */
+void flight_leave(struct flight_waiter *w);
+
+/* The record was saved or deleted: a load that is under way may still answer its waiters but must not store, and whoever asks from
+ * now on starts anew. */
+void flight_supersede(struct flight_port *p, struct slice key);
+bool flight_superseded(struct flight *f);
+
+/* The leader's duty, once: ends the flight and posts the outcome to all waiters, whose done is called from their own loop's turn,
+ * never within this call. Takes the outcome. */
+void flight_land(struct flight *f, struct flight_outcome *outcome);
+
+#endif

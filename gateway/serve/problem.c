@@ -1,0 +1,81 @@
+/* serve/problem.c -- errors on the wire. Nothing is told but what struct problem holds, the model's name and the keys the client
+ * itself has sent: no handler's words, no path of this machine. */
+#include "serve/problem.h"
+
+#include "base/json.h"
+
+#define PROBLEM_BYTES_MAX 16384
+
+static void put_member(struct buffer *b, const char *name, struct slice text)
+{
+    buffer_char(b, ',');
+    json_put_string(b, slice_of(name));
+    buffer_char(b, ':');
+    json_put_string(b, text);
+}
+
+static void put_keys(struct buffer *b, const struct record_key *key)
+{
+    size_t before = b->n;
+    buffer_slice(b, SLICE(",\"keys\":{"));
+    for (size_t i = 0; i < key->model->keys; i++) {
+        if (i) buffer_char(b, ',');
+        buffer_slice(b, key->model->field[key->model->key[i]].prefix);
+        buffer_slice(b, key->json[i]);
+    }
+    buffer_char(b, '}');
+    if (b->overflow) { /* keys of many kilobytes: the problem is told without them */
+        b->n = before;
+        b->overflow = false;
+    }
+}
+
+static void put_problem(struct buffer *b, const struct problem *p, const struct model *model,
+                        const struct record_key *key)
+{
+    const char *code = status_code(p->status);
+    buffer_printf(b, "{\"type\":\"urn:perigee:problem:%s\",\"code\":\"%s\"", code, code);
+    put_member(b, "title", slice_of(status_title(p->status)));
+    buffer_printf(b, ",\"status\":%d", status_http(p->status));
+    if (p->detail[0]) put_member(b, "detail", slice_of(p->detail));
+    if (p->path[0]) put_member(b, "path", slice_of(p->path));
+    if (model) put_member(b, "model", model->name);
+    if (key) put_keys(b, key);
+}
+
+static void fill(struct reply *reply, const struct buffer *body)
+{
+    reply_header(reply, "Content-Type", SLICE("application/problem+json"));
+    if (reply->status == 503) reply_header(reply, "Retry-After", SLICE("1"));
+    reply_body(reply, arena_dup(reply->arena, buffer_view(body)), NULL);
+}
+
+void problem_fill(struct exchange *ex, const struct problem *p, const struct model *model, const struct record_key *key)
+{
+    struct buffer b;
+    buffer_init(&b, PROBLEM_BYTES_MAX);
+    put_problem(&b, p, model, key);
+    buffer_printf(&b, ",\"request\":\"%016llx\"}", (unsigned long long)ex->id);
+    reply_begin(&ex->reply, status_http(p->status));
+    fill(&ex->reply, &b);
+    buffer_deinit(&b);
+}
+
+void problem_reply(struct exchange *ex, struct served *served, enum operation op, const struct problem *p,
+                   const struct record_key *key)
+{
+    problem_fill(ex, p, served ? served->model : NULL, key);
+    reply_header(&ex->reply, "Cache-Control", SLICE("no-store"));
+    serve_reply(ex, served, op, (enum outcome)p->status);
+}
+
+void problem_refusal(void *owner, enum status why, struct reply *reply)
+{
+    struct problem p = {.status = why};
+    struct buffer b;
+    buffer_init(&b, PROBLEM_BYTES_MAX);
+    put_problem(&b, &p, NULL, NULL);
+    buffer_char(&b, '}');
+    fill(reply, &b);
+    buffer_deinit(&b);
+}

@@ -1,0 +1,44 @@
+/* serve/route.h -- which operation a request asks for: method and path to an operation and a model's name, query to a key.
+ * Pure. */
+#ifndef PERIGEE_SERVE_ROUTE_H
+#define PERIGEE_SERVE_ROUTE_H
+
+#include "base/arena.h"
+#include "base/status.h"
+#include "http/request.h"
+#include "model/key.h"
+
+/* clang-format off */
+#define OPERATION_MAP(X)        \
+    X(OP_GET,     "get")        \
+    X(OP_HEAD,    "head")       \
+    X(OP_PUT,     "put")        \
+    X(OP_DELETE,  "delete")     \
+    X(OP_OPTIONS, "options")
+/* clang-format on */
+
+enum operation {
+#define X(op, label) op,
+    OPERATION_MAP(X)
+#undef X
+        OPERATIONS
+};
+
+const char *operation_label(enum operation op); /* "get": the metric label */
+
+struct route {
+    enum operation op;
+    struct slice model; /* decoded name in the arena; absent for OPTIONS * */
+    const char *allow;  /* on METHOD_NOT_ALLOWED and for OP_OPTIONS: the Allow header's value */
+};
+
+/* OK; NOT_FOUND for a path nobody serves; METHOD_NOT_ALLOWED (with allow) and NOT_IMPLEMENTED for the method;
+ * MALFORMED_REQUEST for a bad escape. */
+enum status route_request(const struct http_request *request, struct arena *arena, struct route *route,
+                          struct problem *why);
+
+/* The record that the query names, for operations that take no option; everything in the arena. */
+enum status route_key(const struct http_request *request, const struct model *m, struct arena *arena,
+                      struct record_key *key, struct problem *why);
+
+#endif

@@ -1,0 +1,84 @@
+/* serve/serve.h -- READ FIRST. One worker's service: requests come in from http/, go down through route, fetch, flight and save
+ * to the stores and the loaders, and come back as one reply. This file has the structs they share; serve.c tells the story. */
+#ifndef PERIGEE_SERVE_SERVE_H
+#define PERIGEE_SERVE_SERVE_H
+
+#include "base/map.h"
+#include "base/metrics.h"
+#include "http/connection.h"
+#include "script/vm.h"
+#include "serve/flight.h"
+#include "serve/route.h"
+#include "store/store.h"
+
+/* How a request ended, for the metric: a status, or one of the good ends that OK is too coarse for. */
+/* clang-format off */
+#define OUTCOME_MAP(X)                   \
+    X(OUTCOME_HIT,       "hit")          \
+    X(OUTCOME_LOADED,    "loaded")       \
+    X(OUTCOME_COLLAPSED, "collapsed")    \
+    X(OUTCOME_SAVED,     "saved")        \
+    X(OUTCOME_DELETED,   "deleted")
+/* clang-format on */
+
+enum outcome {
+    OUTCOME_STATUSES = STATUS_COUNT - 1, /* the values below it are enum status */
+#define X(outcome, label) outcome,
+    OUTCOME_MAP(X)
+#undef X
+        OUTCOMES
+};
+
+/* One generation of models on one worker. Requests that wait hold a reference, so that a reload swaps the models under nobody:
+ * the old vm is retired when its last request has been answered. */
+struct generation {
+    unsigned refs;
+    struct vm *vm;
+    struct map models; /* name -> struct served * */
+};
+
+/* A model as this worker serves it: with its counters, found once. */
+struct served {
+    const struct model *model;
+    struct generation *generation;
+    struct counter *requests[OPERATIONS][OUTCOMES]; /* made at first use */
+    struct counter *damaged;
+    struct counter *loads_inflight;
+    struct counter *loads[STATUS_COUNT];
+    struct histogram *load_time;
+};
+
+struct serve {
+    struct generation *now; /* what new requests see */
+    struct served nobody;   /* counts requests that name no model of ours */
+    struct store *store;
+    const char *store_detail; /* where a hit was found: "memory" or "redis" */
+    struct flight_port *flights;
+    struct list fills; /* flights that this worker leads */
+    struct metrics *metrics;
+    struct histogram *request_time[OPERATIONS];
+};
+
+/* Borrows all; takes vm (attached to this worker's host already). */
+void serve_init(struct serve *s, struct vm *vm, struct store *store, const char *store_detail,
+                struct flight_port *flights, struct metrics *metrics);
+
+/* New requests see `vm`'s models from now on; takes vm. */
+void serve_swap(struct serve *s, struct vm *vm);
+
+/* Ends the loads that are under way: whoever waits for one gets OVERLOADED. */
+void serve_stop(struct serve *s);
+
+/* Nothing may be under way. */
+void serve_deinit(struct serve *s);
+
+/* http_config.handler: answers one request, now or later. ex->owner is the struct serve. */
+void serve_request(struct exchange *ex);
+
+/* The one way out: counts the answer in ex->reply and sends it. `served` NULL: no model. */
+void serve_reply(struct exchange *ex, struct served *served, enum operation op, enum outcome outcome);
+
+struct generation *generation_ref(struct generation *g);
+void generation_unref(struct generation *g);
+
+#endif
