@@ -1,0 +1,104 @@
+/* Entity tag lists, Cache-Control directives, routes: the pure parts of serve/. */
+#include "serve/answer.h"
+#include "serve/route.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define TAG "\"0123456789abcdef\""
+
+static void a_tag_is_its_64_bits_in_quotes(void **state)
+{
+    char out[19];
+    answer_etag(0x0123456789abcdefu, out);
+    assert_string_equal(out, TAG);
+}
+
+static bool listed(const char *header, bool weak) { return answer_etag_listed(slice_of(header), TAG, weak); }
+
+static void tags_are_found_in_lists(void **state)
+{
+    assert_true(listed(TAG, true));
+    assert_true(listed(TAG, false));
+    assert_true(listed("*", true));
+    assert_true(listed(" \"a\" , \"b,c\"," TAG " ", false));
+    assert_true(listed("W/" TAG, true));
+    assert_false(listed("W/" TAG, false)); /* strong comparison */
+    assert_false(listed("\"0123456789abcdee\"", true));
+    assert_false(listed("0123456789abcdef", true)); /* unquoted: no entity tag */
+    assert_false(listed("", true));
+    assert_false(listed("\"unterminated", true));
+    assert_false(listed("\"a\" " TAG, true)); /* no comma */
+    assert_false(listed("W/", true));
+}
+
+static void directives_are_found(void **state)
+{
+    struct slice h = SLICE("no-store, Max-Age=60 ,s-maxage=\"5\", no-cache");
+    assert_true(slice_eq(cache_directive(h, "max-age"), SLICE("60")));
+    assert_true(slice_eq(cache_directive(h, "s-maxage"), SLICE("5")));
+    assert_non_null(cache_directive(h, "no-cache").p);
+    assert_int_equal(cache_directive(h, "no-cache").n, 0);
+    assert_null(cache_directive(h, "only-if-cached").p);
+    assert_null(cache_directive(h, "age").p);
+    assert_null(cache_directive((struct slice){NULL, 0}, "max-age").p);
+}
+
+static enum status route(enum http_method method, const char *name, const char *path, struct route *r)
+{
+    static struct arena arena;
+    struct http_request request = {.method = method, .method_name = slice_of(name), .path = slice_of(path)};
+    struct problem why;
+    arena_deinit(&arena);
+    arena_init(&arena);
+    enum status st = route_request(&request, &arena, r, &why);
+    if (st == OK && r->model.p) r->model = slice_from(memcpy(test_malloc(64), r->model.p, r->model.n), r->model.n);
+    arena_deinit(&arena);
+    arena_init(&arena);
+    return st;
+}
+
+static void forget(struct route *r) { test_free((char *)r->model.p); }
+
+static void paths_lead_to_models(void **state)
+{
+    struct route r;
+    assert_int_equal(route(METHOD_GET, "GET", "/models/User", &r), OK);
+    assert_int_equal(r.op, OP_GET);
+    assert_true(slice_eq(r.model, SLICE("User")));
+    forget(&r);
+    assert_int_equal(route(METHOD_DELETE, "DELETE", "/models/%55ser", &r), OK);
+    assert_true(slice_eq(r.model, SLICE("User")));
+    forget(&r);
+    assert_int_equal(route(METHOD_GET, "GET", "/models/%2e%2e%2fetc", &r), OK); /* a name no model has */
+    assert_true(slice_eq(r.model, SLICE("../etc")));
+    forget(&r);
+    assert_int_equal(route(METHOD_OPTIONS, "OPTIONS", "*", &r), OK);
+    assert_null(r.model.p);
+}
+
+static void other_paths_and_methods_are_refused(void **state)
+{
+    static const char *const nowhere[] = {"/", "/models", "/models/", "/models/User/", "/models/User/x", "/Models/User", ""};
+    struct route r;
+    for (size_t i = 0; i < sizeof nowhere / sizeof *nowhere; i++)
+        assert_int_equal(route(METHOD_GET, "GET", nowhere[i], &r), NOT_FOUND);
+    assert_int_equal(route(METHOD_GET, "GET", "/models/%zz", &r), MALFORMED_REQUEST);
+    assert_int_equal(route(METHOD_POST, "POST", "/models/User", &r), METHOD_NOT_ALLOWED);
+    assert_string_equal(r.allow, "GET, HEAD, PUT, DELETE, OPTIONS");
+    assert_int_equal(route(METHOD_OTHER, "PROPFIND", "/models/User", &r), METHOD_NOT_ALLOWED);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_tag_is_its_64_bits_in_quotes),      cmocka_unit_test(tags_are_found_in_lists),
+        cmocka_unit_test(directives_are_found),                cmocka_unit_test(paths_lead_to_models),
+        cmocka_unit_test(other_paths_and_methods_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,247 @@
+/* Single flight across loops: founding, joining, leaving, superseding, landing, and many threads at once. */
+#include "serve/flight.h"
+
+#include "base/list.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define KEY SLICE("perigee:User:0123456789abcdef:username=bob")
+
+struct client {
+    struct flight_waiter waiter;
+    int answers;
+    enum status status;
+    bool has_blob;
+};
+
+static void on_answer(struct flight_waiter *w, const struct flight_outcome *o)
+{
+    struct client *c = container_of(w, struct client, waiter);
+    c->answers++;
+    c->status = o->status;
+    c->has_blob = o->blob != NULL;
+}
+
+static enum flight_role join(struct flight_port *p, struct slice key, struct client *c, struct flight **f)
+{
+    *c = (struct client){.waiter.done = on_answer};
+    return flight_join(p, key, &c->waiter, f);
+}
+
+struct bench {
+    uv_loop_t loop;
+    struct flights *flights;
+    struct flight_port *port;
+};
+
+static void bench_open(struct bench *b)
+{
+    uv_loop_init(&b->loop);
+    b->flights = flights_new();
+    b->port = flight_port_open(b->flights, &b->loop);
+}
+
+static void bench_close(struct bench *b)
+{
+    flight_port_close(b->port);
+    uv_run(&b->loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&b->loop), 0);
+    flights_free(b->flights);
+}
+
+static void deliver(struct bench *b) { uv_run(&b->loop, UV_RUN_NOWAIT); }
+
+static void one_leads_and_all_get_the_outcome(void **state)
+{
+    struct bench b;
+    struct client c[3];
+    struct flight *f, *other;
+    bench_open(&b);
+    unsigned landings = flight_landings(b.port, KEY);
+    assert_int_equal(join(b.port, KEY, &c[0], &f), FLIGHT_LEAD);
+    assert_int_equal(join(b.port, KEY, &c[1], &other), FLIGHT_WAIT);
+    assert_null(other);
+    assert_int_equal(join(b.port, KEY, &c[2], &other), FLIGHT_WAIT);
+    assert_int_equal(flight_landings(b.port, KEY), landings);
+    struct flight_outcome *o = flight_outcome_new(OK);
+    o->blob = blob_copy(SLICE("record"));
+    flight_land(f, o);
+    assert_int_equal(c[0].answers, 0); /* never within the call */
+    deliver(&b);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(c[i].answers, 1);
+        assert_int_equal(c[i].status, OK);
+        assert_true(c[i].has_blob);
+    }
+    assert_int_not_equal(flight_landings(b.port, KEY), landings);
+    assert_int_equal(join(b.port, KEY, &c[0], &f), FLIGHT_LEAD); /* it has ended: the next one founds anew */
+    flight_land(f, flight_outcome_new(MISSING));
+    deliver(&b);
+    bench_close(&b);
+}
+
+static void who_leaves_is_not_called(void **state)
+{
+    struct bench b;
+    struct client early, late, stays;
+    struct flight *f, *other;
+    bench_open(&b);
+    join(b.port, KEY, &early, &f);
+    join(b.port, KEY, &late, &other);
+    join(b.port, KEY, &stays, &other);
+    flight_leave(&early.waiter); /* the leader's own client: the flight goes on */
+    flight_land(f, flight_outcome_new(LOADER_ERROR));
+    flight_leave(&late.waiter); /* landed, its letter not read yet */
+    flight_leave(&late.waiter); /* twice is harmless */
+    deliver(&b);
+    assert_int_equal(early.answers, 0);
+    assert_int_equal(late.answers, 0);
+    assert_int_equal(stays.answers, 1);
+    assert_int_equal(stays.status, LOADER_ERROR);
+    bench_close(&b);
+}
+
+static void a_superseded_flight_is_not_joined(void **state)
+{
+    struct bench b;
+    struct client before, after;
+    struct flight *first, *second;
+    bench_open(&b);
+    join(b.port, KEY, &before, &first);
+    assert_false(flight_superseded(first));
+    flight_supersede(b.port, KEY);
+    assert_true(flight_superseded(first));
+    assert_int_equal(join(b.port, KEY, &after, &second), FLIGHT_LEAD);
+    flight_land(first, flight_outcome_new(OK));
+    deliver(&b);
+    assert_int_equal(before.answers, 1);
+    assert_int_equal(after.answers, 0);
+    struct client joins;
+    struct flight *none;
+    assert_int_equal(join(b.port, KEY, &joins, &none), FLIGHT_WAIT); /* landing the first left the second findable */
+    flight_land(second, flight_outcome_new(OK));
+    deliver(&b);
+    assert_int_equal(after.answers, 1);
+    assert_int_equal(joins.answers, 1);
+    bench_close(&b);
+}
+
+/* -- threads: every client is answered exactly once, and no key has two flights at a time -- */
+
+#define THREADS 4
+#define ROUNDS  4000
+#define KEYS    3
+
+static _Atomic int in_flight[KEYS], doubles, founded, answered, left;
+
+struct worker {
+    uv_thread_t thread;
+    uv_loop_t loop;
+    uv_timer_t timer;
+    struct flights *flights;
+    struct flight_port *port;
+    unsigned seed;
+    int rounds, waiting;
+    struct {
+        struct flight *flight;
+        int key;
+    } leads[8];
+    int n_leads;
+};
+
+struct member {
+    struct flight_waiter waiter;
+    struct worker *worker;
+};
+
+static void on_member_answer(struct flight_waiter *w, const struct flight_outcome *o)
+{
+    struct member *m = container_of(w, struct member, waiter);
+    m->worker->waiting--;
+    answered++;
+    free(m);
+}
+
+static void land_all(struct worker *w)
+{
+    while (w->n_leads) {
+        w->n_leads--;
+        in_flight[w->leads[w->n_leads].key]--;
+        flight_land(w->leads[w->n_leads].flight, flight_outcome_new(OK));
+    }
+}
+
+static void on_turn(uv_timer_t *timer)
+{
+    struct worker *w = container_of(timer, struct worker, timer);
+    for (int i = 0; i < 4 && w->rounds; i++, w->rounds--) {
+        int key = rand_r(&w->seed) % KEYS;
+        char name[] = "key-0";
+        name[4] = (char)('0' + key);
+        struct member *m = calloc(1, sizeof *m);
+        m->worker = w;
+        m->waiter.done = on_member_answer;
+        struct flight *f;
+        if (flight_join(w->port, slice_of(name), &m->waiter, &f) == FLIGHT_LEAD) {
+            if (in_flight[key]++ != 0) doubles++;
+            founded++;
+            w->leads[w->n_leads].flight = f;
+            w->leads[w->n_leads++].key = key;
+        }
+        if (rand_r(&w->seed) % 8 == 0) {
+            flight_leave(&m->waiter);
+            left++;
+            free(m);
+        } else {
+            w->waiting++;
+        }
+    }
+    land_all(w);
+    if (w->rounds || w->waiting) return;
+    uv_close((uv_handle_t *)&w->timer, NULL);
+    flight_port_close(w->port);
+}
+
+static void worker_main(void *arg)
+{
+    struct worker *w = arg;
+    uv_timer_start(&w->timer, on_turn, 0, 1);
+    uv_run(&w->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&w->loop);
+}
+
+static void many_threads(void **state)
+{
+    struct flights *flights = flights_new();
+    struct worker w[THREADS] = {0};
+    for (unsigned i = 0; i < THREADS; i++) {
+        w[i].flights = flights;
+        w[i].rounds = ROUNDS / 4;
+        w[i].seed = i + 1;
+        uv_loop_init(&w[i].loop);
+        uv_timer_init(&w[i].loop, &w[i].timer);
+        w[i].port = flight_port_open(flights, &w[i].loop);
+    }
+    for (int i = 0; i < THREADS; i++) uv_thread_create(&w[i].thread, worker_main, &w[i]);
+    for (int i = 0; i < THREADS; i++) uv_thread_join(&w[i].thread);
+    assert_int_equal(answered + left, THREADS * (ROUNDS / 4));
+    assert_int_equal(doubles, 0);
+    assert_true(founded > 0);
+    flights_free(flights);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_leads_and_all_get_the_outcome),
+        cmocka_unit_test(who_leaves_is_not_called),
+        cmocka_unit_test(a_superseded_flight_is_not_joined),
+        cmocka_unit_test(many_threads),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
