@@ -1,6 +1,6 @@
 /* base/buffer.h -- a growing byte buffer that is born with its maximum.
- * A write that would pass the maximum writes nothing and sets `overflow`, which stays set until a reset: so a
- * writer may put many parts and look once. Out of memory dies. */
+ * A write that would pass the maximum writes nothing and sets `overflow`; nothing is written after it until a reset: so
+ * a writer may put many parts and look once. Out of memory dies. */
 #ifndef PERIGEE_BASE_BUFFER_H
 #define PERIGEE_BASE_BUFFER_H
 

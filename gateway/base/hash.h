@@ -14,6 +14,9 @@ uint64_t hash_seeded(struct slice s);
  * no defence against someone who wants two bodies to collide. */
 uint64_t hash_fixed(struct slice s);
 
+/* SipHash-1-3 under a key of your own. */
+uint64_t hash_sip13(const uint64_t key[2], struct slice s);
+
 /* SHA-256 (FIPS 180-4). */
 void hash_sha256(struct slice s, unsigned char out[32]);
 

@@ -50,6 +50,16 @@ struct slice slice_cut(struct slice *rest, char separator);
 /* True when the bytes are valid UTF-8 (RFC 3629: no surrogates, no overlong forms, at most U+10FFFF). */
 bool slice_is_utf8(struct slice s);
 
+/* Bytes of the UTF-8 character at the start of s (1 to 4); 0 when none stands there or s is empty. */
+size_t slice_utf8_first(struct slice s);
+
+/* True when s, not empty, starts with a control character: U+0000..U+001F, U+007F..U+009F. */
+static inline bool slice_control_first(struct slice s)
+{
+    unsigned char c = (unsigned char)s.p[0], next = s.n > 1 ? (unsigned char)s.p[1] : 0;
+    return c < 0x20 || c == 0x7f || (c == 0xC2 && next >= 0x80 && next <= 0x9F);
+}
+
 /* Edit distance (Levenshtein, insertions, deletions, substitutions and swaps of neighbours count 1) for
  * "did you mean"; strings over 64 bytes are taken as infinitely far (SIZE_MAX). */
 size_t slice_distance(struct slice a, struct slice b);
