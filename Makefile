@@ -1,0 +1,52 @@
+# Verbs over CMake; the presets stand in CMakePresets.json, the longer verbs in scripts/.
+# Each verb first installs what this machine lacks (scripts/deps).
+SECONDS ?= 60
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.PHONY: run test build bench fuzz asan tsan lint format docs docker clean help
+
+run: ## build, start the gateway with the example models, show a miss, a hit and a save; stays up until Ctrl-C
+	@scripts/run
+
+test: ## build twice (release, sanitizers) and run every test, fuzzer and linter; CI runs this
+	@scripts/test
+
+build: ## build/perigee, for release
+	@scripts/deps build
+	@scripts/build release
+	@ln -sfn release/perigee build/perigee
+
+asan: ## build with AddressSanitizer and UBSan, run the unit tests and the end-to-end tests on it
+	@scripts/test --only asan
+
+tsan: ## the same with ThreadSanitizer
+	@scripts/test --only tsan
+
+fuzz: ## every fuzz target for SECONDS=60 each
+	@scripts/deps build test
+	@scripts/fuzz $(SECONDS)
+
+bench: build ## measure, beside the floor and the peers; rows are kept in bench/results
+	@scripts/deps bench
+	@bench/run
+
+lint: ## layers, layout, clang-tidy, luacheck
+	@scripts/deps build test lint
+	@cmake --preset release >build/configure.log
+	@scripts/lint
+
+format: ## lay out all C files as .clang-format says
+	@scripts/deps lint
+	git ls-files '*.[ch]' | xargs clang-format -i
+
+docs: ## check the links between the pages
+	@scripts/links
+
+docker: ## the image, with docker, podman or buildah, whichever works here
+	@scripts/image
+
+clean: ## forget what was built; what scripts/deps unpacked stays
+	find build -mindepth 1 -maxdepth 1 ! -name deps -exec rm -rf {} +
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-8s %s\n", $$1, $$2 }'
