@@ -1,0 +1,199 @@
+-- tests/e2e/admin_spec.lua -- health, readiness and metrics: every request is counted once, and no stranger's word becomes a label.
+local check = require "tests.support.check"
+local gateway = require "tests.support.gateway"
+local http = require "tests.support.http"
+
+local models = [[
+model "Note" { id = key(), text = field() }
+model "Loaded" { id = key(), text = field(), options = { expires = 300, negative = 60 },
+  from_miss = function(self)
+    if self.id == "none" then return missing end
+    if self.id == "bad" then error "bad" end
+    self.text = "x"
+  end }
+]]
+
+-- All series of the page, by `name{labels}`; raises at a line that is no Prometheus text.
+local function parse(text)
+  local series, types, helped = {}, {}, {}
+  assert(text:sub(-1) == "\n", "the last line has no end")
+  for line in text:gmatch "([^\n]*)\n" do
+    local kind, name, rest = line:match "^# (%u+) ([%a_:][%w_:]*) (.+)$"
+    if kind == "HELP" then
+      assert(not helped[name], "two HELP of " .. name)
+      helped[name] = true
+    elseif kind == "TYPE" then
+      assert(not types[name], "two TYPE of " .. name)
+      assert(rest == "counter" or rest == "gauge" or rest == "histogram", line)
+      types[name] = rest
+    else
+      local metric, labels, value = line:match "^([%a_:][%w_:]*)(%b{}) (%S+)$"
+      if not metric then
+        metric, value = line:match "^([%a_:][%w_:]*) (%S+)$"
+        labels = ""
+      end
+      assert(metric and (tonumber(value) or value == "+Inf"), "no line of Prometheus: " .. line)
+      if labels ~= "" then
+        local left = labels:sub(2, -2):gsub('^[%a_][%w_]*="[^"\n]*"', ""):gsub(',[%a_][%w_]*="[^"\n]*"', "")
+        assert(left == "", "labels: " .. line)
+      end
+      local family = types[metric] and metric or metric:gsub("_bucket$", ""):gsub("_sum$", ""):gsub("_count$", "")
+      assert(types[family] and helped[family], "no TYPE or HELP before " .. line)
+      assert(not series[metric .. labels], "twice: " .. line)
+      assert(types[family] ~= "counter" or tonumber(value) >= 0, line)
+      series[metric .. labels] = tonumber(value)
+    end
+  end
+  return series, types
+end
+
+for _, store in ipairs { "memory", "redis" } do
+  describe("the admin plane on " .. store, function()
+    local gw
+    setup(function() gw = gateway.start { models = models, store = store, workers = 2 } end)
+    teardown(function() gw:finish() end)
+
+    it("lives and is ready", function()
+      check.status(gw:admin "/healthz", 200)
+      check.status(gw:admin "/readyz", 200)
+      check.status(gw:admin("/healthz", "HEAD"), 200)
+    end)
+
+    it("has no other pages, and no data", function()
+      check.problem(gw:admin "/nothing", 404, "not-found")
+      check.problem(gw:admin "/models/Note?id=1", 404, "not-found")
+      local response = gw:admin("/healthz", "POST")
+      check.problem(response, 405, "method-not-allowed")
+      check.says(response.headers.allow, "GET")
+      response = gw:admin "/admin/reload"
+      check.problem(response, 405, "method-not-allowed")
+      check.says(response.headers.allow, "POST")
+    end)
+
+    it("tells metrics that parse, with the names of the contract", function()
+      check.status(gw:get "/models/Loaded?id=1", 200)
+      check.status(gw:put("/models/Note?id=1", '{"text":1}'), 201)
+      local page = gw:admin "/metrics"
+      check.says(page.headers["content-type"], "text/plain", "version=0.0.4")
+      local series, types = parse(page.body)
+      for name, kind in pairs {
+        perigee_requests_total = "counter", perigee_request_seconds = "histogram", perigee_loads_total = "counter",
+        perigee_load_seconds = "histogram", perigee_loads_inflight = "gauge", perigee_memory_bytes = "gauge",
+        perigee_evictions_total = "counter", perigee_connections = "gauge", perigee_lua_bytes = "gauge", perigee_build_info = "gauge",
+      } do
+        assert(types[name] == kind, ("%s is %s"):format(name, types[name]))
+      end
+      assert.equal(0, series['perigee_loads_inflight{model="Loaded"}'])
+      assert(gw:metric "perigee_lua_bytes" > 10000)
+      assert.equal(1, gw:metric "perigee_build_info")
+      assert.equal(1, gw:metric "perigee_store_up")
+      if store == "memory" then
+        assert(gw:metric "perigee_memory_bytes" > 0)
+        assert(gw:metric "perigee_memory_records" >= 2)
+      else
+        assert(gw:metric("perigee_store_seconds_count", { command = "get" }) > 0)
+      end
+    end)
+
+    it("counts exactly what was sent, on whichever worker", function()
+      local function count(labels) return gw:metric("perigee_requests_total", labels) end
+      local function counts()
+        return {
+          all = count(), note = count { model = "Note" }, loaded = count { model = "Loaded" }, get = count { model = "Loaded", op = "get" },
+          put = count { model = "Note", op = "put" }, delete = count { model = "Note", op = "delete" }, head = count { op = "head" },
+          loads_ok = gw:metric("perigee_loads_total", { model = "Loaded", result = "ok" }),
+          loads_missing = gw:metric("perigee_loads_total", { model = "Loaded", result = "missing" }),
+          loads_failed = gw:metric("perigee_loads_total", { model = "Loaded", result = "loader-error" }),
+          missing = count { model = "Loaded", outcome = "missing" }, failed = count { model = "Loaded", outcome = "loader-error" },
+          seconds = gw:metric("perigee_request_seconds_count", {}), load_seconds = gw:metric("perigee_load_seconds_count", {}),
+        }
+      end
+      gw:hang_up()
+      local before = counts()
+      for i = 1, 10 do
+        http.request(gw.address, "PUT", "/models/Note?id=" .. i, {}, '{"text":1}')
+        http.request(gw.address, "DELETE", "/models/Note?id=" .. i)
+        http.request(gw.address, "HEAD", "/models/Note?id=" .. i)
+        http.request(gw.address, "GET", "/models/Loaded?id=count" .. i)
+        http.request(gw.address, "GET", "/models/Loaded?id=count" .. i)
+        http.request(gw.address, "GET", "/models/Loaded?id=bad")
+      end
+      for _ = 1, 10 do http.request(gw.address, "GET", "/models/Loaded?id=none") end
+      http.request(gw.address, "GET", "/models/Nothing?id=1")
+      http.request(gw.address, "GET", "/nothing")
+      local after, difference = counts(), {}
+      for name, value in pairs(after) do difference[name] = value - before[name] end
+      assert.same({
+        all = 72, note = 30, loaded = 40, get = 40, put = 10, delete = 10, head = 10, loads_ok = 10, loads_missing = 1, loads_failed = 10,
+        missing = 10, failed = 10, seconds = 72, load_seconds = 21,
+      }, difference)
+    end)
+
+    it("has no stranger's word in a label, and no more series for more keys", function()
+      local secret = "verysecretkey"
+      local function series_count()
+        local n = 0
+        for _ in pairs((parse(gw:admin("/metrics").body))) do n = n + 1 end
+        return n
+      end
+      http.request(gw.address, "GET", "/models/Loaded?id=warm")
+      http.request(gw.address, "GET", "/models/warm?id=1")
+      http.request(gw.address, "GET", "/warm")
+      for _ = 1, 6 do http.request(gw.address, "PUT", "/models/Note?id=warm", {}, '{"text":1}') end
+      for _ = 1, 6 do http.request(gw.address, "GET", "/models/Loaded?id=warm2" .. _) end
+      local before = series_count()
+      for i = 1, 100 do
+        gw:get("/models/Loaded?id=" .. secret .. i)
+        gw:get("/models/" .. secret .. i .. "?id=1")
+        gw:get("/" .. secret .. i)
+        gw:put("/models/Note?id=" .. secret .. i, '{"text":"' .. secret .. '"}')
+      end
+      assert.equal(before, series_count())
+      assert.is_nil(gw:admin("/metrics").body:find(secret, 1, true))
+      assert.is_nil(gw:log():find(secret, 1, true))
+    end)
+
+    it("counts open connections", function()
+      gw:hang_up()
+      local open = {}
+      for i = 1, 7 do
+        open[i] = http.connect(gw.address)
+        open[i]:request("GET", "/models/Note?id=1")
+      end
+      assert.equal(7, gw:metric "perigee_connections")
+      for i = 1, 7 do open[i]:close() end
+    end)
+  end)
+end
+
+describe("the memory store", function()
+  it("stays within its bound and says what it threw out", function()
+    local gw = gateway.start { models = models, args = { "--memory-bytes", "4MiB" } }
+    local text = '{"text":"' .. ("x"):rep(10000) .. '"}'
+    for i = 1, 1500 do check.status(gw:put("/models/Note?id=" .. i, text), 201) end
+    assert(gw:metric "perigee_memory_bytes" <= 4 * 1024 * 1024)
+    assert(gw:metric "perigee_memory_bytes" >= 2 * 1024 * 1024)
+    assert(gw:metric "perigee_evictions_total" > 1000)
+    local kept = gw:metric "perigee_memory_records"
+    assert(kept >= 200 and kept <= 420, kept)
+    check.status(gw:get "/models/Note?id=1500", 200)
+    gw:finish()
+  end)
+end)
+
+describe("without an admin plane", function()
+  it("the data plane serves all the same", function()
+    local process = require "tests.support.process"
+    local folder = process.temp()
+    gateway.write_models(folder .. "/schemas", models)
+    local running = process.start {
+      argv = { gateway.bin, "serve", folder .. "/schemas", "--listen", "127.0.0.1:0", "--admin", "off", "--workers", "1" }, folder = folder,
+    }
+    local line = process.eventually("ready", 10, function() return running:out():match "^(perigee ready [^\n]*)\n" end)
+    check.says(line, "admin=off")
+    check.status(http.request(line:match "listen=(%S+)", "GET", "/models/Note?id=1"), 404)
+    running:signal "TERM"
+    assert.equal(0, running:wait(10))
+    process.remove(folder)
+  end)
+end)

@@ -1,0 +1,73 @@
+-- tests/support/check.lua -- what tests ask of an answer, with a message that shows it.
+local cjson = require "cjson"
+
+local check = {}
+
+local function show(response)
+  if not response then return "no answer" end
+  return ("%d %s\n%s"):format(response.status, response.head or "", (response.body or ""):sub(1, 600))
+end
+
+function check.status(response, status)
+  if not response or response.status ~= status then
+    error(("wanted %s, got %s"):format(status, show(response)), 2)
+  end
+  return response
+end
+
+-- A whole problem+json body (RFC 9457) with this code; returns it decoded.
+function check.problem(response, status, code)
+  if not response or response.status ~= status then
+    error(("wanted %d %s, got %s"):format(status, code, show(response)), 2)
+  end
+  if response.headers["content-type"] ~= "application/problem+json" then error("no problem+json: " .. show(response), 2) end
+  local ok, problem = pcall(cjson.decode, response.body)
+  if not ok then error("the problem is no JSON: " .. show(response), 2) end
+  if problem.code ~= code or problem.type ~= "urn:perigee:problem:" .. code or problem.status ~= status
+    or type(problem.title) ~= "string" or #problem.title == 0 then
+    error(("wanted %d %s, got %s"):format(status, code, show(response)), 2)
+  end
+  return problem
+end
+
+-- A 200 with a JSON document: returns it decoded.
+function check.document(response)
+  if not response or response.status ~= 200 then error("wanted a document, got " .. show(response), 2) end
+  if response.headers["content-type"] ~= "application/json" then error("no JSON: " .. show(response), 2) end
+  return cjson.decode(response.body)
+end
+
+-- Does this text say all of these words (plain)?
+function check.says(text, ...)
+  for _, words in ipairs { ... } do
+    if not tostring(text):find(words, 1, true) then error(("%q is not said in %q"):format(words, tostring(text)), 2) end
+  end
+end
+
+-- The parameters of the one member of a Cache-Status answer: { hit = true, ttl = 258, detail = "redis" }.
+function check.cache_status(response)
+  local text = response.headers["cache-status"]
+  if not text then error("no Cache-Status: " .. show(response), 2) end
+  local name, rest = text:match "^(%w+)(.*)$"
+  if name ~= "perigee" then error("Cache-Status: " .. text, 2) end
+  local found = {}
+  for parameter in rest:gmatch ";([^;]*)" do
+    local key, value = parameter:match "^ ([%l-]+)=([%w-]+)$"
+    if not key then key, value = parameter:match "^ ([%l-]+)$", true end
+    if not key then error("Cache-Status: " .. text, 2) end
+    found[key] = tonumber(value) or value
+  end
+  return found
+end
+
+-- max-age and the other directives of Cache-Control.
+function check.cache_control(response)
+  local found = {}
+  for directive in (response.headers["cache-control"] or ""):gmatch "[^,%s]+" do
+    local name, value = directive:match "^([%l-]+)=(%d+)$"
+    found[name or directive] = tonumber(value) or true
+  end
+  return found
+end
+
+return check

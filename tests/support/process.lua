@@ -1,0 +1,139 @@
+-- tests/support/process.lua -- programs beside the tests: started through sh, watched through files and /proc. Nothing here waits
+-- in hope: `eventually` polls until something is true or a deadline says what was not.
+local socket = require "socket"
+
+local process = {}
+
+function process.quote(text)
+  return "'" .. tostring(text):gsub("'", "'\\''") .. "'"
+end
+
+function process.read(path)
+  local file = io.open(path, "rb")
+  if not file then return nil end
+  local text = file:read "*a"
+  file:close()
+  return text
+end
+
+function process.write(path, text)
+  local file = assert(io.open(path, "wb"))
+  file:write(text)
+  file:close()
+end
+
+-- What `probe` returns once it is true; raises with `what` after so many seconds.
+function process.eventually(what, seconds, probe)
+  local deadline = socket.gettime() + seconds
+  repeat
+    local result = probe()
+    if result then return result end
+    socket.sleep(0.004)
+  until socket.gettime() > deadline
+  error(("within %gs not: %s"):format(seconds, type(what) == "function" and what() or what), 2)
+end
+
+-- A new empty folder.
+function process.temp()
+  local pipe = io.popen "mktemp -d /tmp/perigee-e2e-XXXXXX"
+  local path = pipe:read "*l"
+  pipe:close()
+  return assert(path, "mktemp gave no folder")
+end
+
+function process.remove(folder)
+  assert(folder:match "^/tmp/perigee%-e2e%-%w+$", folder)
+  os.execute("rm -rf " .. process.quote(folder))
+end
+
+-- A port of this machine that nobody listens on now.
+function process.free_port()
+  local server = assert(socket.bind("127.0.0.1", 0))
+  local _, port = server:getsockname()
+  server:close()
+  return tonumber(port)
+end
+
+-- The words of a command line, without the PERIGEE_ variables of the one who runs the tests (the gateway reads those).
+local function command_line(options)
+  local words = {}
+  for _, word in ipairs(options.argv) do words[#words + 1] = process.quote(word) end
+  local variables = {}
+  for name, value in pairs(options.env or {}) do variables[#variables + 1] = process.quote(name .. "=" .. value) end
+  return ("cd %s && unset $(env | sed -n 's/^\\(PERIGEE_[A-Z0-9_]*\\)=.*/\\1/p'); %s exec env %s %s"):format(
+    process.quote(options.cwd or "."), options.before or "", table.concat(variables, " "), table.concat(words, " "))
+end
+
+-- Runs to the end: exit code, stdout, stderr. 124: it did not end within options.seconds (20).
+function process.run(options)
+  local folder = process.temp()
+  os.execute(("timeout %d sh -c %s </dev/null >%s/out 2>%s/err; echo $? >%s/exit"):format(options.seconds or 20,
+    process.quote(command_line(options)), folder, folder, folder))
+  local code = tonumber(process.read(folder .. "/exit"))
+  local out, err = process.read(folder .. "/out"), process.read(folder .. "/err")
+  process.remove(folder)
+  return code, out, err
+end
+
+local Process = {}
+Process.__index = Process
+
+-- Starts and returns at once. Its output is in out and err below `folder`.
+function process.start(options)
+  local folder = options.folder or process.temp()
+  local self = setmetatable({ folder = folder }, Process)
+  for _, name in ipairs { "pid", "exit", "exit.new" } do os.remove(folder .. "/" .. name) end
+  os.execute(("{ sh -c %s </dev/null >%s/out 2>%s/err & echo $! >%s/pid; wait $!; echo $? >%s/exit.new; mv %s/exit.new %s/exit; } "
+    .. "</dev/null >/dev/null 2>&1 &"):format(process.quote(command_line(options)), folder, folder, folder, folder, folder, folder))
+  self.pid = process.eventually("a pid of " .. options.argv[1], 10, function()
+    return tonumber((process.read(folder .. "/pid") or ""):match "^(%d+)\n")
+  end)
+  return self
+end
+
+function Process:out() return process.read(self.folder .. "/out") or "" end
+function Process:err() return process.read(self.folder .. "/err") or "" end
+
+-- The exit code once it has ended (128 + n: killed by signal n), or nil.
+function Process:exit()
+  return tonumber((process.read(self.folder .. "/exit") or ""):match "^(%d+)\n")
+end
+
+function Process:alive() return self:exit() == nil end
+
+function Process:signal(name)
+  os.execute(("kill -%s %d 2>/dev/null"):format(name, self.pid))
+end
+
+-- Waits for the end and returns the exit code.
+function Process:wait(seconds)
+  return process.eventually(function() return ("the end of process %d"):format(self.pid) end, seconds,
+    function() return self:exit() end)
+end
+
+-- Ends it in any case; for clean-up.
+function Process:kill()
+  if self:alive() then
+    self:signal "KILL"
+    self:wait(10)
+  end
+end
+
+-- When the process with this pid was born, in clock ticks since boot: two processes that had one pid differ in it.
+function Process:born()
+  local stat, n = process.read(("/proc/%d/stat"):format(self.pid)), 2
+  for word in (stat or ""):gsub("^.*%) ", ""):gmatch "%S+" do
+    n = n + 1
+    if n == 22 then return word end
+  end
+end
+
+-- How many files it has open.
+function Process:fds()
+  local pipe = io.popen(("ls /proc/%d/fd 2>/dev/null | wc -l"):format(self.pid))
+  local n = tonumber(pipe:read "*l")
+  pipe:close()
+  return n
+end
+
+return process
