@@ -6,7 +6,6 @@
 #define PERIGEE_STORE_REDIS_H
 
 #include "base/blob.h"
-#include "base/list.h"
 #include "base/metrics.h"
 #include "base/status.h"
 
@@ -20,36 +19,33 @@ typedef void redis_done(struct redis_command *c, enum status status, struct blob
 
 /* One command under way; embedded by its owner. */
 struct redis_command {
-    struct list link;       /* in the queue of its connection, oldest first; private from here on */
-    redis_done *done;       /* NULL once cancelled */
-    struct redis *redis;
-    uint64_t started_us;
-    uint8_t kind;
-    uint8_t replies_left;   /* a put is two commands */
-    uint8_t previous_n;     /* a put: first bytes of the value replaced */
+    redis_done *done;
+    struct redis_slot *slot; /* its place among the replies awaited, NULL when it has none; private */
+    uint8_t previous_n;      /* a put: first bytes of the value replaced */
     unsigned char previous[8];
-    int64_t number;         /* a delete: how many were deleted */
+    int64_t number; /* a delete: how many were deleted */
 };
 
 struct redis_config {
-    char host[256];         /* "" with path */
+    char host[256]; /* "" with path */
     int port;
-    char path[108];         /* unix socket, or "" */
+    char path[108];                /* unix socket, or "" */
     char user[128], password[256]; /* "" = none; never logged */
     int database;
-    uint64_t timeout_ms;    /* deadline of a command and of a connect */
-    size_t max_value;       /* reply cap: a value may have this many bytes */
-    unsigned max_inflight;  /* commands waiting for replies; beyond it OVERLOADED */
+    uint64_t timeout_ms;   /* deadline of a command and of a connect; 0: 1 s */
+    size_t max_value;      /* reply cap: a value may have this many bytes; 0: 1 MiB */
+    unsigned max_inflight; /* commands waiting for replies; beyond it OVERLOADED; 0: 1024 */
 };
 
-/* Reads `redis://[user:pass@]host[:port][/db]` or `redis+unix:///path[?db=N]`. MALFORMED_REQUEST with what was wrong.
- * TLS, Sentinel and Cluster schemes are named as not served yet. */
+/* Reads `redis://[user:pass@]host[:port][/db]` or `redis+unix:///path[?db=N]` into the address and the credentials; leaves
+ * the limits alone. MALFORMED_REQUEST with what was wrong. TLS, Sentinel and Cluster schemes are named as not served yet. */
 enum status redis_config_parse(struct slice url, struct redis_config *config, struct problem *why);
 
 /* `host:port/db` or the path, without credentials: for logs and the ready line. */
 void redis_config_print(const struct redis_config *c, char *out, size_t n);
 
-/* Starts connecting; never blocks, never fails. Copies config, borrows loop and metrics. */
+/* Starts connecting; never blocks, never fails. Copies config, borrows loop and metrics. Commands started before the first
+ * attempt has ended wait for it, within their deadline; later ones are refused while there is no connection. */
 struct redis *redis_open(uv_loop_t *loop, const struct redis_config *config, struct metrics *metrics);
 
 /* Ends: commands under way get STORE_UNAVAILABLE first; `closed` is called later, once, and then the object is gone. */
@@ -57,13 +53,15 @@ void redis_close(struct redis *r, void (*closed)(void *arg), void *arg);
 
 bool redis_up(const struct redis *r); /* connected, authenticated, and not known to hang */
 
-/* Each returns PENDING, or STORE_UNAVAILABLE / OVERLOADED at once. Keys and values are borrowed for the call. */
+/* Each returns PENDING, or STORE_UNAVAILABLE / OVERLOADED at once. Keys and values are borrowed for the call. A get ends OK or
+ * MISSING (also for what is no string, or too long), a put OK, a delete OK or MISSING; each may end STORE_UNAVAILABLE. */
 enum status redis_get(struct redis *r, struct slice key, struct redis_command *c, redis_done *done);
 enum status redis_put(struct redis *r, struct slice key, struct slice value, uint64_t ttl_ms /* 0: none */,
                       struct redis_command *c, redis_done *done);
 enum status redis_delete(struct redis *r, struct slice key, struct redis_command *c, redis_done *done);
 
-/* done will not be called; the reply, when it comes, is dropped. The struct is the caller's again at once. */
+/* done will not be called; the reply, when it comes, is dropped. The struct is the caller's again at once. Harmless on one
+ * that is finished or was refused. */
 void redis_cancel(struct redis_command *c);
 
 #endif

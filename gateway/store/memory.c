@@ -1,0 +1,325 @@
+/* store/memory.c -- records by key in this process: stripes, each a mutex, a chained index and a SIEVE queue.
+ *
+ * A key's seeded hash picks the stripe (high half) and the bucket (low half), so that nobody outside can aim at one chain.
+ * SIEVE keeps records in order of arrival and sets one bit when a record is read. To evict, a hand walks from the oldest
+ * to the newest: a set bit is cleared and passed over, a clear one is the victim, and the hand stays where it was. What
+ * was read once since the hand came by survives; what a scan put in and nobody read goes first.
+ *
+ * Bytes are what the allocator really holds for a record: both of its blocks (the entry with its key, and the blob) with
+ * the allocator's header, and the stripe's buckets. A stripe's lock is held for pointers only: what goes is collected
+ * in a chain and freed after the unlock. */
+#include "store/memory.h"
+
+#include "base/clock.h"
+#include "base/hash.h"
+
+#include <assert.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#define STRIPES_MAX   64
+#define STRIPE_BYTES  (4ull << 20) /* a stripe's share is at least this: so large a record is still kept */
+#define BUCKETS_MIN   16
+#define HEADER_BYTES  8  /* what glibc keeps beside each block */
+#define SWEEP_STRETCH 64 /* records looked at before the lock is given away */
+
+struct entry {
+    struct entry *chain;         /* the next one in its bucket, or among the dead */
+    struct entry *newer, *older; /* the queue, in order of arrival */
+    struct blob *blob;
+    uint64_t until_ms;
+    uint32_t hash; /* the low half */
+    uint32_t key_n : 31, visited : 1;
+    char key[];
+};
+
+struct stripe {
+    pthread_mutex_t lock;
+    struct entry **buckets; /* buckets_n of them, a power of two; NULL until the first record */
+    size_t buckets_n, n;
+    struct entry *newest, *oldest;
+    struct entry *hand;  /* where SIEVE goes on, or NULL: at the oldest */
+    struct entry *sweep; /* where the sweep goes on, or NULL: at the oldest */
+    uint64_t bytes, evictions;
+} __attribute__((aligned(64)));
+
+struct memory {
+    uint64_t share; /* bytes a stripe may hold */
+    unsigned stripes_n;
+    _Atomic unsigned sweeping; /* the stripe where the next sweep begins */
+    struct stripe stripes[];
+};
+
+static void *allocated(void *p)
+{
+    if (!p) abort();
+    return p;
+}
+
+static uint64_t block_bytes(void *p) { return p ? malloc_usable_size(p) + HEADER_BYTES : 0; }
+
+static uint64_t entry_bytes(struct entry *e) { return block_bytes(e) + block_bytes(e->blob); }
+
+struct memory *memory_new(uint64_t max_bytes)
+{
+    unsigned n = 1;
+    while (n < STRIPES_MAX && max_bytes / (2 * n) >= STRIPE_BYTES) n *= 2;
+    struct memory *m = allocated(aligned_alloc(64, sizeof *m + n * sizeof *m->stripes));
+    memset(m, 0, sizeof *m + n * sizeof *m->stripes);
+    uint64_t fixed = block_bytes(m);
+    m->share = max_bytes > fixed ? (max_bytes - fixed) / n : 0;
+    m->stripes_n = n;
+    for (unsigned i = 0; i < n; i++) pthread_mutex_init(&m->stripes[i].lock, NULL);
+    return m;
+}
+
+static struct stripe *stripe_of(struct memory *m, uint64_t hash)
+{
+    return &m->stripes[(hash >> 32) & (m->stripes_n - 1)];
+}
+
+/* The link that leads to the entry of this key, or to the NULL at the end of its chain; NULL without buckets. */
+static struct entry **find(struct stripe *s, struct slice key, uint32_t hash)
+{
+    if (!s->buckets) return NULL;
+    struct entry **at = &s->buckets[hash & (s->buckets_n - 1)];
+    while (*at && ((*at)->hash != hash || !slice_eq(key, slice_from((*at)->key, (*at)->key_n)))) at = &(*at)->chain;
+    return at;
+}
+
+static struct entry *found(struct entry **at) { return at ? *at : NULL; }
+
+/* Takes *at out of index and queue, onto the chain of the dead. */
+static void entry_remove(struct stripe *s, struct entry **at, struct entry **dead)
+{
+    struct entry *e = *at;
+    *at = e->chain;
+    *(e->newer ? &e->newer->older : &s->newest) = e->older;
+    *(e->older ? &e->older->newer : &s->oldest) = e->newer;
+    if (s->hand == e) s->hand = e->newer;
+    if (s->sweep == e) s->sweep = e->newer;
+    s->bytes -= entry_bytes(e);
+    s->n--;
+    e->chain = *dead;
+    *dead = e;
+}
+
+static void entry_drop(struct stripe *s, struct entry *e, struct entry **dead)
+{
+    entry_remove(s, find(s, slice_from(e->key, e->key_n), e->hash), dead);
+}
+
+/* Frees what was removed; without the lock. */
+static unsigned bury(struct entry *dead)
+{
+    unsigned n = 0;
+    for (struct entry *next; dead; dead = next, n++) {
+        next = dead->chain;
+        blob_unref(dead->blob);
+        free(dead);
+    }
+    return n;
+}
+
+void memory_free(struct memory *m)
+{
+    if (!m) return;
+    for (unsigned i = 0; i < m->stripes_n; i++) {
+        struct stripe *s = &m->stripes[i];
+        struct entry *dead = NULL;
+        while (s->oldest) entry_drop(s, s->oldest, &dead);
+        bury(dead);
+        free(s->buckets);
+        pthread_mutex_destroy(&s->lock);
+    }
+    free(m);
+}
+
+struct blob *memory_get(struct memory *m, struct slice key, uint64_t now_ms)
+{
+    uint64_t hash = hash_seeded(key);
+    struct stripe *s = stripe_of(m, hash);
+    struct blob *b = NULL;
+    struct entry *dead = NULL;
+
+    pthread_mutex_lock(&s->lock);
+    struct entry **at = find(s, key, (uint32_t)hash), *e = found(at);
+    if (e && e->until_ms > now_ms) {
+        e->visited = 1;
+        b = blob_ref(e->blob);
+    } else if (e) {
+        entry_remove(s, at, &dead);
+    }
+    pthread_mutex_unlock(&s->lock);
+    bury(dead);
+    return b;
+}
+
+/* Makes as many buckets as records, or twice as many: at most one record a bucket on average. */
+static void grow(struct stripe *s)
+{
+    size_t n = s->buckets_n ? s->buckets_n * 2 : BUCKETS_MIN;
+    struct entry **buckets = allocated(calloc(n, sizeof *buckets));
+    for (struct entry *e = s->oldest; e; e = e->newer) {
+        struct entry **at = &buckets[e->hash & (n - 1)];
+        e->chain = *at;
+        *at = e;
+    }
+    s->bytes += block_bytes(buckets) - block_bytes(s->buckets);
+    free(s->buckets);
+    s->buckets = buckets;
+    s->buckets_n = n;
+}
+
+/* Evicts until the stripe is within its share; past records go whether they were read or not, `keep` never. */
+static void evict(struct stripe *s, uint64_t share, const struct entry *keep, uint64_t now_ms, struct entry **dead)
+{
+    while (s->bytes > share && s->n > 1) {
+        struct entry *e = s->hand ? s->hand : s->oldest;
+        bool past = e->until_ms <= now_ms;
+        if (e == keep || (e->visited && !past)) {
+            if (e != keep) e->visited = 0;
+            s->hand = e->newer;
+            continue;
+        }
+        s->hand = e; /* which entry_remove moves on */
+        entry_drop(s, e, dead);
+        s->evictions += !past;
+    }
+}
+
+static struct entry *entry_new(struct slice key, uint32_t hash)
+{
+    assert(key.n < 1u << 31);
+    struct entry *e = allocated(malloc(sizeof *e + key.n));
+    *e = (struct entry){.hash = hash, .key_n = (uint32_t)key.n};
+    memcpy(e->key, key.p, key.n);
+    return e;
+}
+
+static void entry_insert(struct stripe *s, struct entry *e)
+{
+    if (s->n == s->buckets_n) grow(s);
+    struct entry **at = &s->buckets[e->hash & (s->buckets_n - 1)];
+    e->chain = *at;
+    *at = e;
+    e->older = s->newest;
+    *(s->newest ? &s->newest->newer : &s->oldest) = e;
+    s->newest = e;
+    s->n++;
+}
+
+/* Can it stand beside the buckets alone, if all else has to go? */
+static bool affordable(struct stripe *s, uint64_t share, struct entry *e, struct blob *b)
+{
+    return block_bytes(e) + block_bytes(b) + block_bytes(s->buckets) <= share;
+}
+
+static unsigned first_bytes(struct entry *e, unsigned char out[8])
+{
+    unsigned n = e->blob->n < 8 ? e->blob->n : 8;
+    memcpy(out, e->blob->p, n);
+    return n;
+}
+
+unsigned memory_put(struct memory *m, struct slice key, struct blob *b, uint64_t until_ms, uint64_t now_ms,
+                    unsigned char previous[8])
+{
+    uint64_t hash = hash_seeded(key);
+    struct stripe *s = stripe_of(m, hash);
+    struct entry *fresh = entry_new(key, (uint32_t)hash), *dead = NULL;
+    struct blob *replaced = NULL;
+    unsigned previous_n = 0;
+
+    pthread_mutex_lock(&s->lock);
+    struct entry **at = find(s, key, (uint32_t)hash), *e = found(at);
+    if (e && e->until_ms > now_ms) previous_n = first_bytes(e, previous);
+    if (until_ms <= now_ms || !affordable(s, m->share, fresh, b)) {
+        if (e) entry_remove(s, at, &dead);
+    } else {
+        if (e) {
+            s->bytes -= entry_bytes(e);
+            replaced = e->blob;
+            e->visited = 1; /* it is wanted again, and keeps its place */
+        } else {
+            entry_insert(s, e = fresh);
+            fresh = NULL;
+        }
+        e->blob = blob_ref(b);
+        e->until_ms = until_ms;
+        s->bytes += entry_bytes(e);
+        evict(s, m->share, e, now_ms, &dead);
+        if (s->bytes > m->share) entry_drop(s, e, &dead); /* the buckets grew for it */
+    }
+    pthread_mutex_unlock(&s->lock);
+    blob_unref(replaced);
+    free(fresh);
+    bury(dead);
+    return previous_n;
+}
+
+bool memory_delete(struct memory *m, struct slice key, uint64_t now_ms)
+{
+    uint64_t hash = hash_seeded(key);
+    struct stripe *s = stripe_of(m, hash);
+    struct entry *dead = NULL;
+
+    pthread_mutex_lock(&s->lock);
+    struct entry **at = find(s, key, (uint32_t)hash), *e = found(at);
+    bool live = e && e->until_ms > now_ms;
+    if (e) entry_remove(s, at, &dead);
+    pthread_mutex_unlock(&s->lock);
+    bury(dead);
+    return live;
+}
+
+/* Looks at up to `budget` records of one stripe from where the last sweep stopped; returns how many it looked at.
+ * *end: it came to the newest. */
+static unsigned sweep_stripe(struct stripe *s, uint64_t now_ms, unsigned budget, unsigned *dropped, bool *end)
+{
+    struct entry *dead = NULL;
+    unsigned looked = 0;
+
+    pthread_mutex_lock(&s->lock);
+    if (!s->sweep) s->sweep = s->oldest;
+    while (s->sweep && looked < budget) {
+        struct entry *e = s->sweep;
+        looked++;
+        s->sweep = e->newer;
+        if (e->until_ms <= now_ms) entry_drop(s, e, &dead);
+    }
+    *end = !s->sweep;
+    pthread_mutex_unlock(&s->lock);
+    *dropped += bury(dead);
+    return looked;
+}
+
+unsigned memory_sweep(struct memory *m, uint64_t now_ms, unsigned budget)
+{
+    unsigned dropped = 0, at = atomic_load_explicit(&m->sweeping, memory_order_relaxed) & (m->stripes_n - 1);
+    /* Once around, and the rest of the stripe where it began. */
+    for (unsigned ends = 0; budget > 0 && ends <= m->stripes_n;) {
+        bool end;
+        budget -=
+            sweep_stripe(&m->stripes[at], now_ms, budget < SWEEP_STRETCH ? budget : SWEEP_STRETCH, &dropped, &end);
+        if (!end) continue;
+        at = (at + 1) & (m->stripes_n - 1);
+        ends++;
+    }
+    atomic_store_explicit(&m->sweeping, at, memory_order_relaxed);
+    return dropped;
+}
+
+void memory_stats(struct memory *m, struct memory_stats *out)
+{
+    *out = (struct memory_stats){.bytes = block_bytes(m)};
+    for (unsigned i = 0; i < m->stripes_n; i++) {
+        struct stripe *s = &m->stripes[i];
+        pthread_mutex_lock(&s->lock);
+        out->bytes += s->bytes;
+        out->records += s->n;
+        out->evictions += s->evictions;
+        pthread_mutex_unlock(&s->lock);
+    }
+}

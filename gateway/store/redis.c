@@ -1,0 +1,429 @@
+/* store/redis.c -- commands, their order and their deadline, and how long to wait before the next connection.
+ *
+ * Questions wait in a ring, oldest first; replies come in the same order, so the front of the ring is always what the next
+ * reply answers. A cancelled command leaves its slot in place. When anything is in doubt (a reply that does not fit, a
+ * deadline missed) the connection goes, with every question on it: a late answer must never meet a later question.
+ *
+ *     DOWN (back-off) -> CONNECTING (till the link is ready) -> UP (the oldest question's deadline) -> DOWN ...     one timer */
+#include "store/redis.h"
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "store/redis_link.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define BACKOFF_MIN_MS 100
+#define BACKOFF_MAX_MS 5000
+#define BACKOFF_AUTH   1000       /* not sooner, when our credentials were refused */
+#define UNSENT_MAX     (8u << 20) /* bytes that wait for the socket; beyond it OVERLOADED */
+#define TTL_MAX_MS     (100ull * 365 * 24 * 3600 * 1000)
+
+enum kind { GET, PUT, DELETE, KINDS };
+
+static const struct {
+    const char *label;
+    uint8_t commands;
+    enum redis_expect expect[2];
+} kinds[KINDS] = {
+    [GET] = {"get", 1, {EXPECT_VALUE}},
+    [PUT] = {"put", 2, {EXPECT_PREFIX, EXPECT_OK}}, /* GETRANGE, SET */
+    [DELETE] = {"delete", 1, {EXPECT_NUMBER}},
+};
+
+/* How a command fails, as a metric's label. */
+enum outcome { REFUSED, OVERLOAD, TIMEOUT, LOST, ERROR_REPLY, WRONG_TYPE, TOO_LONG, OUTCOMES };
+
+static const char *const outcomes[OUTCOMES] = {"refused", "overloaded", "timeout", "lost",
+                                               "error",   "wrong-type", "too-long"};
+
+struct redis_slot {
+    struct redis_command *command; /* NULL: cancelled */
+    uint64_t started_us;
+    enum kind kind;
+    uint8_t queued, replied; /* of its commands */
+    sds held[2];             /* commands that wait for the greeting to end */
+};
+
+struct redis {
+    struct redis_config config;
+    char name[300]; /* for logs */
+    uv_loop_t *loop;
+    enum { DOWN, CONNECTING, UP, CLOSING } state;
+    uv_timer_t timer;
+
+    struct redis_link *link; /* while CONNECTING and UP */
+    bool first;              /* the first attempt has not ended: commands wait for it */
+    bool useful;             /* this connection has answered a command */
+    bool told;               /* the log knows that it is down */
+    uint64_t up_us;          /* when it came up */
+    uint64_t backoff_ms;     /* how long to wait after the next loss, at most */
+    uint64_t attempts;
+
+    struct redis_slot *ring; /* max_inflight slots */
+    unsigned front, waiting;
+    size_t held_bytes;
+
+    struct metrics *metrics;
+    struct histogram *time[KINDS];
+    struct counter *errors[KINDS][OUTCOMES], *up;
+
+    void (*closed)(void *arg);
+    void *closed_arg;
+};
+
+/* ---- the ring */
+
+static struct redis_slot *front(struct redis *r) { return &r->ring[r->front]; }
+
+static void count_error(struct redis *r, enum kind kind, enum outcome outcome)
+{
+    struct counter **c = &r->errors[kind][outcome];
+    if (!*c) {
+        struct slice labels[] = {slice_of(kinds[kind].label), slice_of(outcomes[outcome])};
+        *c = metrics_counter(r->metrics, METRIC_STORE_ERRORS, labels);
+    }
+    counter_add(*c, 1);
+}
+
+/* Ends the oldest command. The last thing a caller does with it: `done` may start, cancel and close what it likes. */
+static void finish(struct redis *r, enum status status, struct blob *value)
+{
+    struct redis_slot *s = front(r);
+    struct redis_command *c = s->command;
+    for (int i = 0; i < 2; i++) {
+        if (!s->held[i]) continue;
+        r->held_bytes -= sdslen(s->held[i]);
+        redisFreeSdsCommand(s->held[i]);
+        s->held[i] = NULL;
+    }
+    r->front = (r->front + 1) % r->config.max_inflight;
+    r->waiting--;
+    if (!c) {
+        blob_unref(value);
+        return;
+    }
+    c->slot = NULL;
+    c->done(c, status, value);
+}
+
+static void fail_all(struct redis *r, enum outcome outcome)
+{
+    /* Not those that a callback starts meanwhile: they are refused, since the state was changed before. */
+    while (r->waiting > 0) {
+        count_error(r, front(r)->kind, outcome);
+        finish(r, STORE_UNAVAILABLE, NULL);
+    }
+}
+
+/* ---- down, and up again */
+
+static void on_timer(uv_timer_t *timer);
+
+static void arm(struct redis *r, uint64_t ms) { uv_timer_start(&r->timer, on_timer, ms, 0); }
+
+static void let_go(struct redis *r)
+{
+    if (r->link) redis_link_close(r->link);
+    r->link = NULL;
+}
+
+static uint64_t next_backoff(struct redis *r)
+{
+    bool was_good = r->state == UP && (r->useful || clock_mono_us() - r->up_us >= BACKOFF_MAX_MS * 1000);
+    if (was_good) r->backoff_ms = BACKOFF_MIN_MS;
+    uint64_t half = r->backoff_ms / 2, salt[] = {(uintptr_t)r, r->attempts};
+    r->backoff_ms = r->backoff_ms * 2 < BACKOFF_MAX_MS ? r->backoff_ms * 2 : BACKOFF_MAX_MS;
+    return half + hash_seeded(slice_from(salt, sizeof salt)) % (half + 1);
+}
+
+/* The one way down: every command under way ends here. Touch nothing of theirs afterwards. */
+static void go_down(struct redis *r, enum outcome outcome, const char *why, uint64_t wait_at_least)
+{
+    uint64_t wait = next_backoff(r);
+    if (wait < wait_at_least) wait = wait_at_least;
+    if (!r->told) {
+        log_warn(r->state == UP ? "store lost" : "store unreachable", LOG_TEXT("store", r->name), LOG_TEXT("why", why),
+                 LOG_NUMBER("retry_ms", wait));
+    }
+    r->told = true;
+    r->state = DOWN;
+    r->first = false;
+    counter_set(r->up, 0);
+    let_go(r);
+    arm(r, wait);
+    fail_all(r, outcome);
+}
+
+static void watch_deadline(struct redis *r)
+{
+    if (r->waiting == 0) return;
+    uint64_t end = front(r)->started_us + r->config.timeout_ms * 1000, now = clock_mono_us();
+    arm(r, end > now ? (end - now) / 1000 + 1 : 0);
+}
+
+static void on_ready(void *arg)
+{
+    struct redis *r = arg;
+    r->state = UP;
+    r->first = false;
+    r->useful = false;
+    r->up_us = clock_mono_us();
+    counter_set(r->up, 1);
+    log_info(r->told ? "store is back" : "store connected", LOG_TEXT("store", r->name));
+    r->told = false;
+    uv_timer_stop(&r->timer);
+    for (unsigned i = 0; i < r->waiting; i++) {
+        struct redis_slot *s = &r->ring[(r->front + i) % r->config.max_inflight];
+        for (int k = 0; k < kinds[s->kind].commands; k++) {
+            redis_link_send(r->link, kinds[s->kind].expect[k], s->held[k]);
+            redisFreeSdsCommand(s->held[k]);
+            s->held[k] = NULL;
+        }
+    }
+    r->held_bytes = 0;
+    watch_deadline(r);
+}
+
+/* ---- replies */
+
+/* Errors that say the server as a whole does not serve us now. */
+static bool is_down_error(const char *error)
+{
+    static const char *const words[] = {"LOADING", "MASTERDOWN", "NOAUTH", "DENIED"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (strcmp(error, words[i]) == 0) return true;
+    }
+    return false;
+}
+
+static void on_error(struct redis *r, const struct redis_reply *reply)
+{
+    struct redis_slot *s = front(r);
+    if (is_down_error(reply->error)) {
+        go_down(r, ERROR_REPLY, reply->error, 0);
+    } else if (s->kind == GET && strcmp(reply->error, "WRONGTYPE") == 0) {
+        count_error(r, s->kind, WRONG_TYPE);
+        finish(r, MISSING, NULL);
+    } else {
+        count_error(r, s->kind, ERROR_REPLY);
+        finish(r, STORE_UNAVAILABLE, NULL);
+    }
+}
+
+static void on_value(struct redis *r, struct redis_reply *reply)
+{
+    if (reply->too_long) count_error(r, GET, TOO_LONG);
+    struct blob *value = reply->value;
+    reply->value = NULL;
+    finish(r, value ? OK : MISSING, value);
+}
+
+static void on_previous(struct redis_slot *s, const struct redis_reply *reply)
+{
+    if (!s->command) return;
+    s->command->previous_n = (uint8_t)reply->prefix_n; /* 0 for an error: SET replaces what is no string, too */
+    memcpy(s->command->previous, reply->prefix, sizeof reply->prefix);
+}
+
+static void on_number(struct redis *r, const struct redis_reply *reply)
+{
+    struct redis_slot *s = front(r);
+    if (s->command) s->command->number = reply->head.integer;
+    finish(r, reply->head.integer > 0 ? OK : MISSING, NULL);
+}
+
+static void on_reply(void *arg, struct redis_reply *reply)
+{
+    struct redis *r = arg;
+    assert(r->state == UP && r->waiting > 0); /* the judge refuses a reply without a question */
+    struct redis_slot *s = front(r);
+    enum redis_expect asked = kinds[s->kind].expect[s->replied++];
+    bool error = reply->head.type == REDIS_REPLY_ERROR;
+    if (asked == EXPECT_PREFIX && !(error && is_down_error(reply->error))) {
+        on_previous(s, reply);
+        return;
+    }
+    histogram_add(r->time[s->kind], clock_mono_us() - s->started_us);
+    if (!error) r->useful = true;
+    if (error) {
+        on_error(r, reply);
+    } else if (asked == EXPECT_VALUE) {
+        on_value(r, reply);
+    } else if (asked == EXPECT_NUMBER) {
+        on_number(r, reply);
+    } else {
+        finish(r, OK, NULL);
+    }
+}
+
+/* ---- the connection */
+
+static void on_lost(void *arg, struct redis_loss loss)
+{
+    struct redis *r = arg;
+    r->link = NULL;
+    go_down(r, LOST, loss.why, loss.refused_us ? BACKOFF_AUTH : 0);
+}
+
+static void attempt(struct redis *r)
+{
+    static const struct redis_link_events events = {on_ready, on_reply, on_lost};
+    char why[128];
+    r->state = CONNECTING;
+    r->attempts++;
+    arm(r, r->config.timeout_ms);
+    r->link = redis_link_open(r->loop, &r->config, &events, r, why);
+    if (!r->link) go_down(r, LOST, why, 0);
+}
+
+/* ---- time */
+
+static void on_deadline(struct redis *r)
+{
+    /* The loop may have been away for long: what has come meanwhile was in time. */
+    redis_link_read(r->link);
+    if (r->state != UP || r->waiting == 0) return;
+    if (clock_mono_us() < front(r)->started_us + r->config.timeout_ms * 1000) {
+        watch_deadline(r);
+    } else {
+        go_down(r, TIMEOUT, "no answer in time", 0);
+    }
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct redis *r = container_of(timer, struct redis, timer);
+    switch (r->state) {
+    case DOWN: attempt(r); break;
+    case CONNECTING: go_down(r, TIMEOUT, "no connection in time", 0); break;
+    case UP: on_deadline(r); break;
+    case CLOSING: break;
+    }
+}
+
+/* ---- life */
+
+struct redis *redis_open(uv_loop_t *loop, const struct redis_config *config, struct metrics *metrics)
+{
+    struct redis *r = calloc(1, sizeof *r);
+    if (!r) abort();
+    r->config = *config;
+    if (!r->config.timeout_ms) r->config.timeout_ms = 1000;
+    if (!r->config.max_value) r->config.max_value = 1u << 20;
+    if (!r->config.max_inflight) r->config.max_inflight = 1024;
+    redis_config_print(config, r->name, sizeof r->name);
+    r->ring = calloc(r->config.max_inflight, sizeof *r->ring);
+    if (!r->ring) abort();
+    r->metrics = metrics;
+    for (int k = 0; k < KINDS; k++) {
+        struct slice label = slice_of(kinds[k].label);
+        r->time[k] = metrics_histogram(metrics, METRIC_STORE_TIME, &label);
+    }
+    r->up = metrics_counter(metrics, METRIC_STORE_UP, NULL);
+    counter_set(r->up, 0);
+    r->loop = loop;
+    uv_timer_init(loop, &r->timer);
+    r->backoff_ms = BACKOFF_MIN_MS;
+    r->first = true;
+    attempt(r);
+    return r;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct redis *r = container_of((uv_timer_t *)handle, struct redis, timer);
+    void (*closed)(void *) = r->closed;
+    void *arg = r->closed_arg;
+    free(r->ring);
+    free(r);
+    if (closed) closed(arg);
+}
+
+void redis_close(struct redis *r, void (*closed)(void *arg), void *arg)
+{
+    assert(r->state != CLOSING);
+    r->state = CLOSING;
+    r->closed = closed;
+    r->closed_arg = arg;
+    counter_set(r->up, 0);
+    let_go(r);
+    uv_close((uv_handle_t *)&r->timer, on_closed);
+    fail_all(r, LOST);
+}
+
+bool redis_up(const struct redis *r) { return r->state == UP; }
+
+/* ---- commands */
+
+/* A slot for a new command, or why there is none. */
+static enum status ask(struct redis *r, enum kind kind, struct redis_command *c, redis_done *done)
+{
+    *c = (struct redis_command){.done = done};
+    bool may_wait = r->first && r->state == CONNECTING;
+    if (r->state != UP && !may_wait) {
+        count_error(r, kind, REFUSED);
+        return STORE_UNAVAILABLE;
+    }
+    size_t unsent = r->state == UP ? redis_link_unsent(r->link) : r->held_bytes;
+    if (r->waiting == r->config.max_inflight || unsent > UNSENT_MAX) {
+        count_error(r, kind, OVERLOAD);
+        return OVERLOADED;
+    }
+    c->slot = &r->ring[(r->front + r->waiting++) % r->config.max_inflight];
+    *c->slot = (struct redis_slot){.command = c, .kind = kind, .started_us = clock_mono_us()};
+    if (r->state == UP && !uv_is_active((uv_handle_t *)&r->timer)) watch_deadline(r);
+    return PENDING;
+}
+
+/* The next command of c's slot: on its way, or held until the greeting is over. */
+static void send_command(struct redis *r, struct redis_command *c, int argc, const struct slice *argv)
+{
+    struct redis_slot *s = c->slot;
+    sds command = redis_format(argc, argv);
+    uint8_t i = s->queued++;
+    if (r->state == UP) {
+        redis_link_send(r->link, kinds[s->kind].expect[i], command);
+        redisFreeSdsCommand(command);
+    } else {
+        s->held[i] = command;
+        r->held_bytes += sdslen(command);
+    }
+}
+
+enum status redis_get(struct redis *r, struct slice key, struct redis_command *c, redis_done *done)
+{
+    enum status st = ask(r, GET, c, done);
+    if (st == PENDING) send_command(r, c, 2, (struct slice[]){SLICE("GET"), key});
+    return st;
+}
+
+enum status redis_put(struct redis *r, struct slice key, struct slice value, uint64_t ttl_ms, struct redis_command *c,
+                      redis_done *done)
+{
+    enum status st = ask(r, PUT, c, done);
+    if (st != PENDING) return st;
+    char ttl[24];
+    snprintf(ttl, sizeof ttl, "%llu", (unsigned long long)(ttl_ms < TTL_MAX_MS ? ttl_ms : TTL_MAX_MS));
+    send_command(r, c, 4, (struct slice[]){SLICE("GETRANGE"), key, SLICE("0"), SLICE("7")});
+    send_command(r, c, ttl_ms ? 5 : 3, (struct slice[]){SLICE("SET"), key, value, SLICE("PX"), slice_of(ttl)});
+    return st;
+}
+
+enum status redis_delete(struct redis *r, struct slice key, struct redis_command *c, redis_done *done)
+{
+    enum status st = ask(r, DELETE, c, done);
+    if (st == PENDING) send_command(r, c, 2, (struct slice[]){SLICE("DEL"), key});
+    return st;
+}
+
+void redis_cancel(struct redis_command *c)
+{
+    if (!c->slot) return;
+    c->slot->command = NULL;
+    c->slot = NULL;
+}

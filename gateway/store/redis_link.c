@@ -1,0 +1,216 @@
+/* store/redis_link.c -- look up, dial, greet: in this order down the file. */
+#include "store/redis_link.h"
+
+#include "base/list.h"
+#include "store/redis_socket.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* A look-up of the host's name. It cannot be stopped once it runs, so it outlives a link that gave it up. */
+struct lookup {
+    uv_getaddrinfo_t request;
+    struct redis_link *link; /* NULL: given up */
+};
+
+struct redis_link {
+    uv_loop_t *loop;
+    const struct redis_config *config;
+    const struct redis_link_events *events;
+    void *arg;
+    struct lookup *lookup;                     /* while the name is looked up */
+    struct addrinfo *addresses, *next_address; /* what it found, and what is left to try */
+    struct redis_socket *socket;               /* from the first address that could be dialled on */
+    bool opened, ready;
+    unsigned greetings; /* replies to come before it is ready */
+};
+
+void redis_link_close(struct redis_link *l)
+{
+    if (l->socket) redis_socket_close(l->socket);
+    if (l->lookup) {
+        l->lookup->link = NULL;
+        uv_cancel((uv_req_t *)&l->lookup->request);
+    }
+    uv_freeaddrinfo(l->addresses);
+    free(l);
+}
+
+/* Ends it by itself; l is gone after. */
+static void lose(struct redis_link *l, struct redis_loss loss)
+{
+    const struct redis_link_events *events = l->events;
+    void *arg = l->arg;
+    redis_link_close(l);
+    events->lost(arg, loss);
+}
+
+sds redis_format(int argc, const struct slice *argv)
+{
+    const char *p[5];
+    size_t n[5];
+    assert(argc <= 5);
+    for (int i = 0; i < argc; i++) {
+        p[i] = argv[i].p;
+        n[i] = argv[i].n;
+    }
+    sds command;
+    if (redisFormatSdsCommandArgv(&command, argc, p, n) < 0) abort(); /* out of memory */
+    return command;
+}
+
+void redis_link_send(struct redis_link *l, enum redis_expect expect, sds command)
+{
+    redis_socket_send(l->socket, expect, command, sdslen(command));
+}
+
+size_t redis_link_unsent(const struct redis_link *l) { return redis_socket_unsent(l->socket); }
+
+void redis_link_read(struct redis_link *l) { redis_socket_read(l->socket); }
+
+/* ---- greeting */
+
+static void greet(struct redis_link *l, enum redis_expect expect, int argc, const struct slice *argv)
+{
+    sds command = redis_format(argc, argv);
+    redis_link_send(l, expect, command);
+    redisFreeSdsCommand(command);
+    l->greetings++;
+}
+
+static void on_opened(void *arg)
+{
+    struct redis_link *l = arg;
+    struct slice user = slice_of(l->config->user), password = slice_of(l->config->password);
+    l->opened = true;
+    if (user.n) {
+        greet(l, EXPECT_OK, 3, (struct slice[]){SLICE("AUTH"), user, password});
+    } else if (password.n) {
+        greet(l, EXPECT_OK, 2, (struct slice[]){SLICE("AUTH"), password});
+    }
+    if (l->config->database) {
+        char number[16];
+        snprintf(number, sizeof number, "%d", l->config->database);
+        greet(l, EXPECT_OK, 2, (struct slice[]){SLICE("SELECT"), slice_of(number)});
+    }
+    greet(l, EXPECT_STATUS, 1, (struct slice[]){SLICE("PING")}); /* an error while it loads, or wants a password */
+}
+
+static void on_greeting(struct redis_link *l, const struct redis_reply *reply)
+{
+    unsigned left = l->greetings--;
+    bool is_ping = left == 1, is_select = left == 2 && l->config->database;
+    bool error = reply->head.type == REDIS_REPLY_ERROR;
+    if (is_ping && strcmp(reply->error, "NOPERM") == 0) error = false; /* it lives and knows us */
+    if (error) {
+        char why[96];
+        snprintf(why, sizeof why, "%s: %s",
+                 is_ping     ? "not ready"
+                 : is_select ? "database refused"
+                             : "credentials refused",
+                 reply->error[0] ? reply->error : "error");
+        lose(l, (struct redis_loss){why, .refused_us = !is_ping && !is_select});
+    } else if (is_ping) {
+        l->ready = true;
+        l->events->ready(l->arg); /* l may be gone */
+    }
+}
+
+static void on_reply(void *arg, struct redis_reply *reply)
+{
+    struct redis_link *l = arg;
+    if (l->ready) {
+        l->events->reply(l->arg, reply); /* l may be gone */
+    } else {
+        on_greeting(l, reply);
+    }
+}
+
+/* ---- dialling */
+
+static bool dial_next(struct redis_link *l, char why[128]);
+
+static void on_lost(void *arg, const char *lost_why)
+{
+    struct redis_link *l = arg;
+    char why[128];
+    snprintf(why, sizeof why, "%s", lost_why);
+    l->socket = NULL;
+    if (l->opened || !dial_next(l, why)) lose(l, (struct redis_loss){why, false});
+}
+
+static bool dial(struct redis_link *l, const char *ip, char why[128])
+{
+    static const struct redis_socket_events events = {on_opened, on_reply, on_lost};
+    const struct redis_config *c = l->config;
+    struct redis_socket_options options = {ip, c->port, c->path, c->max_value, &events, l};
+    l->socket = redis_socket_open(l->loop, &options, why);
+    return l->socket != NULL;
+}
+
+/* Dials the first that can be dialled of the addresses that are left; else `why` keeps how the last one failed. */
+static bool dial_next(struct redis_link *l, char why[128])
+{
+    char ip[64];
+    while (l->next_address) {
+        struct addrinfo *a = l->next_address;
+        l->next_address = a->ai_next;
+        if (uv_ip_name(a->ai_addr, ip, sizeof ip) == 0 && dial(l, ip, why)) return true;
+    }
+    return false;
+}
+
+/* ---- looking up */
+
+static void on_looked_up(uv_getaddrinfo_t *request, int status, struct addrinfo *found)
+{
+    struct lookup *lookup = container_of(request, struct lookup, request);
+    struct redis_link *l = lookup->link;
+    char why[128];
+    free(lookup);
+    if (!l) {
+        uv_freeaddrinfo(found);
+        return;
+    }
+    l->lookup = NULL;
+    l->addresses = l->next_address = found;
+    snprintf(why, sizeof why, "%s", status ? uv_strerror(status) : "the host has no address");
+    if (!dial_next(l, why)) lose(l, (struct redis_loss){why, false});
+}
+
+static bool look_up(struct redis_link *l, char why[128])
+{
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    struct lookup *lookup = calloc(1, sizeof *lookup);
+    if (!lookup) abort();
+    lookup->link = l;
+    int err = uv_getaddrinfo(l->loop, &lookup->request, on_looked_up, l->config->host, NULL, &hints);
+    if (err) {
+        snprintf(why, 128, "%s", uv_strerror(err));
+        free(lookup);
+        return false;
+    }
+    l->lookup = lookup;
+    return true;
+}
+
+static bool is_address(const char *host)
+{
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+    return uv_ip4_addr(host, 0, &v4) == 0 || uv_ip6_addr(host, 0, &v6) == 0;
+}
+
+struct redis_link *redis_link_open(uv_loop_t *loop, const struct redis_config *config,
+                                   const struct redis_link_events *events, void *arg, char why[128])
+{
+    struct redis_link *l = calloc(1, sizeof *l);
+    if (!l) abort();
+    *l = (struct redis_link){.loop = loop, .config = config, .events = events, .arg = arg};
+    bool local = config->path[0] != '\0', known = local || is_address(config->host);
+    bool under_way = known ? dial(l, local ? NULL : config->host, why) : look_up(l, why);
+    if (under_way) return l;
+    redis_link_close(l);
+    return NULL;
+}

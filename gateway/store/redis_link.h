@@ -1,0 +1,44 @@
+/* store/redis_link.h -- one attempt to have a connection: from a host's name to a server that has let us in and is ready.
+ *
+ * Looks the name up, tries its addresses, then greets: AUTH, SELECT, PING. Only when all three are answered well it is
+ * ready. Has no deadline of its own. Private to store/redis*.c. */
+#ifndef PERIGEE_STORE_REDIS_LINK_H
+#define PERIGEE_STORE_REDIS_LINK_H
+
+#include "store/redis.h"
+#include "store/redis_reply.h"
+
+struct redis_link;
+
+/* Why there is no connection: the sentence is good for the call. */
+struct redis_loss {
+    const char *why;
+    bool refused_us; /* our credentials were: do not hammer */
+};
+
+struct redis_link_events {
+    void (*ready)(void *arg);                            /* now commands may be sent */
+    void (*reply)(void *arg, struct redis_reply *reply); /* to the oldest of them */
+    void (*lost)(void *arg, struct redis_loss loss);     /* it came to its end, and is freed */
+};
+
+/* Starts an attempt; keeps config. NULL when it failed at once: then nothing is called, and `why` says what it was. */
+struct redis_link *redis_link_open(uv_loop_t *loop, const struct redis_config *config,
+                                   const struct redis_link_events *events, void *arg, char why[128]);
+
+/* Ends and frees it; nothing is called any more. */
+void redis_link_close(struct redis_link *l);
+
+/* Queues a command; only when ready. */
+void redis_link_send(struct redis_link *l, enum redis_expect expect, sds command);
+
+/* Bytes that the socket did not take yet; only when ready. */
+size_t redis_link_unsent(const struct redis_link *l);
+
+/* Answers what has arrived, without waiting for the loop to say so; only when ready. l may be gone after. */
+void redis_link_read(struct redis_link *l);
+
+/* A command as it is sent; at most 5 arguments. Free it with redisFreeSdsCommand. */
+sds redis_format(int argc, const struct slice *argv);
+
+#endif

@@ -1,0 +1,142 @@
+/* store/redis_reply.c -- the judge of replies; see the header for why. A NULL returned here ends the connection. */
+#include "store/redis_reply.h"
+
+#include <stdint.h>
+
+#define DEPTH_MAX 4 /* of a push message */
+
+/* Stands for each element of a push message: nobody reads them, nobody frees it. */
+static redisReply element;
+
+static struct redis_judge *judge_of(const redisReadTask *task) { return task->privdata; }
+
+static void *refuse(struct redis_judge *j, const char *misfit)
+{
+    j->misfit = misfit;
+    return NULL;
+}
+
+/* The reply object, cleared, if a reply of this type fits the oldest question. */
+static struct redis_reply *admit(const redisReadTask *task, int type)
+{
+    struct redis_judge *j = judge_of(task);
+    const redisCallback *question = j->questions->head;
+    if (!question) return refuse(j, "a reply without a question");
+    bool fits = type == REDIS_REPLY_ERROR;
+    switch ((enum redis_expect)(uintptr_t)question->privdata) {
+    case EXPECT_STATUS:
+    case EXPECT_OK: fits |= type == REDIS_REPLY_STATUS; break;
+    case EXPECT_VALUE: fits |= type == REDIS_REPLY_STRING || type == REDIS_REPLY_NIL; break;
+    case EXPECT_PREFIX: fits |= type == REDIS_REPLY_STRING; break;
+    case EXPECT_NUMBER: fits |= type == REDIS_REPLY_INTEGER; break;
+    }
+    if (!fits) return refuse(j, "a reply of the wrong type");
+    j->reply = (struct redis_reply){.head.type = type};
+    return &j->reply;
+}
+
+static enum redis_expect expectation(const redisReadTask *task)
+{
+    return (enum redis_expect)(uintptr_t)judge_of(task)->questions->head->privdata;
+}
+
+/* "WRONGTYPE Operation against..." -> "WRONGTYPE"; only letters, so that it may stand in a log. */
+static void first_word(const char *text, size_t n, char *out, size_t out_n)
+{
+    size_t i = 0;
+    while (i < n && i + 1 < out_n && text[i] >= 'A' && text[i] <= 'Z') {
+        out[i] = text[i];
+        i++;
+    }
+    out[i] = '\0';
+}
+
+static void *create_string(const redisReadTask *task, char *text, size_t n)
+{
+    if (task->parent) return &element;
+    struct redis_reply *reply = admit(task, task->type);
+    if (!reply) return NULL;
+    struct redis_judge *j = judge_of(task);
+    if (task->type == REDIS_REPLY_ERROR) {
+        first_word(text, n, reply->error, sizeof reply->error);
+        return reply;
+    }
+    switch (expectation(task)) {
+    case EXPECT_OK:
+        if (!slice_eq(slice_from(text, n), SLICE("OK"))) return refuse(j, "a status that is not OK");
+        break;
+    case EXPECT_VALUE:
+        reply->too_long = n > j->max_value || n > UINT32_MAX;
+        if (!reply->too_long) reply->value = blob_copy(slice_from(text, n));
+        break;
+    case EXPECT_PREFIX:
+        if (n > sizeof reply->prefix) return refuse(j, "a longer string than was asked for");
+        memcpy(reply->prefix, text, n);
+        reply->prefix_n = (unsigned)n;
+        break;
+    case EXPECT_STATUS:
+    case EXPECT_NUMBER: break;
+    }
+    return reply;
+}
+
+static void *create_array(const redisReadTask *task, size_t n)
+{
+    int depth = 1;
+    for (const redisReadTask *t = task->parent; t; t = t->parent) depth++;
+    if (depth > DEPTH_MAX) return refuse(judge_of(task), "a reply too deep");
+    if (task->parent) return &element;
+    if (task->type != REDIS_REPLY_PUSH) return refuse(judge_of(task), "a reply of the wrong type");
+    judge_of(task)->reply = (struct redis_reply){.head.type = REDIS_REPLY_PUSH};
+    return &judge_of(task)->reply;
+}
+
+static void *create_integer(const redisReadTask *task, long long v)
+{
+    if (task->parent) return &element;
+    struct redis_reply *reply = admit(task, REDIS_REPLY_INTEGER);
+    if (reply) reply->head.integer = v;
+    return reply;
+}
+
+static void *create_nil(const redisReadTask *task)
+{
+    if (task->parent) return &element;
+    if (task->type == REDIS_REPLY_NIL || task->type == REDIS_REPLY_STRING || task->type == REDIS_REPLY_ARRAY)
+        return admit(task, REDIS_REPLY_NIL);
+    return refuse(judge_of(task), "a reply of the wrong type");
+}
+
+static void *create_double(const redisReadTask *task, double v, char *text, size_t n)
+{
+    return task->parent ? &element : refuse(judge_of(task), "a reply of the wrong type");
+}
+
+static void *create_bool(const redisReadTask *task, int v)
+{
+    return task->parent ? &element : refuse(judge_of(task), "a reply of the wrong type");
+}
+
+static void free_object(void *object)
+{
+    struct redis_reply *reply = object;
+    blob_unref(reply->value);
+    reply->value = NULL;
+}
+
+void redis_judge_attach(struct redis_judge *j, redisAsyncContext *ac, size_t max_value)
+{
+    static redisReplyObjectFunctions functions = {
+        .createString = create_string,
+        .createArray = create_array,
+        .createInteger = create_integer,
+        .createDouble = create_double,
+        .createNil = create_nil,
+        .createBool = create_bool,
+        .freeObject = free_object,
+    };
+    *j = (struct redis_judge){.questions = &ac->replies, .max_value = max_value};
+    ac->c.reader->fn = &functions;
+    ac->c.reader->privdata = j;
+    ac->c.reader->maxelements = REPLY_ELEMENTS_MAX;
+}

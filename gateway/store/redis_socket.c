@@ -1,0 +1,236 @@
+/* store/redis_socket.c -- the seam between hiredis and libuv.
+ *
+ * Lives: redis_socket_open -> on_connect -> (redis_socket_send -> on_flush)* -> on_reply* -> on_cleanup -> on_closed. hiredis owns
+ * its context and frees it; on_cleanup is the moment when it begins to do so, and from there `ac` is NULL. The handles
+ * outlive it until libuv closes them.
+ *
+ * hiredis asks for writability after each command. We flush from a prepare handle instead, once before the loop waits, and
+ * poll for writability only while connecting or after a short write. */
+#include "store/redis_socket.h"
+
+#include "base/list.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#define READS_MAX 16 /* of 16 KiB each, before other sockets get their turn */
+
+struct redis_socket {
+    redisAsyncContext *ac; /* NULL from on_cleanup on */
+    const struct redis_socket_events *events;
+    void *arg;
+    struct redis_judge judge;
+    redisContextFuncs funcs; /* hiredis' own, with our read and write */
+    ssize_t (*plain_read)(redisContext *, char *, size_t);
+    size_t reply_max;
+    uv_poll_t poll;
+    uv_prepare_t flush;
+    int watched; /* what poll is started for */
+    int handles; /* not closed yet */
+    bool connected, flushing, closing;
+    bool more; /* the last read filled its buffer */
+};
+
+static struct redis_socket *socket_of(redisContext *c) { return container_of(c, redisAsyncContext, c)->data; }
+
+static ssize_t fail(redisContext *c, int err, const char *why)
+{
+    c->err = err;
+    snprintf(c->errstr, sizeof c->errstr, "%s", why);
+    return -1;
+}
+
+/* Reads on only while the reply begun so far is within its cap: the reader buffers no more than that and one read. */
+static ssize_t read_bounded(redisContext *c, char *p, size_t n)
+{
+    struct redis_socket *s = socket_of(c);
+    s->more = false;
+    if (c->reader->len - c->reader->pos > s->reply_max) return fail(c, REDIS_ERR_PROTOCOL, "a reply too long");
+    ssize_t got = s->plain_read(c, p, n);
+    s->more = got == (ssize_t)n;
+    return got;
+}
+
+/* As hiredis does it, but no SIGPIPE. */
+static ssize_t write_quietly(redisContext *c)
+{
+    ssize_t n = send(c->fd, c->obuf, sdslen(c->obuf), MSG_NOSIGNAL);
+    if (n >= 0) return n;
+    if (errno == EAGAIN || errno == EINTR) return 0;
+    return fail(c, REDIS_ERR_IO, uv_strerror(uv_translate_sys_error(errno)));
+}
+
+static void read_some(struct redis_socket *s, int times)
+{
+    do {
+        redisAsyncHandleRead(s->ac);
+    } while (s->ac && s->more && --times > 0);
+}
+
+static void on_poll(uv_poll_t *handle, int status, int events)
+{
+    struct redis_socket *s = container_of(handle, struct redis_socket, poll);
+    if (status < 0) { /* an error waits on the socket: let hiredis meet it */
+        events = s->watched;
+        s->watched = 0; /* libuv stopped the handle */
+    }
+    if (events & UV_WRITABLE) redisAsyncHandleWrite(s->ac);
+    if (s->ac && (events & UV_READABLE)) read_some(s, READS_MAX);
+    if (s->ac && status < 0 && !s->watched) uv_poll_start(&s->poll, s->watched = events, on_poll);
+}
+
+static void watch(struct redis_socket *s, int events)
+{
+    if (events == s->watched) return;
+    s->watched = events;
+    if (events) {
+        uv_poll_start(&s->poll, events, on_poll);
+    } else {
+        uv_poll_stop(&s->poll);
+    }
+}
+
+static void on_flush(uv_prepare_t *handle)
+{
+    struct redis_socket *s = container_of(handle, struct redis_socket, flush);
+    uv_prepare_stop(handle);
+    if (redis_socket_unsent(s) == 0) return;
+    s->flushing = true;
+    redisAsyncHandleWrite(s->ac);
+    s->flushing = false;
+}
+
+/* The hooks through which hiredis says what it waits for. */
+static void add_read(void *data)
+{
+    struct redis_socket *s = data;
+    watch(s, s->watched | UV_READABLE);
+}
+
+static void del_read(void *data)
+{
+    struct redis_socket *s = data;
+    watch(s, s->watched & ~UV_READABLE);
+}
+
+static void add_write(void *data)
+{
+    struct redis_socket *s = data;
+    bool socket_is_full = s->flushing || (s->watched & UV_WRITABLE);
+    if (!s->connected || socket_is_full) {
+        watch(s, s->watched | UV_WRITABLE);
+    } else {
+        uv_prepare_start(&s->flush, on_flush);
+    }
+}
+
+static void del_write(void *data)
+{
+    struct redis_socket *s = data;
+    watch(s, s->watched & ~UV_WRITABLE);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct redis_socket *s = handle->data;
+    if (--s->handles == 0) free(s);
+}
+
+static void on_cleanup(void *data)
+{
+    struct redis_socket *s = data;
+    const char *why = s->judge.misfit ? s->judge.misfit : s->ac->c.errstr;
+    uv_close((uv_handle_t *)&s->poll, on_closed);
+    uv_close((uv_handle_t *)&s->flush, on_closed);
+    s->ac = NULL;
+    if (!s->closing) s->events->lost(s->arg, why);
+}
+
+static void on_connect(redisAsyncContext *ac, int status)
+{
+    struct redis_socket *s = ac->data;
+    if (status != REDIS_OK) return; /* on_cleanup comes */
+    s->connected = true;
+    if (!s->closing) s->events->opened(s->arg);
+}
+
+static void on_reply(redisAsyncContext *ac, void *reply, void *expect)
+{
+    struct redis_socket *s = ac->data;
+    /* NULL: hiredis empties its queue while it frees the context. The owner knows by `lost`, or closed it. */
+    if (reply && !s->closing) s->events->reply(s->arg, reply);
+}
+
+/* Lets hiredis work on our loop and under our judge. */
+static void attach(struct redis_socket *s, uv_loop_t *loop, redisAsyncContext *ac, size_t max_value)
+{
+    s->ac = ac;
+    s->plain_read = ac->c.funcs->read;
+    s->funcs = *ac->c.funcs;
+    s->funcs.read = read_bounded;
+    s->funcs.write = write_quietly;
+    ac->c.funcs = &s->funcs;
+    ac->data = s;
+    redis_judge_attach(&s->judge, ac, max_value);
+
+    uv_poll_init(loop, &s->poll, ac->c.fd);
+    uv_prepare_init(loop, &s->flush);
+    s->poll.data = s->flush.data = s;
+    s->handles = 2;
+    ac->ev.data = s;
+    ac->ev.addRead = add_read;
+    ac->ev.delRead = del_read;
+    ac->ev.addWrite = add_write;
+    ac->ev.delWrite = del_write;
+    ac->ev.cleanup = on_cleanup;
+    redisAsyncSetConnectCallbackNC(ac, on_connect);
+}
+
+struct redis_socket *redis_socket_open(uv_loop_t *loop, const struct redis_socket_options *o, char why[128])
+{
+    redisOptions options = {0};
+    if (o->ip) {
+        REDIS_OPTIONS_SET_TCP(&options, o->ip, o->port);
+    } else {
+        REDIS_OPTIONS_SET_UNIX(&options, o->path);
+    }
+    redisAsyncContext *ac = redisAsyncConnectWithOptions(&options);
+    if (!ac) abort(); /* out of memory */
+    if (ac->err) {
+        snprintf(why, 128, "%s", ac->errstr);
+        redisAsyncFree(ac);
+        return NULL;
+    }
+    fcntl(ac->c.fd, F_SETFD, FD_CLOEXEC);
+    if (o->ip) redisEnableKeepAlive(&ac->c);
+
+    struct redis_socket *s = calloc(1, sizeof *s);
+    if (!s) abort();
+    s->events = o->events;
+    s->arg = o->arg;
+    s->reply_max = o->max_value + REPLY_SLACK;
+    attach(s, loop, ac, o->max_value);
+    return s;
+}
+
+void redis_socket_close(struct redis_socket *s)
+{
+    assert(s->ac && !s->closing);
+    s->closing = true;
+    redisAsyncFree(s->ac); /* inside one of its callbacks: when that has returned */
+}
+
+void redis_socket_send(struct redis_socket *s, enum redis_expect expect, const char *command, size_t n)
+{
+    int queued = redisAsyncFormattedCommand(s->ac, on_reply, (void *)(uintptr_t)expect, command, n);
+    assert(queued == REDIS_OK);
+    (void)queued;
+}
+
+size_t redis_socket_unsent(const struct redis_socket *s) { return sdslen(s->ac->c.obuf); }
+
+void redis_socket_read(struct redis_socket *s) { read_some(s, 4 * READS_MAX); }

@@ -1,0 +1,47 @@
+/* store/redis_socket.h -- one connection to one address, from connect to its end: hiredis' asynchronous context on libuv.
+ *
+ * What is sent in one turn of the loop leaves in one write, just before the loop waits again. Replies come in the order of
+ * the questions, each to `reply`; when the connection ends by itself, `lost` is called once and that was the last call.
+ * Private to store/redis*.c. */
+#ifndef PERIGEE_STORE_REDIS_SOCKET_H
+#define PERIGEE_STORE_REDIS_SOCKET_H
+
+#include "store/redis_reply.h"
+
+#include <uv.h>
+
+struct redis_socket;
+
+struct redis_socket_events {
+    void (*opened)(void *arg); /* connected; send the greeting here */
+    void (*reply)(void *arg, struct redis_reply *reply);
+    void (*lost)(void *arg, const char *why); /* the link frees itself; `why` is good for the call */
+};
+
+struct redis_socket_options {
+    const char *ip; /* a numeric address, or NULL: path */
+    int port;
+    const char *path;
+    size_t max_value; /* a reply of this many bytes and REPLY_SLACK more ends the connection */
+    const struct redis_socket_events *events;
+    void *arg;
+};
+
+#define REPLY_SLACK (64u << 10)
+
+/* Starts to connect. NULL when it failed at once: then `why` says so, and nothing is called. */
+struct redis_socket *redis_socket_open(uv_loop_t *loop, const struct redis_socket_options *options, char why[128]);
+
+/* Ends it; nothing is called any more. Frees itself when the loop comes round. */
+void redis_socket_close(struct redis_socket *s);
+
+/* Queues one formatted command. */
+void redis_socket_send(struct redis_socket *s, enum redis_expect expect, const char *command, size_t n);
+
+/* Bytes that the socket did not take yet. */
+size_t redis_socket_unsent(const struct redis_socket *s);
+
+/* Reads what has arrived, without waiting for the loop to say so. */
+void redis_socket_read(struct redis_socket *s);
+
+#endif

@@ -1,0 +1,79 @@
+/* store/store.c -- the one door to records: memory answers at once, Redis later. */
+#include "store/store.h"
+
+#include "base/clock.h"
+#include "base/list.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+struct store {
+    struct memory *memory;
+    struct redis *redis; /* NULL: records live in memory */
+};
+
+struct store *store_new(struct memory *memory, struct redis *redis, struct metrics *metrics)
+{
+    assert(memory || redis);
+    struct store *s = malloc(sizeof *s);
+    if (!s) abort();
+    *s = (struct store){memory, redis};
+    if (!redis) counter_set(metrics_counter(metrics, METRIC_STORE_UP, NULL), 1); /* Redis keeps its own */
+    return s;
+}
+
+void store_free(struct store *s) { free(s); }
+
+static void begin(struct store_op *op)
+{
+    op->value = NULL;
+    op->previous_n = 0;
+    op->redis.slot = NULL; /* what store_cancel looks at */
+}
+
+static void on_redis(struct redis_command *c, enum status status, struct blob *value)
+{
+    struct store_op *op = container_of(c, struct store_op, redis);
+    op->previous_n = c->previous_n;
+    memcpy(op->previous, c->previous, sizeof op->previous);
+    op->done(op, status, value);
+}
+
+/* A record whose end has come is not stored but deleted, which is done whether there was one or not. */
+static void on_redis_past(struct redis_command *c, enum status status, struct blob *value)
+{
+    struct store_op *op = container_of(c, struct store_op, redis);
+    op->done(op, status == MISSING ? OK : status, value);
+}
+
+enum status store_get(struct store *s, struct slice key, uint64_t now_ms, struct store_op *op)
+{
+    begin(op);
+    if (s->redis) return redis_get(s->redis, key, &op->redis, on_redis);
+    op->value = memory_get(s->memory, key, now_ms);
+    return op->value ? OK : MISSING;
+}
+
+enum status store_put(struct store *s, struct slice key, struct blob *value, uint64_t until_ms, uint64_t now_ms,
+                      struct store_op *op)
+{
+    begin(op);
+    if (!s->redis) {
+        op->previous_n = (uint8_t)memory_put(s->memory, key, value, until_ms, now_ms, op->previous);
+        return OK;
+    }
+    if (until_ms <= now_ms) return redis_delete(s->redis, key, &op->redis, on_redis_past);
+    uint64_t ttl_ms = until_ms == CLOCK_NEVER ? 0 : until_ms - now_ms;
+    return redis_put(s->redis, key, blob_slice(value), ttl_ms, &op->redis, on_redis);
+}
+
+enum status store_delete(struct store *s, struct slice key, uint64_t now_ms, struct store_op *op)
+{
+    begin(op);
+    if (s->redis) return redis_delete(s->redis, key, &op->redis, on_redis);
+    return memory_delete(s->memory, key, now_ms) ? OK : MISSING;
+}
+
+void store_cancel(struct store_op *op) { redis_cancel(&op->redis); }
+
+bool store_up(const struct store *s) { return !s->redis || redis_up(s->redis); }
