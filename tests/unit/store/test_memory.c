@@ -1,0 +1,390 @@
+/* tests/unit/store/test_memory.c -- records by key in this process: what is found, what goes, and what it weighs. */
+#include "store/memory.h"
+
+#include "base/clock.h"
+#include "base/hash.h"
+
+#include <malloc.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
+#define MIB (1ull << 20)
+#define NOW 1000000
+
+static struct slice numbered(char out[64], const char *prefix, unsigned i)
+{
+    return slice_from(out, (size_t)snprintf(out, 64, "%s%u", prefix, i));
+}
+
+static unsigned put(struct memory *m, struct slice key, struct slice value, uint64_t until, uint64_t now)
+{
+    unsigned char previous[8];
+    struct blob *b = blob_copy(value);
+    unsigned n = memory_put(m, key, b, until, now, previous);
+    blob_unref(b);
+    return n;
+}
+
+static void put_sized(struct memory *m, const char *prefix, unsigned i, size_t n)
+{
+    char key[64];
+    unsigned char previous[8];
+    struct blob *b = blob_new(n);
+    memset(b->p, 'x', n);
+    memory_put(m, numbered(key, prefix, i), b, CLOCK_NEVER, NOW, previous);
+    blob_unref(b);
+}
+
+static bool has(struct memory *m, const char *prefix, unsigned i)
+{
+    char key[64];
+    struct blob *b = memory_get(m, numbered(key, prefix, i), NOW);
+    blob_unref(b);
+    return b != NULL;
+}
+
+static struct memory_stats stats(struct memory *m)
+{
+    struct memory_stats s;
+    memory_stats(m, &s);
+    return s;
+}
+
+static void test_what_was_put_is_found(void **state)
+{
+    struct memory *m = memory_new(8 * MIB);
+    unsigned char previous[8] = {0};
+
+    assert_null(memory_get(m, SLICE("a"), NOW));
+    struct blob *first = blob_copy(SLICE("first value")), *second = blob_copy(SLICE("2nd"));
+    assert_int_equal(memory_put(m, SLICE("a"), first, CLOCK_NEVER, NOW, previous), 0);
+    struct blob *got = memory_get(m, SLICE("a"), NOW);
+    assert_ptr_equal(got, first); /* a reference, no copy */
+    blob_unref(got);
+    assert_null(memory_get(m, SLICE("a\0"), NOW));
+    assert_null(memory_get(m, SLICE(""), NOW));
+
+    assert_int_equal(memory_put(m, SLICE("a"), second, CLOCK_NEVER, NOW, previous), 8);
+    assert_memory_equal(previous, "first va", 8);
+    assert_int_equal(memory_put(m, SLICE("a"), first, CLOCK_NEVER, NOW, previous), 3);
+    assert_memory_equal(previous, "2nd", 3);
+    assert_int_equal(stats(m).records, 1);
+
+    assert_true(memory_delete(m, SLICE("a"), NOW));
+    assert_false(memory_delete(m, SLICE("a"), NOW));
+    assert_null(memory_get(m, SLICE("a"), NOW));
+    assert_int_equal(stats(m).records, 0);
+    assert_int_equal(atomic_load(&first->refs), 1); /* nothing held on to it */
+    blob_unref(first);
+    blob_unref(second);
+    memory_free(m);
+}
+
+static void test_empty_keys_and_values_are_records(void **state)
+{
+    struct memory *m = memory_new(MIB);
+    put(m, SLICE(""), SLICE(""), CLOCK_NEVER, NOW);
+    struct blob *b = memory_get(m, SLICE(""), NOW);
+    assert_non_null(b);
+    assert_int_equal(b->n, 0);
+    blob_unref(b);
+    memory_free(m);
+}
+
+static void test_a_record_ends_at_its_end(void **state)
+{
+    struct memory *m = memory_new(MIB);
+    put(m, SLICE("a"), SLICE("v"), NOW + 10, NOW);
+    struct blob *b = memory_get(m, SLICE("a"), NOW + 9);
+    assert_non_null(b);
+    blob_unref(b);
+    assert_null(memory_get(m, SLICE("a"), NOW + 10));
+    assert_int_equal(stats(m).records, 0); /* the look-up gave its memory back */
+
+    put(m, SLICE("a"), SLICE("old"), NOW + 10, NOW);
+    assert_int_equal(put(m, SLICE("a"), SLICE("new"), NOW + 30, NOW + 10), 0); /* the old one had ended */
+    assert_int_equal(put(m, SLICE("a"), SLICE("nil"), NOW + 20, NOW + 20), 3); /* ends at once: a delete */
+    assert_null(memory_get(m, SLICE("a"), NOW + 20));
+
+    put(m, SLICE("a"), SLICE("v"), NOW + 10, NOW);
+    assert_false(memory_delete(m, SLICE("a"), NOW + 10));
+    memory_free(m);
+}
+
+static void test_a_sweep_drops_the_dead_and_no_others(void **state)
+{
+    struct memory *m = memory_new(256 * MIB);
+    char key[64];
+    for (unsigned i = 0; i < 10000; i++) {
+        put(m, numbered(key, "k", i), SLICE("v"), i % 10 == 0 ? CLOCK_NEVER : NOW + 1 + i % 2, NOW);
+    }
+    assert_int_equal(memory_sweep(m, NOW, 100000), 0);
+    unsigned dropped = 0, calls = 0;
+    while (calls < 40) { /* in small steps it comes around, too */
+        unsigned n = memory_sweep(m, NOW + 1, 500);
+        assert_true(n <= 500);
+        dropped += n;
+        calls++;
+    }
+    assert_int_equal(dropped, 4000);
+    assert_int_equal(memory_sweep(m, NOW + 2, 100000), 5000);
+    assert_int_equal(stats(m).records, 1000);
+    assert_int_equal(memory_sweep(m, NOW + 2, 0), 0);
+    assert_int_equal(stats(m).evictions, 0);
+    memory_free(m);
+}
+
+static void test_zero_bytes_keep_nothing(void **state)
+{
+    struct memory *m = memory_new(0);
+    put(m, SLICE("a"), SLICE("v"), CLOCK_NEVER, NOW);
+    assert_null(memory_get(m, SLICE("a"), NOW));
+    assert_false(memory_delete(m, SLICE("a"), NOW));
+    assert_int_equal(memory_sweep(m, NOW, 10), 0);
+    memory_free(m);
+}
+
+static void test_a_record_too_large_is_not_kept_nor_what_it_replaces(void **state)
+{
+    struct memory *m = memory_new(MIB);
+    put_sized(m, "k", 1, 100);
+    put_sized(m, "k", 2, 100);
+    put_sized(m, "k", 1, 2 * MIB);
+    assert_false(has(m, "k", 1));
+    assert_true(has(m, "k", 2));
+    put_sized(m, "k", 3, MIB - 4096); /* fits when all else goes */
+    assert_true(has(m, "k", 3));
+    assert_true(stats(m).bytes <= MIB);
+    memory_free(m);
+}
+
+static void test_one_scan_does_not_flush_what_is_read(void **state)
+{
+    struct memory *m = memory_new(4 * MIB); /* about 3,700 records of 1 KiB */
+    enum { HOT = 500 };
+    for (unsigned i = 0; i < HOT; i++) put_sized(m, "hot", i, 1024);
+    for (unsigned i = 0; i < 3000; i++) put_sized(m, "cold", i, 1024);
+    for (unsigned i = 0; i < HOT; i++) assert_true(has(m, "hot", i));
+    for (unsigned i = 0; i < 50000; i++) { /* a scan of 14 times the bound, while the hot set stays in use */
+        put_sized(m, "scan", i, 1024);
+        if (i % 20 == 0) has(m, "hot", i / 20 % HOT);
+    }
+    unsigned kept = 0;
+    for (unsigned i = 0; i < HOT; i++) kept += has(m, "hot", i);
+    assert_int_equal(kept, HOT);
+    assert_true(stats(m).evictions > 40000);
+
+    for (unsigned i = 0; i < 3000; i++)
+        put_sized(m, "scan again", i, 1024); /* and a shorter one, with no reads at all */
+    kept = 0;
+    for (unsigned i = 0; i < HOT; i++) kept += has(m, "hot", i);
+    assert_int_equal(kept, HOT);
+    memory_free(m);
+}
+
+static void test_what_is_not_read_goes_oldest_first(void **state)
+{
+    struct memory *m = memory_new(MIB);
+    unsigned n = 0;
+    while (stats(m).evictions == 0) put_sized(m, "k", n++, 4096);
+    assert_false(has(m, "k", 0));
+    assert_true(has(m, "k", 1)); /* visited: passed over from now on */
+    for (unsigned i = 0; i < 3; i++) put_sized(m, "k", n++, 4096);
+    assert_true(has(m, "k", 1));
+    for (unsigned i = 2; i < 5; i++) assert_false(has(m, "k", i));
+    assert_true(has(m, "k", n - 1));
+    memory_free(m);
+}
+
+static void test_an_overwrite_keeps_its_bytes_straight(void **state)
+{
+    struct memory *m = memory_new(64 * MIB);
+    uint64_t empty = stats(m).bytes;
+    put_sized(m, "k", 1, 10);
+    uint64_t one = stats(m).bytes;
+    for (unsigned i = 0; i < 1000; i++) put_sized(m, "k", 1, 10 + i * 100);
+    put_sized(m, "k", 1, 10);
+    assert_int_equal(stats(m).bytes, one);
+    char key[64];
+    memory_delete(m, numbered(key, "k", 1), NOW);
+    assert_true(stats(m).bytes < empty + 512); /* the buckets stay */
+    memory_free(m);
+}
+
+/* The heap's own account of bytes in use. */
+static uint64_t heap(void)
+{
+    struct mallinfo2 info = mallinfo2();
+    return info.uordblks + info.hblkhd;
+}
+
+static void test_bytes_are_what_the_heap_says(void **state)
+{
+    if (SANITIZED) skip(); /* another allocator */
+    for (size_t size = 16; size <= 256 << 10; size *= 8) {
+        uint64_t before = heap();
+        struct memory *m = memory_new(64 * MIB);
+        for (unsigned i = 0; i < 2 * 64 * MIB / (size + 100); i++)
+            put_sized(m, "perigee:User:0123456789abcdef:id=", i, size);
+        double truth = (double)(heap() - before), said = (double)stats(m).bytes;
+        assert_true(said > truth * 0.99 && said < truth * 1.01);
+        assert_true(truth < 64 * MIB * 1.01);
+        assert_true(truth > 64 * MIB * 0.90); /* and the room is used */
+        memory_free(m);
+        assert_true(heap() < before + 4096);
+    }
+}
+
+static void test_a_kibibyte_costs_less_than_1200_bytes(void **state)
+{
+    if (SANITIZED) skip();
+    struct memory *m = memory_new(256 * MIB);
+    uint64_t empty = stats(m).bytes, worst = 0;
+    for (unsigned n = 1; n <= 40000; n++) {
+        char key[64];
+        unsigned char previous[8];
+        struct blob *b = blob_new(1024);
+        memset(b->p, 0, 1024);
+        snprintf(key, sizeof key, "perigee:User:0123456789abcdef:username=%06u", n);
+        memory_put(m, slice_of(key), b, CLOCK_NEVER, NOW, previous);
+        blob_unref(b);
+        uint64_t each = (stats(m).bytes - empty) / n;
+        if (n >= 5000 && each > worst) worst = each;
+    }
+    assert_true(worst <= 1200);
+    memory_free(m);
+}
+
+static double cpu_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+/* Milliseconds to put and get these keys. */
+static double load(char (*keys)[16], unsigned n)
+{
+    struct memory *m = memory_new(8 * MIB - 1);
+    struct blob *b = blob_copy(SLICE("v"));
+    unsigned char previous[8];
+    double start = cpu_ms();
+    for (unsigned i = 0; i < n; i++) memory_put(m, slice_of(keys[i]), b, CLOCK_NEVER, NOW, previous);
+    for (unsigned i = 0; i < n; i++) blob_unref(memory_get(m, slice_of(keys[i]), NOW));
+    double took = cpu_ms() - start;
+    assert_int_equal(stats(m).records, n);
+    blob_unref(b);
+    memory_free(m);
+    return took;
+}
+
+/* Keys that would share one bucket if buckets were chosen by a hash that everybody can compute. */
+static void test_hash_flooding_is_harmless(void **state)
+{
+    enum { N = 4000 };
+    static char aimed[N][16], plain[N][16];
+    unsigned n = 0;
+    for (unsigned i = 0; n < N; i++) {
+        snprintf(aimed[n], sizeof aimed[n], "%x", i);
+        if ((hash_fixed(slice_of(aimed[n])) & 0x3ff) == 0) n++;
+    }
+    for (unsigned i = 0; i < N; i++) snprintf(plain[i], sizeof plain[i], "%x", i * 1031);
+    double best = 1e9;
+    for (int i = 0; i < 5 && best > 3; i++) { /* the machine has other work: the best of five */
+        double ratio = load(aimed, N) / load(plain, N);
+        if (ratio < best) best = ratio;
+    }
+    assert_true(best <= 3);
+    uint64_t low = 0;
+    for (unsigned i = 0; i < N; i++) low |= hash_seeded(slice_of(aimed[i])) & 0x3ff;
+    assert_int_equal(low, 0x3ff);
+}
+
+/* Threads: a value found always belongs to its key, whatever the others do meanwhile. */
+static struct memory *shared;
+static _Atomic unsigned wrong, seen;
+
+static void *worker(void *arg)
+{
+    unsigned seed = (unsigned)(uintptr_t)arg * 7919 + 1;
+    for (unsigned i = 0; i < 30000; i++) {
+        char key[64];
+        unsigned char previous[8];
+        seed = seed * 1664525 + 1013904223;
+        struct slice k = numbered(key, "k", (seed >> 16) % 600);
+        uint64_t now = NOW + i;
+        switch ((seed >> 8) % 16) {
+        case 0: memory_delete(shared, k, now); break;
+        case 1: memory_sweep(shared, now, 50); break;
+        case 2: stats(shared); break;
+        case 3:
+        case 4:
+        case 5: {
+            struct blob *b = blob_new(k.n + (seed >> 4) % 20000);
+            memset(b->p, '.', b->n);
+            memcpy(b->p, k.p, k.n);
+            memory_put(shared, k, b, now + (seed >> 5) % 2000, now, previous);
+            blob_unref(b);
+            break;
+        }
+        default: {
+            struct blob *b = memory_get(shared, k, now);
+            if (!b) break;
+            if (!slice_starts(blob_slice(b), k) || (b->n > k.n && b->p[k.n] != '.')) wrong++;
+            seen++;
+            blob_unref(b);
+        }
+        }
+    }
+    return NULL;
+}
+
+static void test_threads_meet_only_whole_records(void **state)
+{
+    enum { THREADS = 4 };
+    pthread_t threads[THREADS];
+    shared = memory_new(3 * MIB);
+    for (uintptr_t i = 0; i < THREADS; i++) pthread_create(&threads[i], NULL, worker, (void *)i);
+    for (unsigned i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
+    assert_int_equal(wrong, 0);
+    assert_true(seen > 1000);
+    assert_true(stats(shared).bytes <= 3 * MIB);
+    memory_free(shared);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_was_put_is_found),
+        cmocka_unit_test(test_empty_keys_and_values_are_records),
+        cmocka_unit_test(test_a_record_ends_at_its_end),
+        cmocka_unit_test(test_a_sweep_drops_the_dead_and_no_others),
+        cmocka_unit_test(test_zero_bytes_keep_nothing),
+        cmocka_unit_test(test_a_record_too_large_is_not_kept_nor_what_it_replaces),
+        cmocka_unit_test(test_one_scan_does_not_flush_what_is_read),
+        cmocka_unit_test(test_what_is_not_read_goes_oldest_first),
+        cmocka_unit_test(test_an_overwrite_keeps_its_bytes_straight),
+        cmocka_unit_test(test_bytes_are_what_the_heap_says),
+        cmocka_unit_test(test_a_kibibyte_costs_less_than_1200_bytes),
+        cmocka_unit_test(test_hash_flooding_is_harmless),
+        cmocka_unit_test(test_threads_meet_only_whole_records),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
