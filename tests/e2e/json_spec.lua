@@ -128,7 +128,7 @@ for _, store in ipairs { "memory", "redis" } do
         '{"id":"x","v":"\255"}', '{"id":"x","v":"\237\160\128"}', '{"id":"x","v":"\192\128"}', '\239\187\191{"id":"x"}', '{"id":"x","v":"\\x41"}',
         '{"id":"x"}//', '/**/{"id":"x"}', '{"\\ud800":1,"id":"x"}',
       } do
-        local problem = check.problem(gw:put("/models/Doc", body), 400, "malformed-json")
+        problem = check.problem(gw:put("/models/Doc", body), 400, "malformed-json")
         assert.truthy(problem.detail and problem.detail:match "at byte %d+", body .. ": " .. tostring(problem.detail))
       end
     end)
