@@ -31,18 +31,30 @@ struct task *task_start(struct vm *vm, int handler, uint64_t deadline_us, task_a
 /* Ends it without calling done. */
 void task_cancel(struct task *t);
 
-/* The task that runs on L, or NULL (then waiting is impossible: load time, or a coroutine of the handler's own making --
- * callers raise). */
+/* The task that runs on L and may wait now, or NULL: load time, a coroutine of the handler's own making, or a callback of a C
+ * function (table.sort, string.gsub) that cannot be left and entered again. */
 struct task *task_current(lua_State *L);
+
+/* The same, but raises "WORD: cannot wait here: ..." instead of returning NULL: the first paragraph of every word that waits. */
+struct task *task_for_wait(lua_State *L, const char *word);
+
+/* Pushes `word`, with n upvalues taken from the stack, as handlers call it. Every word whose `results` (below) can raise must
+ * be pushed so: Lua gives a C function no way to raise after a yield, hence a small Lua function around it does. Misuse
+ * found before parking is raised with task_raise, which knows of that function. */
+void task_push_word(lua_State *L, lua_CFunction word, int n);
+
+/* Raises at the line that called the word. */
+int task_raise(lua_State *L, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 uint64_t task_deadline(const struct task *t);
 struct script_host *task_host(const struct task *t);
 
-/* Parks the running task: `return task_park(L, cancel, op);`. Raises when L cannot yield here. */
+/* Parks the running task, which task_current has found: `return task_park(L, cancel, op);`. */
 int task_park(lua_State *L, void (*cancel)(void *op), void *op);
 
 /* Lets a parked task go on: `results(op, L)` pushes what the parked call returns (or raises with lua_error) and must give back
- * the operation. Safe from any callback on the loop; the resume itself happens within the call. */
+ * the operation. Safe from any callback on the loop. `results` runs within the call, on a thread of the same state; the resume
+ * too, or in one of the loop's next turns when woken tasks have had this turn's slice already. */
 void task_wake(struct task *t, int (*results)(void *op, lua_State *L), void *op);
 
 #endif
