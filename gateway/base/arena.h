@@ -22,7 +22,9 @@ void arena_reset(struct arena *a);  /* forgets all, keeps one block of at most 1
 void *arena_alloc(struct arena *a, size_t n);  /* 16-byte aligned, not cleared */
 void *arena_zalloc(struct arena *a, size_t n); /* cleared */
 char *arena_bytes(struct arena *a, size_t n);  /* unaligned */
-struct slice arena_dup(struct arena *a, struct slice s); /* a copy, followed by a NUL that does not count; absent stays absent */
+
+/* A copy, followed by a NUL that does not count; an absent slice stays absent. */
+struct slice arena_dup(struct arena *a, struct slice s);
 struct slice arena_printf(struct arena *a, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

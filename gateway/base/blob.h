@@ -14,10 +14,10 @@ struct blob {
     char p[];
 };
 
-struct blob *blob_new(size_t n);               /* returns a new reference; bytes not set; n < 2^32 */
-struct blob *blob_copy(struct slice bytes);    /* returns a new reference to a copy */
-struct blob *blob_ref(struct blob *b);         /* one reference more; returns b */
-void blob_unref(struct blob *b);               /* NULL is fine; the last one frees */
+struct blob *blob_new(size_t n);            /* returns a new reference; bytes not set; n < 2^32 */
+struct blob *blob_copy(struct slice bytes); /* returns a new reference to a copy */
+struct blob *blob_ref(struct blob *b);      /* one reference more; returns b */
+void blob_unref(struct blob *b);            /* NULL is fine; the last one frees */
 
 static inline struct slice blob_slice(const struct blob *b) { return (struct slice){b->p, b->n}; }
 

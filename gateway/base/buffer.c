@@ -65,7 +65,7 @@ bool buffer_vprintf(struct buffer *b, const char *format, va_list args)
     va_list again;
     va_copy(again, args);
     char *to = buffer_reserve(b, 0);
-    size_t room = b->cap - b->n;
+    size_t room = (b->cap < b->max ? b->cap : b->max) - b->n;
     int n = to ? vsnprintf(to, room + 1, format, args) : -1;
     if (n >= 0 && (size_t)n > room) {
         to = buffer_reserve(b, (size_t)n);

@@ -20,9 +20,9 @@ struct map {
 
 void map_init(struct map *m); /* allocates nothing yet */
 void map_deinit(struct map *m);
-void *map_get(const struct map *m, struct slice key);               /* NULL when absent */
-void *map_put(struct map *m, struct slice key, void *value);        /* keeps key; returns the value replaced, or NULL */
-void *map_remove(struct map *m, struct slice key);                  /* returns the value removed, or NULL */
+void *map_get(const struct map *m, struct slice key);        /* NULL when absent */
+void *map_put(struct map *m, struct slice key, void *value); /* keeps key; returns the value replaced, or NULL */
+void *map_remove(struct map *m, struct slice key);           /* returns the value removed, or NULL */
 
 /* Walks all values in no order: start with *at = 0; NULL at the end. The table must not change meanwhile. */
 void *map_next(const struct map *m, size_t *at);

@@ -73,7 +73,10 @@ static inline void counter_add(struct counter *c, int64_t by)
 {
     atomic_store_explicit(&c->v, atomic_load_explicit(&c->v, memory_order_relaxed) + by, memory_order_relaxed);
 }
-static inline void counter_set(struct counter *c, int64_t to) { atomic_store_explicit(&c->v, to, memory_order_relaxed); }
+static inline void counter_set(struct counter *c, int64_t to)
+{
+    atomic_store_explicit(&c->v, to, memory_order_relaxed);
+}
 
 void histogram_add(struct histogram *h, uint64_t us);
 

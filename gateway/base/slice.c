@@ -86,7 +86,7 @@ bool slice_is_utf8(struct slice s)
 
 #define DISTANCE_MAX 64
 
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
 
 /* Optimal string alignment: the Levenshtein table, three rows of it at a time, with the swap looking two rows
  * back. */
@@ -103,9 +103,9 @@ size_t slice_distance(struct slice a, struct slice b)
         row = recycled;
         row[0] = i;
         for (size_t j = 1; j <= b.n; j++) {
-            row[j] = least(least(old[j], row[j - 1]) + 1, old[j - 1] + (a.p[i - 1] != b.p[j - 1]));
+            row[j] = smaller(smaller(old[j], row[j - 1]) + 1, old[j - 1] + (a.p[i - 1] != b.p[j - 1]));
             bool swapped = i > 1 && j > 1 && a.p[i - 1] == b.p[j - 2] && a.p[i - 2] == b.p[j - 1];
-            if (swapped) row[j] = least(row[j], older[j - 2] + 1);
+            if (swapped) row[j] = smaller(row[j], older[j - 2] + 1);
         }
     }
     return row[b.n];

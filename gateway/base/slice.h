@@ -38,7 +38,8 @@ static inline bool slice_starts(struct slice s, struct slice prefix)
     return s.n >= prefix.n && (prefix.n == 0 || memcmp(s.p, prefix.p, prefix.n) == 0);
 }
 
-static inline struct slice slice_skip(struct slice s, size_t n) { return (struct slice){s.p + n, s.n - n}; }
+/* s without its first n bytes, n <= s.n. Skipping nothing of an absent slice leaves it absent. */
+static inline struct slice slice_skip(struct slice s, size_t n) { return (struct slice){n ? s.p + n : s.p, s.n - n}; }
 
 /* Removes spaces and tabs at both ends (HTTP optional white space). */
 struct slice slice_trim(struct slice s);

@@ -52,9 +52,9 @@ enum status {
         STATUS_COUNT
 };
 
-int status_http(enum status s);           /* 404 for MISSING, ... */
-const char *status_code(enum status s);   /* "missing" */
-const char *status_title(enum status s);  /* one sentence, no full stop */
+int status_http(enum status s);          /* 404 for MISSING, ... */
+const char *status_code(enum status s);  /* "missing" */
+const char *status_title(enum status s); /* one sentence, no full stop */
 
 /* What went wrong, for the one who asked: a status, one sentence, and where. Plain memory of the caller,
  * filled by the function that found the fault; nothing in it is secret. */

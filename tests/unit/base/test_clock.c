@@ -1,0 +1,71 @@
+/* Clocks and the HTTP date. */
+#include "base/clock.h"
+
+#include <string.h>
+#include <time.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+static void assert_date(uint64_t seconds, const char *expected)
+{
+    char out[30];
+    clock_http_date(seconds * 1000 + 999, out); /* cut, not rounded */
+    assert_string_equal(out, expected);
+}
+
+static void writes_dates(void **state)
+{
+    assert_date(784111777, "Sun, 06 Nov 1994 08:49:37 GMT"); /* RFC 9110's own */
+    assert_date(0, "Thu, 01 Jan 1970 00:00:00 GMT");
+    assert_date(1709251199, "Thu, 29 Feb 2024 23:59:59 GMT");
+    assert_date(2147483648, "Tue, 19 Jan 2038 03:14:08 GMT");
+    assert_date(253402300799, "Fri, 31 Dec 9999 23:59:59 GMT");
+    assert_date(253402300800, "Fri, 31 Dec 9999 23:59:59 GMT");
+    char out[30];
+    clock_http_date(UINT64_MAX, out);
+    assert_string_equal(out, "Fri, 31 Dec 9999 23:59:59 GMT");
+}
+
+static void agrees_with_strftime(void **state)
+{
+    for (time_t s = 0; s < 253402300799; s += 86400 * 367 + 3671) {
+        char expected[64], out[30];
+        struct tm t;
+        gmtime_r(&s, &t);
+        strftime(expected, sizeof expected, "%a, %d %b %Y %H:%M:%S GMT", &t);
+        clock_http_date((uint64_t)s * 1000, out);
+        assert_string_equal(out, expected);
+    }
+}
+
+static void adds_without_wrapping(void **state)
+{
+    assert_true(clock_add(1, 2) == 3);
+    assert_true(clock_add(CLOCK_NEVER, 1) == CLOCK_NEVER);
+    assert_true(clock_add(1, CLOCK_NEVER) == CLOCK_NEVER);
+    assert_true(clock_add(CLOCK_NEVER - 1, 5) == CLOCK_NEVER);
+}
+
+static void tells_the_time(void **state)
+{
+    uint64_t before = (uint64_t)time(NULL), now = clock_wall_ms() / 1000;
+    assert_in_range(now + 1, before, before + 60); /* time() may lag by a tick */
+    uint64_t first = clock_mono_us(), second = clock_mono_us();
+    assert_true(second >= first);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(writes_dates),
+        cmocka_unit_test(agrees_with_strftime),
+        cmocka_unit_test(adds_without_wrapping),
+        cmocka_unit_test(tells_the_time),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
