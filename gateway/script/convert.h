@@ -2,6 +2,7 @@
  *
  * null <-> perigee.null (the same light userdata as cjson.null); [] <-> a table with the array metatable; integers beyond 2^53
  * within 64 bits <-> int64_t / uint64_t cdata; longer ones <-> an exact number object that prints as it was spelled.
+ * Numbers with a fraction or an exponent become doubles; one too large for a double is an exact number object, too.
  * A Lua table is an array when it has the array metatable or its keys are exactly 1..n with n > 0; {} is an object. */
 #ifndef PERIGEE_SCRIPT_CONVERT_H
 #define PERIGEE_SCRIPT_CONVERT_H
@@ -18,6 +19,9 @@ void convert_push_json(lua_State *L, struct slice json);
  * invalid UTF-8, a cycle, deeper than JSON_DEPTH_MAX, sparse array, key that is no string) and `path` where; then `out` is
  * as it was. Never raises, calls no metamethod. At most 1 MiB. */
 enum status convert_write_json(lua_State *L, int index, struct buffer *out, struct problem *why);
+
+/* The word `array`: array(t) marks a table as an array, so that it is written as one also when it is empty. */
+int convert_array(lua_State *L);
 
 /* Registers null, array, the 64-bit helpers in the registry of a new state. */
 void convert_open(lua_State *L);

@@ -23,4 +23,7 @@ struct sources {
 enum status sources_read(struct sources *s, const char *const *dirs, size_t n_dirs, struct problem *why);
 void sources_free(struct sources *s);
 
+/* One file, into the arena; the same cap. MALFORMED_REQUEST when it cannot be read. */
+enum status source_read_file(const char *path, struct arena *arena, struct slice *text, struct problem *why);
+
 #endif

@@ -1,0 +1,14 @@
+/* script/define.h -- from the descriptions that the Lua half has checked (lua/perigee/check.lua) to struct model. */
+#ifndef PERIGEE_SCRIPT_DEFINE_H
+#define PERIGEE_SCRIPT_DEFINE_H
+
+#include "script/vm_internal.h"
+
+/* Adds every description of the list at `index` to vm->registry, with a registry reference to its loader. May raise. */
+void define_models(lua_State *L, int index, struct vm *vm);
+
+/* For Lua: default_fault(kind, name, type, value) -> nil, or a sentence that tells why `value` is no default for such a
+ * key or field. */
+int define_default_fault(lua_State *L);
+
+#endif

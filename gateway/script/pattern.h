@@ -1,0 +1,14 @@
+/* script/pattern.h -- Lua's patterns, with a bound on the work.
+ *
+ * The matcher of Lua's own library cannot be interrupted, and a pattern such as ".-.-.-b" on 20 kB keeps it busy for minutes while
+ * a whole worker waits. This one counts its steps and raises when a call has used up its share; otherwise it behaves
+ * as Lua 5.1's (with %g, as LuaJIT). */
+#ifndef PERIGEE_SCRIPT_PATTERN_H
+#define PERIGEE_SCRIPT_PATTERN_H
+
+#include <lua.h>
+
+/* Sets find, match, gmatch and gsub in the table at the top. */
+void pattern_open(lua_State *L);
+
+#endif
