@@ -1,6 +1,6 @@
 -- schemas/geo.lua -- countries, their parts, currencies and languages (ISO 3166, 4217, 639), read from the SQLite file that
 -- scripts/geodata makes. A code that the standards do not know is `missing`, and remembered as such for a minute.
-local db = sqlite(env "GEO_DB" or "build/geo.sqlite")
+local db = sqlite(env("GEO_DB", "build/geo.sqlite"))
 
 -- Sets what the one row says; a query names its columns as the model names its fields.
 local function from_row(self, sql, code)

@@ -51,7 +51,7 @@ model "Order" { number = key{ type = "integer", default = 1 }, paid = field{ typ
       ['\nlocal function f() return f() + 1 end f()'] = { "models.lua" },
       ['\nsleep(1)'] = { "models.lua:2: " },
       ['\nhttp.get "http://127.0.0.1:1/"'] = { "models.lua:2: " },
-      ['\nos.execute "true"'] = { "models.lua:2: ", "os" },
+      ['\nos.execute "true"'] = { "models.lua:2: ", "execute" },
       ['\nrequire "nothing"'] = { "models.lua:2: ", "nothing" },
     } do
       local code, out, err = checked(text)
