@@ -72,8 +72,8 @@ static void put_label_value(struct buffer *b, struct slice s)
 {
     while (s.n) {
         size_t length = slice_utf8_first(s);
-        if (length == 0) buffer_slice(b, SLICE("\xEF\xBF\xBD"));
-        else if (s.p[0] == '\n') buffer_slice(b, SLICE("\\n"));
+        if (s.p[0] == '\n') buffer_slice(b, SLICE("\\n"));
+        else if (length == 0 || slice_control_first(s)) buffer_slice(b, SLICE("\xEF\xBF\xBD"));
         else {
             if (s.p[0] == '"' || s.p[0] == '\\') buffer_char(b, '\\');
             buffer_put(b, s.p, length);
@@ -138,15 +138,20 @@ void histogram_add(struct histogram *h, uint64_t us)
 }
 
 /* Every series of every set, by family and labels, so that those to be summed stand side by side. */
+struct found {
+    struct series *series;
+};
+
 struct collection {
-    struct series **at;
+    struct found *at;
     size_t n;
 };
 
-static int compare_series(const void *a, const void *b)
+static int compare_found(const void *a, const void *b)
 {
-    const struct series *x = *(struct series *const *)a, *y = *(struct series *const *)b;
-    return x->family != y->family ? (x->family > y->family) - (x->family < y->family) : slice_cmp(x->labels, y->labels);
+    const struct series *x = ((const struct found *)a)->series, *y = ((const struct found *)b)->series;
+    if (x->family != y->family) return x->family < y->family ? -1 : 1;
+    return slice_cmp(x->labels, y->labels);
 }
 
 static struct collection collect(struct metrics *const *sets, size_t n)
@@ -157,10 +162,10 @@ static struct collection collect(struct metrics *const *sets, size_t n)
         c.at = realloc(c.at, (c.n + sets[i]->map.n + 1) * sizeof *c.at);
         if (!c.at) abort();
         size_t at = 0;
-        for (struct series *s; (s = map_next(&sets[i]->map, &at));) c.at[c.n++] = s;
+        for (struct series *s; (s = map_next(&sets[i]->map, &at));) c.at[c.n++].series = s;
         pthread_mutex_unlock(&sets[i]->lock);
     }
-    if (c.n) qsort(c.at, c.n, sizeof *c.at, compare_series);
+    if (c.n) qsort(c.at, c.n, sizeof *c.at, compare_found);
     return c;
 }
 
@@ -177,35 +182,35 @@ static void put_braced(struct buffer *out, struct slice labels)
     if (labels.n) buffer_printf(out, "{%.*s}", SLICE_ARG(labels));
 }
 
-static void render_value(struct series **same, size_t n, struct buffer *out)
+static void render_value(const struct found *same, size_t n, struct buffer *out)
 {
-    bool least = family_table[same[0]->family].type == GAUGE_MIN;
-    int64_t total = value_of(&same[0]->counter.v);
+    bool least = family_table[same[0].series->family].type == GAUGE_MIN;
+    int64_t total = value_of(&same[0].series->counter.v);
     for (size_t i = 1; i < n; i++) {
-        int64_t v = value_of(&same[i]->counter.v);
+        int64_t v = value_of(&same[i].series->counter.v);
         total = !least ? total + v : v < total ? v : total;
     }
-    put_name(out, same[0], "");
-    put_braced(out, same[0]->labels);
+    put_name(out, same[0].series, "");
+    put_braced(out, same[0].series->labels);
     buffer_printf(out, " %lld\n", (long long)total);
 }
 
 /* The count is the sum of the buckets just read, and not a third number that could disagree with them. */
-static void render_histogram(struct series **same, size_t n, struct buffer *out)
+static void render_histogram(const struct found *same, size_t n, struct buffer *out)
 {
-    struct slice labels = same[0]->labels;
+    struct slice labels = same[0].series->labels;
     int64_t count = 0, sum_us = 0;
     for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
-        for (size_t j = 0; j < n; j++) count += value_of(&same[j]->histogram.bucket[i]);
-        put_name(out, same[0], "_bucket");
+        for (size_t j = 0; j < n; j++) count += value_of(&same[j].series->histogram.bucket[i]);
+        put_name(out, same[0].series, "_bucket");
         buffer_printf(out, "{%.*s%sle=\"%s\"} %lld\n", SLICE_ARG(labels), labels.n ? "," : "", bucket_table[i].le,
                       (long long)count);
     }
-    for (size_t j = 0; j < n; j++) sum_us += value_of(&same[j]->histogram.sum_us);
-    put_name(out, same[0], "_sum");
+    for (size_t j = 0; j < n; j++) sum_us += value_of(&same[j].series->histogram.sum_us);
+    put_name(out, same[0].series, "_sum");
     put_braced(out, labels);
     buffer_printf(out, " %lld.%06lld\n", (long long)(sum_us / 1000000), (long long)(sum_us % 1000000));
-    put_name(out, same[0], "_count");
+    put_name(out, same[0].series, "_count");
     put_braced(out, labels);
     buffer_printf(out, " %lld\n", (long long)count);
 }
@@ -221,10 +226,11 @@ void metrics_render(struct metrics *const *sets, size_t n, struct buffer *out)
 {
     struct collection all = collect(sets, n);
     for (size_t i = 0, same; i < all.n; i += same) {
-        struct series **first = all.at + i;
-        for (same = 1; i + same < all.n && compare_series(first, first + same) == 0;) same++;
-        if (i == 0 || first[-1]->family != first[0]->family) put_head(out, first[0]->family);
-        if (family_table[first[0]->family].type == HISTOGRAM) render_histogram(first, same, out);
+        const struct found *first = all.at + i;
+        for (same = 1; i + same < all.n && compare_found(first, first + same) == 0;) same++;
+        enum metric_family family = first->series->family;
+        if (i == 0 || first[-1].series->family != family) put_head(out, family);
+        if (family_table[family].type == HISTOGRAM) render_histogram(first, same, out);
         else render_value(first, same, out);
     }
     free(all.at);

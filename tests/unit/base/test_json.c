@@ -84,6 +84,7 @@ static void writes_doubles(void **state)
     assert_double(0.1, "0.1");
     assert_double(0.1 + 0.2, "0.30000000000000004");
     assert_double(1e15, "1000000000000000");
+    assert_double(5e15, "5000000000000000");
     assert_double(9007199254740991, "9007199254740991");
     assert_double(-9007199254740991, "-9007199254740991");
     assert_double(9007199254740992, "9007199254740992");

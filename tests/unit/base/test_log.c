@@ -1,4 +1,4 @@
-/* Log lines, read back from what stands in for stderr: a pipe, a full pipe, a broken pipe, a closed file, a terminal. */
+/* Log lines, read back from what stands in for stderr: a pipe, open, full or broken, a closed file, a terminal. */
 #include "base/log.h"
 
 #include <errno.h>
