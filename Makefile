@@ -32,7 +32,6 @@ bench: build ## measure, beside the floor and the peers; rows are kept in bench/
 
 lint: ## layers, layout, clang-tidy, luacheck
 	@scripts/deps build test lint
-	@cmake --preset release >build/configure.log
 	@scripts/lint
 
 format: ## lay out all C files as .clang-format says
