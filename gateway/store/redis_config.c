@@ -145,15 +145,15 @@ static enum status parse_tcp(struct slice s, struct redis_config *c, struct prob
 
 static enum status parse_unix(struct slice s, struct redis_config *c, struct problem *why)
 {
-    struct slice query = s, path = slice_cut(&query, '?');
-    struct slice credentials = path, at = cut_last(&credentials, '@');
-    if (at.p && !slice_starts(path, SLICE("/"))) {
+    struct slice query = s, path = slice_cut(&query, '?'), rest = path, authority = slice_cut(&rest, '/');
+    if (!rest.p) return refuse(why, "a socket's path is absolute: redis+unix:///run/redis.sock");
+    if (authority.n) {
+        path = slice_skip(path, authority.n);
+        struct slice credentials = authority, host = cut_last(&credentials, '@');
+        if (!host.p || host.n) return refuse(why, "a socket's path is absolute: redis+unix:///run/redis.sock");
         enum status st = parse_credentials(credentials, c, why);
         if (st != OK) return st;
-        path = at;
     }
-    if (!slice_starts(path, SLICE("/")))
-        return refuse(why, "a socket's path is absolute: redis+unix:///run/redis.sock");
     if (!decode(path, c->path, sizeof c->path))
         return refuse(why, "the socket's path is too long or badly percent-encoded");
     if (!query.p) return OK;

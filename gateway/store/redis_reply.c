@@ -21,7 +21,7 @@ static struct redis_reply *admit(const redisReadTask *task, int type)
 {
     struct redis_judge *j = judge_of(task);
     const redisCallback *question = j->questions->head;
-    if (!question) return refuse(j, "a reply without a question");
+    if (!question || j->outstanding == 0) return refuse(j, "a reply without a question");
     bool fits = type == REDIS_REPLY_ERROR;
     switch ((enum redis_expect)(uintptr_t)question->privdata) {
     case EXPECT_STATUS:

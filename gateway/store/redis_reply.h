@@ -32,6 +32,7 @@ struct redis_reply {
 
 struct redis_judge {
     const redisCallbackList *questions; /* hiredis' own queue: what its head expects decides */
+    unsigned outstanding;               /* how many of them were sent: only these can have a reply */
     size_t max_value;
     const char *misfit; /* why a reply was refused, or NULL */
     struct redis_reply reply;

@@ -29,8 +29,9 @@ struct redis_socket {
     size_t reply_max;
     uv_poll_t poll;
     uv_prepare_t flush;
-    int watched; /* what poll is started for */
-    int handles; /* not closed yet */
+    int watched;     /* what poll is started for */
+    int handles;     /* not closed yet */
+    unsigned unsent; /* questions in the output buffer */
     bool connected, flushing, closing;
     bool more; /* the last read filled its buffer */
 };
@@ -55,9 +56,16 @@ static ssize_t read_bounded(redisContext *c, char *p, size_t n)
     return got;
 }
 
-/* As hiredis does it, but no SIGPIPE. */
+/* As hiredis does it, but no SIGPIPE; and when nothing is asked, nothing may lie there as an answer: what came after the
+ * last look would else be taken for the reply to what is sent now. */
 static ssize_t write_quietly(redisContext *c)
 {
+    struct redis_socket *s = socket_of(c);
+    char first;
+    if (s->judge.outstanding == 0 && recv(c->fd, &first, 1, MSG_PEEK | MSG_DONTWAIT) == 1)
+        return fail(c, REDIS_ERR_PROTOCOL, "a reply without a question");
+    s->judge.outstanding += s->unsent;
+    s->unsent = 0;
     ssize_t n = send(c->fd, c->obuf, sdslen(c->obuf), MSG_NOSIGNAL);
     if (n >= 0) return n;
     if (errno == EAGAIN || errno == EINTR) return 0;
@@ -161,8 +169,9 @@ static void on_connect(redisAsyncContext *ac, int status)
 static void on_reply(redisAsyncContext *ac, void *reply, void *expect)
 {
     struct redis_socket *s = ac->data;
-    /* NULL: hiredis empties its queue while it frees the context. The owner knows by `lost`, or closed it. */
-    if (reply && !s->closing) s->events->reply(s->arg, reply);
+    if (!reply) return; /* hiredis empties its queue as it frees the context: the owner knows by `lost`, or closed it */
+    s->judge.outstanding--;
+    if (!s->closing) s->events->reply(s->arg, reply);
 }
 
 /* Lets hiredis work on our loop and under our judge. */
@@ -229,6 +238,7 @@ void redis_socket_send(struct redis_socket *s, enum redis_expect expect, const c
     int queued = redisAsyncFormattedCommand(s->ac, on_reply, (void *)(uintptr_t)expect, command, n);
     assert(queued == REDIS_OK);
     (void)queued;
+    s->unsent++;
 }
 
 size_t redis_socket_unsent(const struct redis_socket *s) { return sdslen(s->ac->c.obuf); }
