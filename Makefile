@@ -36,7 +36,7 @@ lint: ## layers, layout, clang-tidy, luacheck
 
 format: ## lay out all C files as .clang-format says
 	@scripts/deps lint
-	git ls-files '*.[ch]' | xargs clang-format -i
+	find gateway tests bench -name '*.[ch]' | xargs clang-format -i
 
 docs: ## check the links between the pages
 	@scripts/links
