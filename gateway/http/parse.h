@@ -14,7 +14,7 @@
 
 struct http_parse_limits {
     size_t max_uri;     /* request target, bytes (URI_TOO_LONG) */
-    size_t max_headers; /* header block, bytes, names + values + 4 a line (HEADERS_TOO_LARGE; also above 64 fields) */
+    size_t max_headers; /* header block as sent, bytes, and trailers likewise (HEADERS_TOO_LARGE; also above 64 fields) */
     size_t max_body;    /* BODY_TOO_LARGE, said before the body is read when Content-Length tells */
 };
 
@@ -25,18 +25,24 @@ enum http_parse_event {
     PARSE_REFUSED,  /* refused: `refusal` says why; the connection must close after the answer */
 };
 
-struct http_parser; /* opaque here: its size matters to idle connections, see http_parser_size() in parse.c */
-
+/* Private to parse.c, but for `refusal`. */
 struct http_parser {
     llhttp_t llhttp;
     const struct http_parse_limits *limits;
     struct http_request *request; /* NULL between requests */
     struct arena *arena;
-    struct buffer *body; /* allocated in the arena at the first body byte, memory of its own; freed by http_parser_done */
-    struct slice span;   /* the url, header name or value being gathered, when it was split over reads */
-    uint32_t head_bytes; /* of the header block so far */
-    uint16_t flags;      /* private to parse.c */
+    struct buffer *body;  /* in the arena, but with memory of its own; NULL: no body */
+    char *span;           /* the target, header name or value being gathered, in the arena */
+    size_t span_n, span_cap;
+    struct slice target;
+    size_t line_at;       /* bytes of the current part of the request line */
+    size_t head_bytes;    /* of the header block, or of the trailers, so far */
+    size_t extension;     /* bytes of chunk extensions so far */
+    size_t extension_value; /* and of the value under way */
     enum status refusal;
+    uint8_t phase, line;  /* where in the request, and where in its first line */
+    uint8_t field;        /* which header is under way */
+    bool saw_cr, host, content_length, transfer_encoding, content_type, expects_continue, pause;
 };
 
 /* Prepares for the first request of a connection. */
@@ -49,10 +55,10 @@ void http_parser_begin(struct http_parser *p, struct http_request *request, stru
  * the next http_parser_begin, after PARSE_COMPLETE. A request split anywhere gives the same result as whole. */
 enum http_parse_event http_parser_feed(struct http_parser *p, struct slice in, size_t *used);
 
-/* The request is answered: gives back the body and gets ready for the next http_parser_begin. */
+/* The request is answered, or given up: gives back the body and gets ready for the next http_parser_begin. */
 void http_parser_done(struct http_parser *p);
 
-/* True once the first byte of a request was taken and until it is complete. */
+/* True once the first byte of a request was taken and until it is complete; blank lines before it do not count. */
 bool http_parser_started(const struct http_parser *p);
 
 /* True once the header block is complete. */
