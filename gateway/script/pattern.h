@@ -2,7 +2,7 @@
  *
  * The matcher of Lua's own library cannot be interrupted, and a pattern such as ".-.-.-b" on 20 kB keeps it busy for minutes while
  * a whole worker waits. This one counts its steps and raises when a call has used up its share; otherwise it behaves
- * as Lua 5.1's (with %g, as LuaJIT). */
+ * as LuaJIT's, but that a NUL in a pattern stands for itself. */
 #ifndef PERIGEE_SCRIPT_PATTERN_H
 #define PERIGEE_SCRIPT_PATTERN_H
 

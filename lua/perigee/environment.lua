@@ -1,7 +1,8 @@
 -- perigee.environment: the globals of one schema file.
 --
--- Each file gets its own table with its own copies of the libraries: what it writes there reaches no other file. Reading a name
--- that is not there raises, so that a misspelt word is found.
+-- Each file writes its globals into a table of its own, before which stand its own copies of the words and libraries: what it
+-- does there reaches no other file. The words keep their meaning, and reading a name that is not there raises, so that a
+-- misspelt word is found.
 
 local where = require "perigee.where"
 local suggest = require "perigee.suggest"
@@ -31,22 +32,33 @@ local function copy(value)
     return result
 end
 
-local function unknown(globals, name)
+local function unknown(vocabulary, name)
     if WITHHELD[name] then where.raise("`%s` is not available to models", name) end
     if LATER[name] then where.raise("`%s` is not supported yet by this version", name) end
     if words.is_model(name) then
         where.raise("model `%s`: using a model inside a handler is not supported yet by this version", name)
     end
-    where.raise("unknown name %s%s", suggest.quote(name), suggest.near(name, suggest.names(globals)))
+    where.raise("unknown name %s%s", suggest.quote(name), suggest.near(name, suggest.names(vocabulary)))
 end
 
 local environment = { copy = copy }
 
--- A new environment with its copy of `vocabulary`.
-function environment.new(vocabulary)
-    local globals = copy(vocabulary)
-    globals._G = globals
-    return setmetatable(globals, { __index = unknown, __metatable = "environment" })
+-- A new environment with its copy of `words_and_libraries`.
+function environment.new(words_and_libraries)
+    local vocabulary = copy(words_and_libraries)
+    local globals = {}
+    vocabulary._G = globals
+    setmetatable(vocabulary, { __index = unknown })
+    return setmetatable(globals, {
+        __index = vocabulary,
+        __newindex = function(_, name, value)
+            if rawget(vocabulary, name) ~= nil then
+                where.raise("%s is a word of the language and keeps its meaning", suggest.quote(name))
+            end
+            rawset(globals, name, value)
+        end,
+        __metatable = "environment",
+    })
 end
 
 return environment
