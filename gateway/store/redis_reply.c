@@ -53,6 +53,9 @@ static void first_word(const char *text, size_t n, char *out, size_t out_n)
 
 static void *create_string(const redisReadTask *task, char *text, size_t n)
 {
+    /* hiredis has both bytes behind a bulk string, and does not look at them. */
+    bool bulk = task->type == REDIS_REPLY_STRING || task->type == REDIS_REPLY_VERB;
+    if (bulk && memcmp(text + n, "\r\n", 2) != 0) return refuse(judge_of(task), "a string longer than it said");
     if (task->parent) return &element;
     struct redis_reply *reply = admit(task, task->type);
     if (!reply) return NULL;

@@ -140,8 +140,9 @@ struct visit {
     struct list link;
     struct peer *peer;
     uv_pipe_t pipe;
-    unsigned number; /* 1 is the first connection */
-    bool closing;
+    unsigned number;    /* 1 is the first connection */
+    bool closing, last; /* last: say no more after what is said */
+    uv_shutdown_t shutdown;
     char in[256 << 10]; /* questions not answered yet */
     size_t in_n;
     struct buffer out; /* what trickles out, a byte each turn of the loop */
@@ -180,6 +181,13 @@ static inline void hang_up(struct visit *v)
     uv_close((uv_handle_t *)&v->trickle, visit_closed);
 }
 
+/* Ends our half when all that was said is sent. */
+static inline void say_end(struct visit *v)
+{
+    v->last = true;
+    if (v->out_at == v->out.n) uv_shutdown(&v->shutdown, (uv_stream_t *)&v->pipe, NULL);
+}
+
 static inline void said(uv_write_t *write, int status) { free(write); }
 
 static inline void trickle(uv_idle_t *idle)
@@ -187,7 +195,9 @@ static inline void trickle(uv_idle_t *idle)
     struct visit *v = idle->data;
     uv_buf_t one = uv_buf_init(v->out.p + v->out_at, 1);
     if (v->out_at < v->out.n && uv_try_write((uv_stream_t *)&v->pipe, &one, 1) == 1) v->out_at++;
-    if (v->out_at == v->out.n) uv_idle_stop(idle);
+    if (v->out_at < v->out.n) return;
+    uv_idle_stop(idle);
+    if (v->last) uv_shutdown(&v->shutdown, (uv_stream_t *)&v->pipe, NULL);
 }
 
 static inline void say_bytes(struct visit *v, const char *p, size_t n)
