@@ -1,0 +1,384 @@
+/* tests/unit/store/test_redis_server.c -- store/redis.c against real Redis servers, started here on free places and ended
+ * here by their own process ids. Skipped where there is no redis-server. */
+#include "support.h"
+
+#include "base/log.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <hiredis/hiredis.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+/* ---- a server */
+
+struct server {
+    pid_t pid;
+    int port; /* 0: only the socket */
+    char dir[64], path[96];
+};
+
+static int free_port(void)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t n = sizeof at;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, n), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&at, &n), 0);
+    close(fd);
+    return ntohs(at.sin_port);
+}
+
+/* Says one command over a connection of its own and returns a number or a status' length; -1 on an error. */
+static long long tell(struct server *s, const char *format, ...)
+{
+    redisContext *c = redisConnectUnix(s->path);
+    long long answer = -1;
+    if (c && !c->err) {
+        va_list args;
+        va_start(args, format);
+        redisReply *r = redisvCommand(c, format, args);
+        va_end(args);
+        if (r && r->type == REDIS_REPLY_INTEGER) answer = r->integer;
+        if (r && (r->type == REDIS_REPLY_STATUS || r->type == REDIS_REPLY_STRING)) answer = (long long)r->len;
+        if (r) freeReplyObject(r);
+    }
+    if (c) redisFree(c);
+    return answer;
+}
+
+static void server_run(struct server *s)
+{
+    char port[16];
+    snprintf(port, sizeof port, "%d", s->port);
+    s->pid = fork();
+    if (s->pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        char *argv[] = {"redis-server", "--port",     port,      "--bind",       "127.0.0.1", "--unixsocket",
+                        s->path,        "--save",     "",        "--appendonly", "no",        "--dir",
+                        s->dir,         "--loglevel", "warning", "--logfile",    "log",       NULL};
+        execvp(argv[0], argv);
+        _exit(127);
+    }
+    for (int i = 0; i < 500 && access(s->path, F_OK) != 0; i++) usleep(10000);
+    for (int i = 0; i < 500; i++) {
+        redisContext *c = redisConnectUnix(s->path);
+        bool there = c && !c->err;
+        if (c) redisFree(c);
+        if (there) return;
+        usleep(10000);
+    }
+    fail_msg("redis-server does not start");
+}
+
+static void server_kill(struct server *s)
+{
+    kill(s->pid, SIGKILL);
+    assert_int_equal(waitpid(s->pid, NULL, 0), s->pid);
+    unlink(s->path);
+}
+
+static bool there_is_a_server(void)
+{
+    static int there = -1;
+    if (there < 0) there = system("redis-server --version >/dev/null 2>&1") == 0;
+    if (!there) print_message("no redis-server on this machine\n");
+    return there;
+}
+
+static void server_start(struct server *s)
+{
+    if (!there_is_a_server()) skip();
+    strcpy(s->dir, "/tmp/perigee-redis-XXXXXX");
+    assert_non_null(mkdtemp(s->dir));
+    snprintf(s->path, sizeof s->path, "%s/s", s->dir);
+    server_run(s);
+}
+
+static void server_stop(struct server *s)
+{
+    char path[512];
+    server_kill(s);
+    DIR *d = opendir(s->dir);
+    for (struct dirent *e; (e = readdir(d));) {
+        snprintf(path, sizeof path, "%s/%s", s->dir, e->d_name);
+        unlink(path);
+    }
+    closedir(d);
+    assert_int_equal(rmdir(s->dir), 0);
+}
+
+/* ---- a client */
+
+struct client {
+    uv_loop_t loop;
+    struct metrics *metrics;
+    struct redis_config config;
+    struct redis *redis;
+    bool closed;
+};
+
+static void client_open(struct client *c, const struct redis_config *config)
+{
+    *c = (struct client){.config = *config, .metrics = metrics_new()};
+    uv_loop_init(&c->loop);
+    c->redis = redis_open(&c->loop, &c->config, c->metrics);
+}
+
+static void client_close(struct client *c)
+{
+    redis_close(c->redis, world_on_closed, &c->closed);
+    uv_run(&c->loop, UV_RUN_DEFAULT);
+    assert_true(c->closed);
+    assert_int_equal(uv_loop_close(&c->loop), 0);
+    metrics_free(c->metrics);
+}
+
+static void start(struct server *s, struct client *c)
+{
+    *s = (struct server){0};
+    server_start(s);
+    struct redis_config config = config_for(s->path);
+    config.max_value = 4 << 20;
+    client_open(c, &config);
+}
+
+/* ---- the tests */
+
+static void test_bytes_come_back(void **state)
+{
+    struct server s;
+    struct client c;
+    struct ask a;
+    start(&s, &c);
+    static const size_t sizes[] = {0, 1, 7, 8, 9, 1000, 16 << 10, (16 << 10) + 1, 1 << 20, 4 << 20};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        char *bytes = malloc(sizes[i] + 1);
+        for (size_t k = 0; k < sizes[i]; k++) bytes[k] = (char)(k * 31 + i); /* NULs, CRs and LFs among them */
+        assert_int_equal(ask_put(c.redis, &a, "k", slice_from(bytes, sizes[i]), 0), PENDING);
+        assert_int_equal(wait_for(&c.loop, &a), OK);
+        size_t before = i ? sizes[i - 1] : 0;
+        assert_int_equal(a.c.previous_n, before < 8 ? before : 8);
+        for (unsigned k = 0; k < a.c.previous_n; k++) assert_int_equal((char)a.c.previous[k], (char)(k * 31 + i - 1));
+        assert_int_equal(do_get(&c.loop, c.redis, &a, "k"), OK);
+        assert_int_equal(a.value->n, sizes[i]);
+        assert_memory_equal(a.value->p, bytes, sizes[i]);
+        blob_unref(a.value);
+        free(bytes);
+    }
+    assert_int_equal(do_get(&c.loop, c.redis, &a, "other"), MISSING);
+    ask_delete(c.redis, &a, "k");
+    assert_int_equal(wait_for(&c.loop, &a), OK);
+    assert_int_equal(a.c.number, 1);
+    ask_delete(c.redis, &a, "k");
+    assert_int_equal(wait_for(&c.loop, &a), MISSING);
+    client_close(&c);
+    server_stop(&s);
+}
+
+static void test_a_ttl_ends_it(void **state)
+{
+    struct server s;
+    struct client c;
+    struct ask a;
+    start(&s, &c);
+    assert_int_equal(do_put(&c.loop, c.redis, &a, "k", "v", 100000), OK);
+    assert_in_range(tell(&s, "PTTL k"), 50000, 100000);
+    assert_int_equal(do_put(&c.loop, c.redis, &a, "k", "v", 0), OK);
+    assert_int_equal(tell(&s, "PTTL k"), -1); /* none */
+    assert_int_equal(do_put(&c.loop, c.redis, &a, "k", "v", UINT64_MAX - 1), OK);
+    assert_int_equal(do_put(&c.loop, c.redis, &a, "k", "v", 1), OK);
+    bool gone = false;
+    for (int i = 0; i < 1000 && !gone; i++)
+        gone = do_get(&c.loop, c.redis, &a, "k") == MISSING || (blob_unref(a.value), false);
+    assert_true(gone);
+    client_close(&c);
+    server_stop(&s);
+}
+
+static void test_another_type_is_missing_and_can_be_replaced(void **state)
+{
+    struct server s;
+    struct client c;
+    struct ask a;
+    start(&s, &c);
+    assert_int_equal(tell(&s, "LPUSH k a b"), 2);
+    assert_int_equal(do_get(&c.loop, c.redis, &a, "k"), MISSING);
+    assert_int_equal(errors_of(c.metrics, "get", "wrong-type"), 1);
+    assert_int_equal(do_put(&c.loop, c.redis, &a, "k", "v", 0), OK);
+    assert_int_equal(a.c.previous_n, 0);
+    assert_int_equal(do_get(&c.loop, c.redis, &a, "k"), OK);
+    assert_value(&a, "v");
+    client_close(&c);
+    server_stop(&s);
+}
+
+static void test_a_full_server_fails_writes_only(void **state)
+{
+    struct server s;
+    struct client c;
+    struct ask a;
+    start(&s, &c);
+    assert_int_equal(do_put(&c.loop, c.redis, &a, "k", "v", 0), OK);
+    assert_int_equal(tell(&s, "CONFIG SET maxmemory 1"), 2);
+    assert_int_equal(do_put(&c.loop, c.redis, &a, "k", "w", 0), STORE_UNAVAILABLE);
+    assert_int_equal(errors_of(c.metrics, "put", "error"), 1);
+    assert_int_equal(do_get(&c.loop, c.redis, &a, "k"), OK);
+    assert_value(&a, "v");
+    assert_true(redis_up(c.redis));
+    client_close(&c);
+    server_stop(&s);
+}
+
+static void test_tcp_by_name_with_user_and_database(void **state)
+{
+    struct server s = {.port = free_port()};
+    struct client c;
+    struct ask a;
+    struct problem why = {0};
+    char url[128];
+    server_start(&s);
+    assert_int_equal(tell(&s, "ACL SETUSER bob on >p@ss ~* +@all"), 2);
+    snprintf(url, sizeof url, "redis://bob:p%%40ss@localhost:%d/3", s.port);
+    struct redis_config config = config_for("");
+    assert_int_equal(redis_config_parse(slice_of(url), &config, &why), OK);
+    client_open(&c, &config);
+    assert_int_equal(ask_put(c.redis, &a, "k", SLICE("v"), 0), PENDING); /* before it is connected */
+    assert_int_equal(wait_for(&c.loop, &a), OK);
+    assert_int_equal(tell(&s, "EXISTS k"), 0); /* not in database 0 */
+    assert_int_equal(do_get(&c.loop, c.redis, &a, "k"), OK);
+    assert_value(&a, "v");
+    client_close(&c);
+
+    strcpy(config.host, "127.0.0.1");
+    strcpy(config.password, "wrong");
+    client_open(&c, &config);
+    assert_int_equal(ask_get(c.redis, &a, "k"), PENDING);
+    assert_int_equal(wait_for(&c.loop, &a), STORE_UNAVAILABLE);
+    assert_false(redis_up(c.redis));
+    client_close(&c);
+
+    strcpy(config.password, "p@ss");
+    config.database = 9999; /* out of the server's range */
+    client_open(&c, &config);
+    assert_int_equal(ask_put(c.redis, &a, "stray", SLICE("v"), 0), PENDING);
+    assert_int_equal(wait_for(&c.loop, &a), STORE_UNAVAILABLE);
+    assert_int_equal(tell(&s, "EXISTS stray"), 0); /* never written elsewhere */
+    client_close(&c);
+    server_stop(&s);
+}
+
+static void test_a_stopped_server_costs_one_deadline(void **state)
+{
+    struct server s;
+    struct client c;
+    struct ask a, b;
+    start(&s, &c);
+    assert_int_equal(do_put(&c.loop, c.redis, &a, "k", "v", 0), OK);
+    kill(s.pid, SIGSTOP);
+    uint64_t begin = clock_mono_us();
+    ask_get(c.redis, &a, "k");
+    ask_get(c.redis, &b, "k");
+    assert_int_equal(wait_for(&c.loop, &a), STORE_UNAVAILABLE);
+    assert_int_equal(b.status, STORE_UNAVAILABLE);
+    assert_in_range((clock_mono_us() - begin) / 1000, 399, 2000);
+    for (int i = 0; i < 40; i++) { /* for more than a second: it accepts connections, but says nothing */
+        run_for(&c.loop, 30);
+        begin = clock_mono_us();
+        assert_int_equal(ask_get(c.redis, &a, "k"), STORE_UNAVAILABLE);
+        assert_true(clock_mono_us() - begin < 20000);
+        assert_false(redis_up(c.redis));
+    }
+    kill(s.pid, SIGCONT);
+    assert_true(run_until(&c.loop, is_up, c.redis, 5000));
+    assert_int_equal(do_get(&c.loop, c.redis, &a, "k"), OK);
+    assert_value(&a, "v");
+    client_close(&c);
+    server_stop(&s);
+}
+
+static void test_restarts_are_recovered_from(void **state)
+{
+    enum { SERVERS = 3 };
+    struct server s[SERVERS];
+    struct client c[SERVERS];
+    struct ask a;
+    for (int i = 0; i < SERVERS; i++) start(&s[i], &c[i]);
+    for (int i = 0; i < SERVERS; i++) {
+        assert_true(run_until(&c[i].loop, is_up, c[i].redis, 5000));
+        do_put(&c[i].loop, c[i].redis, &a, "k", "v", 0);
+        assert_int_equal(a.status, OK);
+        ask_get(c[i].redis, &a, "k");
+        server_kill(&s[i]);
+        enum status st = wait_for(&c[i].loop, &a); /* either side of the race is fine, but one answer it is */
+        assert_true(st == OK || st == STORE_UNAVAILABLE);
+        blob_unref(a.value);
+        run_for(&c[i].loop, 1000);
+        assert_false(redis_up(c[i].redis));
+        server_run(&s[i]);
+        assert_true(run_until(&c[i].loop, is_up, c[i].redis, 3000));
+        assert_int_equal(do_get(&c[i].loop, c[i].redis, &a, "k"), MISSING); /* it kept nothing */
+    }
+    for (int i = 0; i < SERVERS; i++) {
+        client_close(&c[i]);
+        server_stop(&s[i]);
+    }
+}
+
+/* Unique values, read in batches while the server cuts connections: no value is ever another key's. */
+static void test_kills_never_shift_answers(void **state)
+{
+    enum { KEYS = 1000, BATCH = 200, ROUNDS = 150 };
+    struct server s;
+    struct client c;
+    struct ask a[BATCH];
+    char key[32], value[32];
+    unsigned right = 0, lost = 0;
+    start(&s, &c);
+    for (unsigned i = 0; i < KEYS; i++) {
+        snprintf(key, sizeof key, "k%u", i);
+        snprintf(value, sizeof value, "value %u", i);
+        assert_int_equal(do_put(&c.loop, c.redis, &a[0], key, value, 0), OK);
+    }
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        assert_true(run_until(&c.loop, is_up, c.redis, 7000));
+        for (unsigned i = 0; i < BATCH; i++) {
+            snprintf(key, sizeof key, "k%u", (round * 37 + i * 7) % KEYS);
+            ask_get(c.redis, &a[i], key);
+            if (i == round % BATCH) uv_run(&c.loop, UV_RUN_NOWAIT);
+            if (i == BATCH / 2 && round % 10 == 0) tell(&s, "CLIENT KILL TYPE normal SKIPME yes");
+        }
+        for (unsigned i = 0; i < BATCH; i++) {
+            if (wait_for(&c.loop, &a[i]) == STORE_UNAVAILABLE) {
+                lost++;
+                continue;
+            }
+            snprintf(value, sizeof value, "value %u", (round * 37 + i * 7) % KEYS);
+            assert_int_equal(a[i].status, OK);
+            assert_value(&a[i], value);
+            right++;
+        }
+    }
+    assert_true(right > BATCH * ROUNDS / 2);
+    assert_true(lost > 0);
+    client_close(&c);
+    server_stop(&s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bytes_come_back),
+        cmocka_unit_test(test_a_ttl_ends_it),
+        cmocka_unit_test(test_another_type_is_missing_and_can_be_replaced),
+        cmocka_unit_test(test_a_full_server_fails_writes_only),
+        cmocka_unit_test(test_tcp_by_name_with_user_and_database),
+        cmocka_unit_test(test_a_stopped_server_costs_one_deadline),
+        cmocka_unit_test(test_restarts_are_recovered_from),
+        cmocka_unit_test(test_kills_never_shift_answers),
+    };
+    log_set_level(SLICE("error"));
+    return cmocka_run_group_tests(tests, NULL, NULL); /* and no SIGPIPE is ignored here: none must come */
+}
