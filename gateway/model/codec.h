@@ -22,12 +22,13 @@ enum status codec_read(const struct model *m, struct slice body, struct key_draf
                        struct record_draft *d, struct problem *why);
 
 /* Sets one field from compact JSON, with the type check of codec_read; null is allowed for every field that is not
- * required. FIELD_TYPE names field, wanted and given type. */
+ * required (else FIELD_REQUIRED). FIELD_TYPE names field, wanted and given type. Borrows `json` for as long as the draft is used.
+ * References and packed fields take no value this way: REFERENCE_INVALID, FIELD_TYPE. `f` is no key. */
 enum status codec_set(const struct model *m, struct record_draft *d, const struct field *f, struct slice json,
                       struct problem *why);
 
 /* Fills defaults, checks `required` (FIELD_REQUIRED), and appends the record's JSON text to `out`: keys and set fields in
- * the order of declaration. Reference slots are reported in *refs (arena). */
+ * the order of declaration. Reference slots are reported in *refs (arena). Whether `out` overflowed is the caller's to see. */
 enum status codec_write(const struct record_key *key, struct record_draft *d, struct arena *arena, struct buffer *out,
                         struct envelope_ref **refs, size_t *n_refs, struct problem *why);
 

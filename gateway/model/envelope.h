@@ -14,7 +14,8 @@
  *     48     reference table, sections, then the text to the end
  *
  * A reference: 2 field index, 2 bytes of key, 4 offset in the text, 4 length in the text, then the target's pairs
- * (model/key.h). References stand in the order of their offsets and do not overlap.
+ * (model/key.h). References stand in the order of their offsets, are not
+ * empty and do not overlap; a negative has none.
  * A section: 1 type, 3 length, then its bytes; unknown types are skipped (tags and origin validators will stand here). */
 #ifndef PERIGEE_MODEL_ENVELOPE_H
 #define PERIGEE_MODEL_ENVELOPE_H
@@ -26,13 +27,13 @@
 
 enum envelope_kind { ENVELOPE_RECORD = 0, ENVELOPE_NEGATIVE = 1, ENVELOPE_RESULT = 2 };
 
-#define ENVELOPE_HEADER     48
-#define ENVELOPE_REFS_MAX   1000
+#define ENVELOPE_HEADER   48
+#define ENVELOPE_REFS_MAX 1000
 
 struct envelope_ref {
-    uint16_t field;       /* index into model->field */
+    uint16_t field;          /* index into model->field */
     uint32_t offset, length; /* of the slot in the text */
-    struct slice pairs;   /* the target's key */
+    struct slice pairs;      /* the target's key */
 };
 
 struct envelope {
@@ -40,20 +41,21 @@ struct envelope {
     uint16_t refs;
     uint64_t stored_ms, fresh_until_ms, stale_until_ms;
     uint64_t tag;
-    struct slice table;    /* the reference table; walk it with envelope_next_ref */
+    struct slice table; /* the reference table; walk it with envelope_next_ref */
     struct slice sections;
-    struct slice text;     /* the record's JSON; empty for a negative */
+    struct slice text; /* the record's JSON; empty for a negative */
 };
 
 /* A view into `bytes` (borrowed as long as the view is used). False for anything that is not a well-formed envelope of
- * this format: every length, order and offset is checked here, so that readers need not. Never reads outside `bytes`. */
+ * this format: every length, order and offset is checked here, so that readers need not (the text is not hashed again). Never
+ * reads outside `bytes`. */
 bool envelope_open(struct slice bytes, struct envelope *e);
 
 /* Walks the references: *at starts at 0; false at the end. */
 bool envelope_next_ref(const struct envelope *e, size_t *at, struct envelope_ref *ref);
 
 /* Builds the blob: times and kind from *e, `tag` computed, text and sections copied, refs written.
- * Returns a new reference. The caller has capped all sizes. */
+ * Returns a new reference. The caller has capped all sizes, and has kept the rules that envelope_open checks. */
 struct blob *envelope_seal(const struct envelope *e, const struct envelope_ref *refs, size_t n_refs);
 
 /* Of the first 8 bytes of a stored value: is it a record (or method result) of this format, not a negative? */

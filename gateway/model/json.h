@@ -12,7 +12,7 @@
 enum json_kind { JSON_NULL, JSON_FALSE, JSON_TRUE, JSON_INTEGER, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
 
 struct json_member {
-    struct slice name;  /* decoded; may hold any bytes, NUL too */
+    struct slice name;  /* decoded: any UTF-8, NUL too; in the arena or in the compact text */
     struct slice value; /* compact text */
 };
 
@@ -35,7 +35,7 @@ enum status json_elements(struct slice compact, struct arena *arena, struct slic
 enum json_kind json_kind(struct slice compact);
 const char *json_kind_name(enum json_kind k); /* "a string", "an integer", ... */
 
-/* The text of a JSON string (compact, with quotes), unescaped into the arena. */
+/* The text of a JSON string (compact, with quotes): unescaped into the arena, or a part of `compact` where nothing is escaped. */
 struct slice json_string(struct slice compact, struct arena *arena);
 
 #endif

@@ -29,14 +29,16 @@ struct record_key {
 void key_draft_init(struct key_draft *d);
 
 /* Takes one value from a query: `text` is percent-decoded. Parsed to the key's type: string as it is (valid UTF-8),
- * integer: decimal digits with an optional minus, within 64 bits signed; number: JSON's grammar, finite; boolean: true | false;
- * any: JSON when it is a number, true, false or a quoted string, otherwise the text as a string; `null` is refused.
- * UNKNOWN_KEY (with the nearest name), KEY_TYPE, or MALFORMED_REQUEST when the name came before. */
+ * integer: JSON's grammar (no leading zeros, no plus), within 64 bits signed; number: JSON's grammar, of a magnitude a double can
+ * hold (model/number.h); boolean: true | false; any: JSON when it is a number, true, false or a quoted string, otherwise the text
+ * as a string; `null` is refused. UNKNOWN_KEY (with the nearest name), KEY_TYPE, or MALFORMED_REQUEST when the name came
+ * before. What the draft then holds lies in the arena or in `text`. */
 enum status key_set_text(const struct model *m, struct key_draft *d, struct slice name, struct slice text,
                          struct arena *arena, struct problem *why);
 
 /* Takes one value from JSON (compact text). KEY_TYPE when it is not of the key's type: an integer key takes an integer
- * literal only, a number key any number; nothing is converted. KEY_CONFLICT when the draft holds another value. */
+ * literal only, a number key any number, an `any` key a string, number or boolean; nothing is converted. KEY_CONFLICT when the
+ * draft holds another value. What the draft then holds lies in the arena or in `json`. */
 enum status key_set_json(const struct model *m, struct key_draft *d, size_t key_index, struct slice json,
                          struct arena *arena, struct problem *why);
 
@@ -44,8 +46,9 @@ enum status key_set_json(const struct model *m, struct key_draft *d, size_t key_
 enum status key_finish(const struct model *m, const struct key_draft *d, struct arena *arena, struct record_key *key,
                        struct problem *why);
 
-/* All of a query string: names that begin with '_' are collected as options (decoded, in the arena, order kept),
- * the rest are keys. At most 64 parameters. */
+/* All of a query string, encoded as HTML forms are ('+' is a space): names that begin with '_' are collected as options (decoded,
+ * in the arena or in `query`, order kept), the rest are keys. At most 64 parameters. MALFORMED_REQUEST for an empty
+ * parameter, one without '=', a bad escape and bytes that are not UTF-8. */
 struct query_option {
     struct slice name, value;
 };

@@ -17,7 +17,7 @@ void registry_deinit(struct registry *r);
 /* A cleared model in the registry's arena, not yet findable. */
 struct model *registry_model_new(struct registry *r);
 
-/* Makes a finished model findable; false when the name is taken. */
+/* Makes a finished model findable; false when the name is taken (then its model_deinit is still the caller's). */
 bool registry_add(struct registry *r, struct model *m);
 
 const struct model *registry_find(const struct registry *r, struct slice name);

@@ -1,0 +1,144 @@
+/* model/model.c -- completes a model: all that can be worked out when it is loaded, so that no request needs to. */
+#include "model/model.h"
+
+#include "base/buffer.h"
+#include "base/hash.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <stdlib.h>
+
+static const char *const kind_name[] = {[FIELD_KEY] = "key",
+                                        [FIELD_VALUE] = "value",
+                                        [FIELD_PACKED] = "packed",
+                                        [FIELD_REFERENCE] = "reference",
+                                        [FIELD_REFERENCES] = "references"};
+
+static const char *const type_name[] = {
+    [TYPE_ANY] = "any",         [TYPE_STRING] = "string", [TYPE_INTEGER] = "integer", [TYPE_NUMBER] = "number",
+    [TYPE_BOOLEAN] = "boolean", [TYPE_ARRAY] = "array",   [TYPE_OBJECT] = "object"};
+#define TYPES (sizeof type_name / sizeof *type_name)
+
+const char *value_type_name(enum value_type t) { return type_name[t]; }
+
+bool value_type_parse(struct slice name, enum value_type *t)
+{
+    for (size_t i = 0; i < TYPES; i++)
+        if (slice_eq(name, slice_of(type_name[i]))) {
+            *t = (enum value_type)i;
+            return true;
+        }
+    return false;
+}
+
+bool model_name_valid(struct slice name)
+{
+    if (name.n == 0 || name.n > MODEL_NAME_MAX || !isalpha((unsigned char)name.p[0])) return false;
+    for (size_t i = 1; i < name.n; i++)
+        if (!isalnum((unsigned char)name.p[i]) && name.p[i] != '_') return false;
+    return true;
+}
+
+/* -- completing -- */
+
+static int by_name(const void *a, const void *b)
+{
+    return slice_cmp((*(const struct field *const *)a)->name, (*(const struct field *const *)b)->name);
+}
+
+static void find_keys(struct model *m, const struct field *const *sorted)
+{
+    m->keys = 0;
+    for (size_t i = 0; i < m->fields; i++) {
+        if (sorted[i]->kind != FIELD_KEY) continue;
+        assert(m->keys < MODEL_KEYS_MAX);
+        m->key[m->keys++] = (uint16_t)model_index(m, sorted[i]);
+    }
+}
+
+/* One line for the version, one for each field in order of name; docs/storage.md. */
+static void describe(const struct model *m, const struct field *const *sorted, struct buffer *out)
+{
+    buffer_printf(out, "version %u\n", (unsigned)m->options.version);
+    for (size_t i = 0; i < m->fields; i++) {
+        const struct field *f = sorted[i];
+        buffer_printf(out, "%.*s %s %s %.*s\n", SLICE_ARG(f->name), kind_name[f->kind], type_name[f->type],
+                      SLICE_ARG(f->target));
+    }
+}
+
+static void put_fingerprint(struct model *m, const struct field *const *sorted)
+{
+    struct buffer text;
+    unsigned char digest[32];
+    buffer_init(&text, MODEL_FIELDS_MAX * (2 * MODEL_NAME_MAX + 32));
+    describe(m, sorted, &text);
+    assert(!text.overflow);
+    hash_sha256(buffer_view(&text), digest);
+    hash_hex(digest, 8, m->fingerprint);
+    m->fingerprint[16] = '\0';
+    buffer_deinit(&text);
+}
+
+void model_finish(struct model *m, struct slice prefix, struct arena *arena)
+{
+    const struct field *sorted[MODEL_FIELDS_MAX];
+    assert(m->fields <= MODEL_FIELDS_MAX);
+    map_init(&m->by_name);
+    for (size_t i = 0; i < m->fields; i++) {
+        struct field *f = &m->field[i];
+        sorted[i] = f;
+        f->prefix = arena_printf(arena, "\"%.*s\":", SLICE_ARG(f->name));
+        map_put(&m->by_name, f->name, f);
+    }
+    qsort(sorted, m->fields, sizeof *sorted, by_name);
+    find_keys(m, sorted);
+    put_fingerprint(m, sorted);
+    m->key_prefix = arena_printf(arena, "%.*s:%.*s:%s:", SLICE_ARG(prefix), SLICE_ARG(m->name), m->fingerprint);
+}
+
+void model_deinit(struct model *m) { map_deinit(&m->by_name); }
+
+/* -- looking -- */
+
+const struct field *model_field(const struct model *m, struct slice name) { return map_get(&m->by_name, name); }
+
+size_t model_key_position(const struct model *m, const struct field *f)
+{
+    size_t index = model_index(m, f), at = 0;
+    while (at < m->keys && m->key[at] != index) at++;
+    assert(at < m->keys);
+    return at;
+}
+
+const char *field_path(const struct field *f, char path[MODEL_NAME_MAX + 1])
+{
+    size_t n = f->name.n < MODEL_NAME_MAX ? f->name.n : MODEL_NAME_MAX;
+    memcpy(path, f->name.p, n);
+    path[n] = '\0';
+    return path;
+}
+
+/* -- did you mean -- */
+
+#define EDITS_MAX 3
+
+/* A third of the longer name may be wrong, three characters at most. */
+static size_t edits_allowed(struct slice a, struct slice b)
+{
+    size_t third = (a.n > b.n ? a.n : b.n) / 3;
+    return third < EDITS_MAX ? third : EDITS_MAX;
+}
+
+struct slice nearest_name(struct slice name, const struct slice *names, size_t n)
+{
+    struct slice nearest = {NULL, 0};
+    size_t least = EDITS_MAX + 1;
+    for (size_t i = 0; i < n; i++) {
+        size_t edits = slice_ieq(name, names[i]) ? 0 : slice_distance(name, names[i]);
+        if (edits >= least || edits > edits_allowed(name, names[i])) continue;
+        least = edits;
+        nearest = names[i];
+    }
+    return nearest;
+}
