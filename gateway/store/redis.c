@@ -3,6 +3,7 @@
  * Questions wait in a ring, oldest first; replies come in the same order, so the front of the ring is always what the next
  * reply answers. A cancelled command leaves its slot in place. When anything is in doubt (a reply that does not fit, a
  * deadline missed) the connection goes, with every question on it: a late answer must never meet a later question.
+ * Ring, deadline and state are one machine, so they are one file, though a long one.
  *
  *     DOWN (back-off) -> CONNECTING (till the link is ready) -> UP (the oldest question's deadline) -> DOWN ...     one timer */
 #include "store/redis.h"
@@ -283,15 +284,20 @@ static void attempt(struct redis *r)
 
 /* ---- time */
 
+static bool is_late(struct redis *r)
+{
+    return r->waiting > 0 && clock_mono_us() >= front(r)->started_us + r->config.timeout_ms * 1000;
+}
+
 static void on_deadline(struct redis *r)
 {
     /* The loop may have been away for long: what has come meanwhile was in time. */
-    redis_link_read(r->link);
-    if (r->state != UP || r->waiting == 0) return;
-    if (clock_mono_us() < front(r)->started_us + r->config.timeout_ms * 1000) {
-        watch_deadline(r);
-    } else {
+    if (is_late(r)) redis_link_read(r->link);
+    if (r->state != UP) return;
+    if (is_late(r)) {
         go_down(r, TIMEOUT, "no answer in time", 0);
+    } else {
+        watch_deadline(r);
     }
 }
 

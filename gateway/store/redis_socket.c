@@ -29,6 +29,7 @@ struct redis_socket {
     size_t reply_max;
     uv_poll_t poll;
     uv_prepare_t flush;
+    uv_idle_t awake; /* on with flush: what another prepare handle asks must not wait out a whole poll */
     int watched;     /* what poll is started for */
     int handles;     /* not closed yet */
     unsigned unsent; /* questions in the output buffer */
@@ -106,11 +107,14 @@ static void on_flush(uv_prepare_t *handle)
 {
     struct redis_socket *s = container_of(handle, struct redis_socket, flush);
     uv_prepare_stop(handle);
+    uv_idle_stop(&s->awake);
     if (redis_socket_unsent(s) == 0) return;
     s->flushing = true;
     redisAsyncHandleWrite(s->ac);
     s->flushing = false;
 }
+
+static void on_awake(uv_idle_t *handle) {}
 
 /* The hooks through which hiredis says what it waits for. */
 static void add_read(void *data)
@@ -133,6 +137,7 @@ static void add_write(void *data)
         watch(s, s->watched | UV_WRITABLE);
     } else {
         uv_prepare_start(&s->flush, on_flush);
+        uv_idle_start(&s->awake, on_awake);
     }
 }
 
@@ -154,6 +159,7 @@ static void on_cleanup(void *data)
     const char *why = s->judge.misfit ? s->judge.misfit : s->ac->c.errstr;
     uv_close((uv_handle_t *)&s->poll, on_closed);
     uv_close((uv_handle_t *)&s->flush, on_closed);
+    uv_close((uv_handle_t *)&s->awake, on_closed);
     s->ac = NULL;
     if (!s->closing) s->events->lost(s->arg, why);
 }
@@ -188,8 +194,9 @@ static void attach(struct redis_socket *s, uv_loop_t *loop, redisAsyncContext *a
 
     uv_poll_init(loop, &s->poll, ac->c.fd);
     uv_prepare_init(loop, &s->flush);
-    s->poll.data = s->flush.data = s;
-    s->handles = 2;
+    uv_idle_init(loop, &s->awake);
+    s->poll.data = s->flush.data = s->awake.data = s;
+    s->handles = 3;
     ac->ev.data = s;
     ac->ev.addRead = add_read;
     ac->ev.delRead = del_read;

@@ -83,6 +83,35 @@ static void test_one_tick_is_one_write(void **state)
     world_free(w);
 }
 
+struct asker {
+    struct world *w;
+    struct ask ask;
+};
+
+static void ask_in_prepare(uv_prepare_t *handle)
+{
+    struct asker *it = handle->data;
+    uv_prepare_stop(handle);
+    ask_get(it->w->redis, &it->ask, "k");
+}
+
+/* Our flush is a prepare handle, too: one started by another must not wait until something else wakes the loop. */
+static void test_what_a_prepare_handle_asks_leaves_at_once(void **state)
+{
+    struct asker it = {.w = world_up(), .ask.status = PENDING};
+    uv_prepare_t prepare;
+    uv_prepare_init(&it.w->loop, &prepare);
+    prepare.data = &it;
+    uv_run(&it.w->loop, UV_RUN_NOWAIT);
+    uv_prepare_start(&prepare, ask_in_prepare);
+    uint64_t start = clock_mono_us();
+    while (it.ask.status == PENDING) uv_run(&it.w->loop, UV_RUN_ONCE);
+    assert_int_equal(it.ask.status, MISSING);
+    assert_true(clock_mono_us() - start < 300000); /* the deadline would wake it at 400 ms */
+    uv_close((uv_handle_t *)&prepare, NULL);
+    world_free(it.w);
+}
+
 struct chain {
     struct ask ask;
     struct world *w;
@@ -695,6 +724,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_answers_belong_to_their_questions),
         cmocka_unit_test(test_one_tick_is_one_write),
+        cmocka_unit_test(test_what_a_prepare_handle_asks_leaves_at_once),
         cmocka_unit_test(test_a_callback_may_ask_again),
         cmocka_unit_test(test_a_cancelled_command_keeps_its_place),
         cmocka_unit_test(test_too_many_at_once_are_refused),

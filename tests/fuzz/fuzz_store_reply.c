@@ -1,0 +1,59 @@
+/* tests/fuzz/fuzz_store_reply.c -- whatever a server says to a few questions: the reader and its judge never crash, leak or
+ * hand out what was not asked for. First byte: which questions; second: how the rest is cut into reads. */
+#include "store/redis_reply.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+enum { QUESTIONS = 8, MAX_VALUE = 1024 };
+
+static void check(enum redis_expect asked, const struct redis_reply *reply)
+{
+    switch (reply->head.type) {
+    case REDIS_REPLY_STRING:
+        assert(asked == EXPECT_VALUE || asked == EXPECT_PREFIX);
+        assert(asked != EXPECT_VALUE || (reply->value && reply->value->n <= MAX_VALUE) || reply->too_long);
+        assert(reply->prefix_n <= 8);
+        break;
+    case REDIS_REPLY_STATUS: assert(asked == EXPECT_STATUS || asked == EXPECT_OK); break;
+    case REDIS_REPLY_INTEGER: assert(asked == EXPECT_NUMBER); break;
+    case REDIS_REPLY_NIL: assert(asked == EXPECT_VALUE); break;
+    default: assert(reply->head.type == REDIS_REPLY_ERROR);
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+    if (n < 2) return 0;
+    redisAsyncContext ac = {0};
+    redisCallback questions[QUESTIONS] = {0};
+    struct redis_judge judge;
+    for (unsigned i = 0; i < QUESTIONS; i++) {
+        questions[i].privdata = (void *)(uintptr_t)((data[0] + i * (data[0] >> 4)) % (EXPECT_NUMBER + 1));
+        questions[i].next = i + 1 < QUESTIONS ? &questions[i + 1] : NULL;
+    }
+    ac.replies.head = questions;
+    ac.c.reader = redisReaderCreate();
+    redis_judge_attach(&judge, &ac, MAX_VALUE);
+    judge.outstanding = QUESTIONS;
+
+    size_t step = data[1] + 1u;
+    int state = REDIS_OK;
+    for (size_t at = 2; at < n && state == REDIS_OK; at += step) {
+        redisReaderFeed(ac.c.reader, (const char *)data + at, step < n - at ? step : n - at);
+        void *reply = NULL;
+        while ((state = redisReaderGetReply(ac.c.reader, &reply)) == REDIS_OK && reply) {
+            struct redis_reply *r = reply;
+            if (r->head.type != REDIS_REPLY_PUSH) {
+                check((enum redis_expect)(uintptr_t)ac.replies.head->privdata, r);
+                ac.replies.head = ac.replies.head->next;
+                judge.outstanding--;
+            }
+            ac.c.reader->fn->freeObject(reply);
+        }
+    }
+    redisReaderFree(ac.c.reader);
+    return 0;
+}
