@@ -361,7 +361,10 @@ int gateway_serve(const struct config *config)
     if (settle_config(g) && reserve_descriptors(g)) {
         exit_code = 1;
         bool compiled = compile(g, vm, &findings);
-        fwrite(buffer_view(&findings).p, 1, findings.n, stderr);
+        if (compiled)
+            log_findings(buffer_view(&findings), false); /* warnings are log lines; errors are for whoever types */
+        else
+            fwrite(buffer_view(&findings).p, 1, findings.n, stderr);
         if (compiled && bind_all(g)) {
             exit_code = 0;
             gateway_run(g, vm);
