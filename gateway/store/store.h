@@ -37,7 +37,8 @@ void store_free(struct store *s); /* borrows both parts: close them yourself, fi
 enum status store_get(struct store *s, struct slice key, uint64_t now_ms, struct store_op *op);
 
 /* Stores until `until_ms` (CLOCK_NEVER: without an end; not after now: same as a delete). Borrows key, takes its own
- * reference to value. Returns or reports OK when stored, with op->previous filled. */
+ * reference to value. Returns or reports OK when stored, with op->previous filled
+ * (not by Redis for what ends at once). */
 enum status store_put(struct store *s, struct slice key, struct blob *value, uint64_t until_ms, uint64_t now_ms,
                       struct store_op *op);
 
