@@ -197,7 +197,7 @@ static struct slice take(struct http_connection *c, struct slice in)
         if (event == PARSE_HEAD && !in.n) send_continue(c);
         if (event == PARSE_COMPLETE) hand_up(c), requests++;
         if (event == PARSE_REFUSED) refuse(c, c->turn->parser.refusal);
-        if (c->slices >= GATHER_MOST) send_flush(c);
+        if (c->slices >= GATHER_MOST || c->bytes >= GATHER_BYTES) send_flush(c);
     }
     c->taking = false;
     send_flush(c);

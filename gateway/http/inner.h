@@ -16,6 +16,7 @@
 #define READ_BYTES   65536 /* one read; the buffer is the server's, lent to every read */
 #define BACKLOG_MOST 65536 /* of requests that wait for the answer before theirs; then reading stops */
 #define GATHER_MOST  64    /* slices that leave in one write, as long as no single answer has more */
+#define GATHER_BYTES 65536 /* of answers before they leave, likewise */
 
 /* What a connection waits for. Each has a list, oldest first; the time it may take is the same for all in it. */
 enum wait {
@@ -55,7 +56,7 @@ struct http_connection {
     struct backlog *backlog;        /* NULL: nothing came too early */
     unsigned requests;              /* handed up so far */
     unsigned discarded;             /* bytes read and thrown away while lingering */
-    uint16_t slices;                /* of the answers that are not being written yet, capped */
+    size_t slices, bytes;           /* of the answers queued and not yet being written */
     uint8_t wait;
     bool renew : 1;     /* the next wait is a new one, even if of the same kind */
     bool taking : 1;    /* parsing now: answers gather until the end of it */

@@ -90,8 +90,9 @@ void send_queue(struct turn *t)
     else c->answered = t;
     c->newest = t;
     c->last = t->last;
-    size_t slices = c->slices + 1 + body_slices(t);
-    c->slices = slices < UINT16_MAX ? (uint16_t)slices : UINT16_MAX;
+    size_t slices = body_slices(t);
+    c->slices += 1 + slices;
+    c->bytes += t->head.n + (slices ? t->exchange.reply.body_bytes : 0);
 }
 
 /* -- out -- */
@@ -149,21 +150,15 @@ static void on_written(uv_write_t *write, int status)
     connection_go_on(c);
 }
 
-static size_t vector_of(const struct http_connection *c, uv_buf_t *to, size_t *bytes)
+static void fill_vector(const struct http_connection *c, uv_buf_t *to)
 {
-    size_t n = 0;
-    *bytes = 0;
     for (const struct turn *t = c->answered; t; t = t->next) {
-        to[n++] = (uv_buf_t){(char *)t->head.p, t->head.n};
-        *bytes += t->head.n;
-        size_t slices = body_slices(t);
-        for (size_t i = 0; i < slices; i++) {
-            struct slice bytes_i = t->exchange.reply.piece[i].bytes;
-            to[n++] = (uv_buf_t){(char *)bytes_i.p, bytes_i.n};
+        *to++ = (uv_buf_t){(char *)t->head.p, t->head.n};
+        for (size_t i = 0, n = body_slices(t); i < n; i++) {
+            struct slice bytes = t->exchange.reply.piece[i].bytes;
+            *to++ = (uv_buf_t){(char *)bytes.p, bytes.n};
         }
-        if (slices) *bytes += t->exchange.reply.body_bytes;
     }
-    return n;
 }
 
 static void write_rest(struct http_connection *c, uv_buf_t *vector, size_t n, size_t done)
@@ -184,20 +179,14 @@ static void write_rest(struct http_connection *c, uv_buf_t *vector, size_t n, si
     c->answered->progress = c->stream.write_queue_size;
 }
 
-static size_t vector_length(const struct http_connection *c)
-{
-    size_t n = 0;
-    for (const struct turn *t = c->answered; t; t = t->next) n += 1 + body_slices(t);
-    return n;
-}
-
 void send_flush(struct http_connection *c)
 {
     if (!c->answered || c->writing || c->closing) return;
+    size_t n = c->slices, bytes = c->bytes;
     uv_buf_t few[GATHER_MOST], *vector = few;
-    if (c->slices > GATHER_MOST) vector = arena_alloc(&c->newest->exchange.arena, vector_length(c) * sizeof *vector);
-    c->slices = 0;
-    size_t bytes, n = vector_of(c, vector, &bytes);
+    if (n > GATHER_MOST) vector = arena_alloc(&c->newest->exchange.arena, n * sizeof *vector);
+    fill_vector(c, vector);
+    c->slices = c->bytes = 0;
     int done = uv_try_write(&c->stream, vector, (unsigned)n);
     if (done == UV_EAGAIN) done = 0;
     if (done < 0) connection_close(c);
