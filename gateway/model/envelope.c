@@ -20,7 +20,8 @@ enum {
     AT_STALE = 24,
     AT_TAG = 32,
     AT_TABLE = 40,
-    AT_SECTIONS = 44
+    AT_SECTIONS = 44,
+    AT_TEXT = 48
 };
 
 static const char magic[4] = {'P', 'G', 'E', FORMAT_VERSION};
@@ -99,8 +100,8 @@ bool envelope_open(struct slice bytes, struct envelope *e)
 {
     if (bytes.n < ENVELOPE_HEADER || !begins_well(bytes)) return false;
     const char *p = bytes.p;
-    uint64_t table = get(p + AT_TABLE, 4), sections = get(p + AT_SECTIONS, 4);
-    if (table + sections > bytes.n - ENVELOPE_HEADER) return false;
+    uint64_t table = get(p + AT_TABLE, 4), sections = get(p + AT_SECTIONS, 4), text = get(p + AT_TEXT, 4);
+    if (table + sections + text != bytes.n - ENVELOPE_HEADER) return false;
     struct slice body = slice_skip(bytes, ENVELOPE_HEADER);
     *e = (struct envelope){.kind = (enum envelope_kind)p[AT_KIND],
                            .refs = (uint16_t)get(p + AT_REFS, 2),
@@ -110,7 +111,7 @@ bool envelope_open(struct slice bytes, struct envelope *e)
                            .tag = get(p + AT_TAG, 8),
                            .table = {body.p, table},
                            .sections = {body.p + table, sections},
-                           .text = slice_skip(body, table + sections)};
+                           .text = {body.p + table + sections, text}};
     bool has_text = e->text.n > 0, wants_text = e->kind != ENVELOPE_NEGATIVE;
     return has_text == wants_text && e->stale_until_ms >= e->fresh_until_ms && refs_good(e) &&
            sections_good(e->sections);
@@ -151,6 +152,7 @@ struct blob *envelope_seal(const struct envelope *e, const struct envelope_ref *
     p = put(p, hash_fixed(e->text), 8);
     p = put(p, table, 4);
     p = put(p, e->sections.n, 4);
+    p = put(p, e->text.n, 4);
     for (size_t i = 0; i < n_refs; i++) p = put_ref(p, &refs[i]);
     put_slice(put_slice(p, e->sections), e->text);
     assert(envelope_open(blob_slice(blob), &(struct envelope){0})); /* the caller has kept the rules */

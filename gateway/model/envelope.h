@@ -11,7 +11,8 @@
  *     32  8  tag of the text: hash_fixed(text)
  *     40  4  bytes of the reference table
  *     44  4  bytes of the sections
- *     48     reference table, sections, then the text to the end
+ *     48  4  bytes of the text
+ *     52     reference table, sections, text; and then the end: no byte may be missing or left over
  *
  * A reference: 2 field index, 2 bytes of key, 4 offset in the text, 4 length in the text, then the target's pairs
  * (model/key.h). References stand in the order of their offsets, are not
@@ -27,7 +28,7 @@
 
 enum envelope_kind { ENVELOPE_RECORD = 0, ENVELOPE_NEGATIVE = 1, ENVELOPE_RESULT = 2 };
 
-#define ENVELOPE_HEADER   48
+#define ENVELOPE_HEADER   52
 #define ENVELOPE_REFS_MAX 1000
 
 struct envelope_ref {
