@@ -6,9 +6,11 @@
 #include "model/key.h"
 #include "script/vm.h"
 
+#include <fcntl.h>
 #include <luajit.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 #include <uv.h>
 
 extern char **environ;
@@ -167,8 +169,18 @@ static int run_help(int argc, char **argv)
     return 0;
 }
 
+/* A closed stdin, stdout or stderr would be the number of the next socket, and log lines would reach a client. */
+static void hold_standard_streams(void)
+{
+    int fd;
+    do fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0) close(fd);
+}
+
 int main(int argc, char **argv)
 {
+    hold_standard_streams();
     const char *name = argc > 1 ? argv[1] : "help";
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) name = "help";
     if (strcmp(name, "--version") == 0) name = "version";

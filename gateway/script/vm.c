@@ -203,7 +203,6 @@ static int load_all(lua_State *L)
     lua_getfield(L, 1, "load");
     push_sources(L, run->sources);
     push_vocabulary(L);
-    lua_getfield(L, 1, "sort");
     lua_call(L, 2, 1); /* stack: perigee, descriptions */
 
     call_findings(L, "failed");
