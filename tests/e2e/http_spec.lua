@@ -166,7 +166,7 @@ for _, store in ipairs { "memory", "redis" } do
       for bytes, statuses in pairs {
         ["GET /models/Note?id=a HTTP/1.1\r\n\r\n"] = "400", ["GET /models/Note?id=a HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"] = "400",
         ["GET /models/Note?id=a HTTP/2.0\r\nHost: a\r\n\r\n"] = "505 400", ["GET /models/Note?id=a HTTP/1.2\r\nHost: a\r\n\r\n"] = "505 400",
-        ["nonsense\r\n\r\n"] = "400", ["GET  /models/Note?id=a HTTP/1.1\r\nHost: a\r\n\r\n"] = "400",
+        ["nonsense\r\n\r\n"] = "400 501", ["GET  /models/Note?id=a HTTP/1.1\r\nHost: a\r\n\r\n"] = "400",
         ["GET /models/Note?id=a HTTP/1.1\r\nHost : a\r\n\r\n"] = "400", ["GET /models/Note?id=a HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n"] = "400",
         ["GET /models/Note?id=a HTTP/1.1\nHost: a\n\n"] = "400", ["GET * HTTP/1.1\r\nHost: a\r\n\r\n"] = "400",
         ["GET /models/Note?id=a HTTP/1.1\r\nHost: a\r\nX: \1\r\n\r\n"] = "400", ["GET /models/Note?id=\1 HTTP/1.1\r\nHost: a\r\n\r\n"] = "400",
@@ -202,7 +202,7 @@ for _, store in ipairs { "memory", "redis" } do
 
     it("takes targets in absolute form, and goes nowhere for them", function()
       check.status(gw:get "http://perigee.test/models/Note?id=a", 200)
-      check.status(gw:get "http://other.test/models/Note?id=a", 200)
+      check.problem(gw:get "http://other.test/models/Note?id=a", 400, "malformed-request") -- which of the two hosts is meant?
     end)
 
     it("survives clients that reset, in the middle of anything", function()
@@ -228,7 +228,7 @@ for _, store in ipairs { "memory", "redis" } do
         for i = 1, 8 do
           check.status(quick:request("GET", "/models/Note?id=a"), 200)
           local response = check.status(connection:receive(), 200)
-          assert(#response.body == 900000 + 25, i)
+          assert(response.body == '{"id":"large","text":"' .. ("x"):rep(900000) .. '"}', i)
         end
         quick:close()
       end)

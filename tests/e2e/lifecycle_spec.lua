@@ -294,7 +294,7 @@ describe("a wrong start", function()
     refused({ args = { "--workers", "many" } }, "--workers", "many")
     refused({ args = { "--max-body", "huge" } }, "--max-body", "huge")
     refused({ args = { "--drain", "later" } }, "--drain", "later")
-    refused({ args = { "--store", "mysql://x" } }, "mysql")
+    refused({ args = { "--store", "mysql://x" } }, "--store", "redis://")
     refused({ args = { "--store", "redis://:secret@" } }, "--store")
     refused({ args = { "--listen", "nowhere" } }, "nowhere")
     refused({ args = { "--log", "loud" } }, "loud")
@@ -324,14 +324,20 @@ describe("a wrong start", function()
     check.says(err, "nothing-here")
   end)
 
-  it("with too few files to open is told or lowered", function()
-    local gw = gateway.start { models = models, before = "ulimit -n 100;" }
+  it("with too few files to open is told so", function()
+    local started, why = pcall(gateway.start, { models = models, before = "ulimit -n 60;" })
+    assert.is_false(started)
+    check.says(why, "open files", "ulimit -n")
+  end)
+
+  it("with few files to open takes fewer connections, and survives more", function()
+    local gw = gateway.start { models = models, before = "ulimit -n 200;" }
     local open = {}
-    for i = 1, 120 do
+    for i = 1, 220 do
       open[i] = http.connect(gw.address)
       open[i]:send(http.format("GET", "/models/Note?id=1"))
     end
-    for i = 1, 120 do open[i]:close() end
+    for i = 1, 220 do open[i]:close() end
     process.eventually("it serves again", 5, function()
       local response = http.request(gw.address, "GET", "/models/Note?id=1")
       return response and response.status == 404

@@ -214,7 +214,7 @@ local function check_end(self)
   if not self.options.allow_internal then
     assert(self:metric("perigee_requests_total", { outcome = "internal" }) == 0, "an internal error: " .. self:log())
   end
-  local slack = 2 + (self.options.fds or 0)
+  local slack = 2 + (self.options.workers or 1) + (self.options.fds or 0) -- a worker keeps one file in reserve, opened at the first client
   process.eventually(function() return ("files back to %d: %d"):format(self.fds, self.process:fds()) end, 5, function()
     return math.abs(self.process:fds() - self.fds) <= slack
   end)
