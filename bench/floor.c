@@ -29,6 +29,9 @@ static void lend_buffer(uv_handle_t *h, size_t suggested, uv_buf_t *b) { *b = uv
 
 static void on_closed(uv_handle_t *h) { free(h); }
 
+static struct client *waiting[65536]; /* for Redis, in the order of their questions; NULL: has left */
+static unsigned first, last;
+
 static void send_body(struct client *c, char *body, size_t n)
 {
     char head[128];
@@ -52,8 +55,6 @@ static uv_prepare_t flush;
 static const char *prefix;
 static char out[1 << 20];
 static size_t out_n;
-static struct client *waiting[65536];
-static unsigned first, last;
 static char *in;
 static size_t in_n, in_cap;
 
@@ -90,7 +91,8 @@ static void on_reply(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
         if (!line) break;
         size_t bytes = strtoul(in + at + 1, NULL, 10), head = (size_t)(line + 1 - in);
         if (in_n - head < bytes + 2) break;
-        send_body(waiting[first++ % 65536], in + head + SKIP, bytes - SKIP);
+        struct client *c = waiting[first++ % 65536];
+        if (c) send_body(c, in + head + SKIP, bytes - SKIP);
         at = head + bytes + 2;
     }
     memmove(in, in + at, in_n - at);
@@ -104,6 +106,8 @@ static void (*answer)(struct client *c, const char *name);
 static void on_request(uv_stream_t *s, ssize_t n, const uv_buf_t *b)
 {
     if (n < 0) {
+        for (unsigned i = first; i != last; i++)
+            if (waiting[i % 65536] == (struct client *)s) waiting[i % 65536] = NULL;
         uv_close((uv_handle_t *)s, on_closed);
         return;
     }
