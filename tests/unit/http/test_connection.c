@@ -165,6 +165,23 @@ static void answers_pipelined_in_order(void **state) { pipelines("/now", 100); }
 static void answers_pipelined_late_in_order(void **state) { pipelines("/later", 100); }
 static void answers_thousands_pipelined(void **state) { pipelines("/now", 5000); }
 
+static void one_client_does_not_hold_up_the_loop(void **state)
+{
+    struct bench *b = bench_start();
+    struct client c = client_open(b);
+    until(b, http_server_connections(b->server) == 1);
+    struct buffer all;
+    buffer_init(&all, 1 << 20);
+    for (size_t i = 0; i < 1000; i++) buffer_printf(&all, "GET /x" HOST "\r\n");
+    assert_int_equal(send(c.fd, all.p, all.n, 0), all.n); /* one read takes it in */
+    until(b, b->handled > 0);
+    assert_in_range(b->handled, 1, 300);
+    until(b, count(&c, "200 OK") == 1000);
+    buffer_deinit(&all);
+    client_close(&c);
+    bench_free(b);
+}
+
 static void answers_early_and_late_in_order(void **state)
 {
     struct bench *b = bench_start();
@@ -264,6 +281,24 @@ static void refuses_large_bodies_before_they_come(void **state)
     bench_free(b);
 }
 
+/* Bytes that arrive behind a close would make it a reset, and a reset takes unread answers with it. */
+static void the_refusal_arrives_though_the_client_sends_on(void **state)
+{
+    struct bench *b = bench_start();
+    struct client c = client_open(b);
+    client_say(b, &c, "PUT /x" HOST "Content-Length: 100001\r\n\r\n");
+    until(b, bench_metric(b, METRIC_HTTP_REFUSED, "body-too-large") == 1);
+    static const char body[20000];
+    for (int i = 0; i < 3; i++) client_send(b, &c, (struct slice){body, sizeof body});
+    until(b, has(&c, "413 Content Too Large"));
+    assert_int_equal(send(c.fd, body, 1, MSG_NOSIGNAL), 1);
+    shutdown(c.fd, SHUT_WR);
+    until(b, client_ended(&c));
+    assert_false(c.reset);
+    client_close(&c);
+    bench_free(b);
+}
+
 static void throws_away_only_so_much(void **state)
 {
     struct bench *b = bench_start();
@@ -310,6 +345,29 @@ static void gives_up_on_slow_heads(void **state)
     client_close(&silent);
     client_close(&slow);
     client_close(&again);
+    bench_free(b);
+}
+
+static uint64_t head_deadline(struct bench *b)
+{
+    struct list *waiting = &b->server->waiting[WAIT_HEAD];
+    until(b, !list_empty(waiting));
+    return container_of(waiting->next, struct http_connection, link)->deadline;
+}
+
+static void each_head_has_its_own_deadline(void **state)
+{
+    struct bench *b = bench_start();
+    struct client c = client_open(b);
+    client_say(b, &c, "GET /a HTTP/1.1\r\n");
+    uint64_t first = head_deadline(b), from = uv_now(&b->loop);
+    until(b, uv_now(&b->loop) > from + 10);
+    client_say(b, &c, "Host");
+    assert_int_equal(head_deadline(b), first); /* a byte more buys no time */
+    client_say(b, &c, ": a\r\n\r\nGET /b HTTP/1.1\r\n");
+    until(b, has(&c, "GET /a"));
+    assert_true(head_deadline(b) > first);
+    client_close(&c);
     bench_free(b);
 }
 
@@ -529,6 +587,20 @@ static void drains(void **state)
     bench_free(b);
 }
 
+static void drains_whom_it_is_still_writing_to(void **state)
+{
+    struct bench *b = bench_start();
+    struct client c = client_open(b);
+    client_say(b, &c, "GET /big" HOST "\r\n");
+    until(b, b->handled == 1);
+    http_server_drain(b->server);
+    until(b, client_ended(&c)); /* that it was the last answer could not be said any more */
+    assert_in_range(c.in.n, BIG_BYTES, BIG_BYTES + 1000);
+    assert_false(c.reset);
+    client_close(&c);
+    bench_free(b);
+}
+
 static void closes_with_requests_in_flight(void **state)
 {
     struct bench *b = bench_start();
@@ -567,14 +639,17 @@ int main(void)
         cmocka_unit_test(answers_pipelined_in_order),
         cmocka_unit_test(answers_pipelined_late_in_order),
         cmocka_unit_test(answers_thousands_pipelined),
+        cmocka_unit_test(one_client_does_not_hold_up_the_loop),
         cmocka_unit_test(answers_early_and_late_in_order),
         cmocka_unit_test(stops_reading_when_too_early),
         cmocka_unit_test(a_byte_at_a_time_is_the_same),
         cmocka_unit_test(refuses_in_the_words_of_the_owner),
         cmocka_unit_test(refuses_large_bodies_before_they_come),
+        cmocka_unit_test(the_refusal_arrives_though_the_client_sends_on),
         cmocka_unit_test(throws_away_only_so_much),
         cmocka_unit_test(tells_to_continue),
         cmocka_unit_test(gives_up_on_slow_heads),
+        cmocka_unit_test(each_head_has_its_own_deadline),
         cmocka_unit_test(gives_up_on_slow_bodies),
         cmocka_unit_test(closes_idle_connections),
         cmocka_unit_test(serves_slow_readers),
@@ -586,6 +661,7 @@ int main(void)
         cmocka_unit_test(tells_surplus_connections_so),
         cmocka_unit_test(survives_want_of_descriptors),
         cmocka_unit_test(drains),
+        cmocka_unit_test(drains_whom_it_is_still_writing_to),
         cmocka_unit_test(closes_with_requests_in_flight),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -87,6 +87,8 @@ static void knows_methods(void **state)
 {
     check("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", "OPTIONS * 1.1 keep\nHost=a\n.\n");
     check("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\n\r\n", "CONNECT  1.1 close\nHost=a:1\n.\n");
+    check("CONNECT a:1 HTTP/1.1\r\nHost: a:1\r\nContent-Length: 3\r\n\r\nabc",
+          "CONNECT  1.1 close\nHost=a:1\nContent-Length=3\n[3]abc.\n");
     check("PROPFIND /x HTTP/1.0\r\n\r\n", "PROPFIND /x 1.0 close\n.\n");
     check(with_host("Connection: upgrade\r\nUpgrade: h2c") "GET /y HTTP/1.0\r\n\r\n",
           "GET / 1.1 keep\nHost=a\nConnection=upgrade\nUpgrade=h2c\n.\nGET /y 1.0 close\n.\n");
@@ -336,6 +338,16 @@ static void counts_chunks(void **state)
     check_with(SLICE(chunked("3\r\nabc\r\n3\r\n")), &limits, "refused body-too-large\n");
 }
 
+/* Trailers have the allowance of a head to themselves, whatever head and body took. */
+static void counts_trailers_anew(void **state)
+{
+    const struct http_parse_limits limits = {.max_uri = 50, .max_headers = 60, .max_body = 100};
+#define LINES "A: 0123456789\r\nB: 0123456789\r\nC: 0123456789\r\n" /* 45 bytes */
+#define BODY  "8\r\n01234567\r\n0\r\n"
+    check_with(SLICE(chunked(BODY LINES "D: 01234567\r\n\r\n")), &limits, was_chunked("[8]01234567"));
+    check_with(SLICE(chunked(BODY LINES "D: 012345678\r\n\r\n")), &limits, "refused headers-too-large\n");
+}
+
 static void says_where_it_stands(void **state)
 {
     struct transcript t;
@@ -442,6 +454,7 @@ int main(void)
         cmocka_unit_test(keeps_limits_on_endless_input),
         cmocka_unit_test(counts_fields),
         cmocka_unit_test(counts_chunks),
+        cmocka_unit_test(counts_trailers_anew),
         cmocka_unit_test(says_where_it_stands),
         cmocka_unit_test(believes_no_length),
         cmocka_unit_test(reads_the_corpora_cut_anyhow),
