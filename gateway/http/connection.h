@@ -3,7 +3,10 @@
  *
  * An exchange is one request and its answer. The handler gets it once, complete with body, and must call exchange_reply exactly
  * once, now or later. When the client resets the connection first, `on_gone` is called (once, if set): after it the exchange is
- * the connection's again and exchange_reply must not be called. A client that only half-closes still gets its answer.
+ * the connection's again and exchange_reply must not be called. Without on_gone the handler never learns, answers as ever,
+ * and the answer goes nowhere. A client that only half-closes still gets its answer.
+ *
+ * The process must ignore SIGPIPE.
  */
 #ifndef PERIGEE_HTTP_CONNECTION_H
 #define PERIGEE_HTTP_CONNECTION_H
@@ -68,7 +71,7 @@ void http_server_drain(struct http_server *s);
 unsigned http_server_connections(const struct http_server *s);
 
 /* Closes everything at once (exchanges in flight get on_gone); `closed` is called, later and once, when no handle is
- * left; the server is freed after that call. */
+ * left and no handler without on_gone still owes an answer; the server is gone by then. */
 void http_server_close(struct http_server *s, void (*closed)(void *arg), void *arg);
 
 /* Sends ex->reply and ends the exchange; neither may be touched after. May be called from within the handler. */

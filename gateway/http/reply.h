@@ -24,7 +24,7 @@ struct reply {
     int status;
     bool close;         /* close the connection after this answer */
     bool head;          /* an answer to HEAD: Content-Length of the body, and no body */
-    struct buffer head_lines; /* "Name: value\r\n"...; freed by the connection */
+    struct buffer head_lines; /* "Name: value\r\n"...; in `first`, then in the arena: to be read, not to be grown */
     struct reply_piece *piece;
     size_t pieces, cap;
     size_t body_bytes;
