@@ -1,13 +1,13 @@
 /* config.c -- settings from four places, in one table. Strings are copied and never freed: a process reads its settings once. */
 #include "config.h"
 
+#include "base/arena.h"
 #include "base/units.h"
 #include "model/model.h"
 #include "script/vm.h"
 
 #include <ctype.h>
 #include <stddef.h>
-#include <stdlib.h>
 
 enum kind { TEXT, LIST, COUNT, SIZE, DURATION };
 enum origin { DEFAULT, FILE_KEY, ENVIRONMENT, FLAG };
@@ -36,14 +36,9 @@ struct reading {
     enum status status;
 };
 
-static const char *copy(struct slice s)
-{
-    char *p = malloc(s.n + 1);
-    if (!p) abort();
-    memcpy(p, s.p, s.n);
-    p[s.n] = '\0';
-    return p;
-}
+static struct arena texts; /* of all settings */
+
+static const char *copy(struct slice s) { return arena_dup(&texts, s).p; }
 
 static const struct setting *setting_find(struct slice flag)
 {
