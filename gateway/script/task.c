@@ -155,6 +155,10 @@ static enum status failure(const struct task *t)
 
 static void task_resume(struct task *t)
 {
+    if (clock_mono_us() >= t->deadline.at_us) { /* its timer is about to say the same */
+        cut(t);
+        return;
+    }
     uint64_t since = enter(t);
     t->vm->capped = true;
     int outcome = lua_resume(t->L, t->n_values);
