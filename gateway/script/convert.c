@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <lauxlib.h>
-#include <lualib.h>
 #include <math.h>
 #include <stdlib.h>
 #include <yyjson.h>
@@ -52,7 +51,7 @@ static bool is_made_by(lua_State *L, int index, char *key)
 /* --- numbers ------------------------------------------------------------------------------------------------------ */
 
 /* The 64-bit integers are cdata, which only Lua code can make and tell apart: make(negative, high, low), spell(cdata). */
-static const char integers_64[] = "local ffi = ...\n"
+static const char integers_64[] = "local ffi = require 'ffi'\n"
                                   "local signed, unsigned = ffi.typeof 'int64_t', ffi.typeof 'uint64_t'\n"
                                   "local istype, tostring = ffi.istype, tostring\n"
                                   "local function make(kind, high, low)\n"
@@ -189,7 +188,7 @@ void convert_push_json(lua_State *L, struct slice json)
 /* Where the writer is: the member taken at each level. */
 struct step {
     const void *table; /* to see a cycle */
-    struct slice name; /* or absent, then `position` */
+    struct slice name; /* or absent, then `position`, or 0: none yet */
     int position;
 };
 
@@ -341,13 +340,12 @@ static bool write_table(struct writer *w)
     if (w->depth == NESTING_MAX) return refuse(w, "nested too deep for JSON");
 
     struct keys keys = count_keys(w->L);
-    bool good;
-    w->step[w->depth++] = (struct step){.table = table};
-    if (keys.sequence && (array || keys.all > 0)) good = write_array(w, keys.all);
-    else if (keys.names == keys.all && !array) good = write_object(w, keys.all);
-    else
-        good = refuse(w, keys.names ? "a table with names and positions is no JSON value"
+    bool sequence = keys.sequence && (array || keys.all > 0), object = keys.names == keys.all && !array;
+    if (!sequence && !object)
+        return refuse(w, keys.names ? "a table with names and positions is no JSON value"
                                     : "an array with holes is no JSON value");
+    w->step[w->depth++] = (struct step){.table = table};
+    bool good = sequence ? write_array(w, keys.all) : write_object(w, keys.all);
     if (good) w->depth--; /* after a failure the path has been told */
     return good;
 }
@@ -442,9 +440,7 @@ void convert_open(lua_State *L)
     set_registered(L, &document_key);
 
     if (luaL_loadbuffer(L, integers_64, sizeof integers_64 - 1, "=integers")) lua_error(L);
-    lua_pushcfunction(L, luaopen_ffi);
-    lua_call(L, 0, 1); /* stack: chunk, ffi */
-    lua_call(L, 1, 2); /* stack: make, spell */
+    lua_call(L, 0, 2); /* stack: make, spell */
     set_registered(L, &spell64_key);
     set_registered(L, &make64_key);
 }

@@ -23,7 +23,7 @@ enum status convert_write_json(lua_State *L, int index, struct buffer *out, stru
 /* The word `array`: array(t) marks a table as an array, so that it is written as one also when it is empty. */
 int convert_array(lua_State *L);
 
-/* Registers null, array, the 64-bit helpers in the registry of a new state. */
+/* Registers the metatables and 64-bit helpers in the registry of a new state, whose libraries are open. */
 void convert_open(lua_State *L);
 
 #endif
