@@ -210,7 +210,7 @@ static void put_path(const struct writer *w, char *path, size_t max)
         const struct step *s = &w->step[i];
         if (s->name.p)
             n += (size_t)snprintf(path + n, max - n, ".%.*s", s->name.n > 32 ? 32 : (int)s->name.n, s->name.p);
-        else n += (size_t)snprintf(path + n, max - n, "[%d]", s->position);
+        else if (s->position) n += (size_t)snprintf(path + n, max - n, "[%d]", s->position);
     }
 }
 

@@ -39,6 +39,17 @@ static bool boolean_member(lua_State *L, const char *name)
     return v;
 }
 
+/* From the field's description at the top. */
+static void define_field(lua_State *L, struct field *f, struct arena *arena)
+{
+    f->name = text_member(L, "name", arena);
+    f->kind = slice_eq(text_member(L, "kind", arena), SLICE("key")) ? FIELD_KEY : FIELD_VALUE;
+    f->required = boolean_member(L, "required");
+    bool known = value_type_parse(text_member(L, "type", arena), &f->type);
+    assert(known);
+    (void)known;
+}
+
 /* --- defaults ----------------------------------------------------------------------------------------------------- */
 
 /* The value at the top as the default of field i: compact JSON, for keys in canonical form. */
@@ -70,21 +81,22 @@ static enum status default_json(lua_State *L, const struct model *m, size_t i, s
 
 int define_default_fault(lua_State *L)
 {
-    struct slice kind = slice_of(luaL_checkstring(L, 1)), name = slice_of(luaL_checkstring(L, 2));
-    struct slice type = slice_of(luaL_checkstring(L, 3)), json;
-    lua_settop(L, 4);
-    struct field field = {.name = name, .kind = slice_eq(kind, SLICE("key")) ? FIELD_KEY : FIELD_VALUE};
-    if (!value_type_parse(type, &field.type)) return 0;
-
     struct vm *vm = vm_of(L);
+    struct arena arena;
+    struct field field = {.default_json = {NULL, 0}};
+    struct model m = {.field = &field, .fields = 1};
+    struct problem why = {.detail = ""};
+    m.name = slice_of(luaL_checkstring(L, 1));
+    luaL_checktype(L, 2, LUA_TTABLE);
+    lua_settop(L, 2);
+
     bool capped = vm->capped;
     vm->capped = false; /* nothing may raise while the arena is held */
-    struct arena arena;
-    struct problem why = {.detail = ""};
-    struct model m = {.name = SLICE("M"), .field = &field, .fields = 1};
     arena_init(&arena);
-    model_finish(&m, SLICE("p"), &arena);
-    enum status status = default_json(L, &m, 0, &arena, &json, &why);
+    define_field(L, &field, &arena);
+    model_finish(&m, SLICE(""), &arena);
+    lua_getfield(L, 2, "default");
+    enum status status = default_json(L, &m, 0, &arena, &field.default_json, &why);
     model_deinit(&m);
     arena_deinit(&arena);
     vm->capped = capped;
@@ -94,17 +106,6 @@ int define_default_fault(lua_State *L)
 }
 
 /* --- models ------------------------------------------------------------------------------------------------------- */
-
-/* From the field's description at the top. */
-static void define_field(lua_State *L, struct field *f, struct arena *arena)
-{
-    f->name = text_member(L, "name", arena);
-    f->kind = slice_eq(text_member(L, "kind", arena), SLICE("key")) ? FIELD_KEY : FIELD_VALUE;
-    f->required = boolean_member(L, "required");
-    bool known = value_type_parse(text_member(L, "type", arena), &f->type);
-    assert(known);
-    (void)known;
-}
 
 /* From the options at the top. */
 static void define_options(lua_State *L, struct model_options *o, uint64_t hard_timeout_ms)

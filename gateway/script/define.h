@@ -7,8 +7,8 @@
 /* Adds every description of the list at `index` to vm->registry, with a registry reference to its loader. May raise. */
 void define_models(lua_State *L, int index, struct vm *vm);
 
-/* For Lua: default_fault(kind, name, type, value) -> nil, or a sentence that tells why `value` is no default for such a
- * key or field. */
+/* For Lua: default_fault(model's name, description of a key or field) -> nil, or a sentence that tells why its default does
+ * not fit. */
 int define_default_fault(lua_State *L);
 
 #endif

@@ -15,7 +15,11 @@ struct reading {
     void *arg;
 };
 
-static void stop(lua_State *L, lua_Debug *ar) { luaL_error(L, "the file does not end"); }
+static void stop(lua_State *L, lua_Debug *ar)
+{
+    lua_getinfo(L, "Sl", ar);
+    luaL_error(L, "%s:%d: the file does not end", ar->short_src, ar->currentline);
+}
 
 static void *allocate(void *ud, void *p, size_t old, size_t n)
 {

@@ -97,14 +97,15 @@ local function describe_field(model, name, d)
     if d.kind == "field" and given.required ~= nil and type(given.required) ~= "boolean" then
         report("attribute `required` is true or false, not a %s", type(given.required))
     end
-    if given.default ~= nil and has(types, given.type or DEFAULT_TYPE[d.kind]) then
-        local wrong = core.default_fault(d.kind, name, given.type or DEFAULT_TYPE[d.kind], given.default)
-        if wrong then report("attribute `default`: %s", wrong) end
-    end
-    return {
+    local described = {
         name = name, kind = d.kind, type = given.type or DEFAULT_TYPE[d.kind], required = given.required == true,
         default = given.default, file = d.at.file, line = d.at.line,
     }
+    if given.default ~= nil and not fault and has(types, described.type) then
+        local wrong = core.default_fault(model, described)
+        if wrong then report("attribute `default`: %s", wrong) end
+    end
+    return described
 end
 
 -- Options.

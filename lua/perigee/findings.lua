@@ -2,10 +2,20 @@
 
 local findings = {}
 
+local MOST, LONGEST = 1000, 500
+
 local list = {}
+local failed = false -- there was an error among them
 
 local function add(at, text, is_error)
-    list[#list + 1] = { file = at.file, line = at.line, text = text, error = is_error, order = #list }
+    failed = failed or is_error
+    if #list == MOST then
+        at, text = list[MOST].at, "there are more findings; these are the first"
+    elseif #list > MOST then
+        return
+    end
+    if #text > LONGEST then text = text:sub(1, LONGEST) .. "..." end
+    list[#list + 1] = { at = at, text = text, order = #list }
 end
 
 -- `at` = { file =, line = }.
@@ -19,15 +29,12 @@ end
 
 -- Whether there are errors among them.
 function findings.failed()
-    for _, finding in ipairs(list) do
-        if finding.error then return true end
-    end
-    return false
+    return failed
 end
 
 local function before(a, b)
-    if a.file ~= b.file then return a.file < b.file end
-    if a.line ~= b.line then return a.line < b.line end
+    if a.at.file ~= b.at.file then return a.at.file < b.at.file end
+    if a.at.line ~= b.at.line then return a.at.line < b.at.line end
     return a.order < b.order
 end
 
@@ -36,7 +43,7 @@ function findings.render()
     table.sort(list, before)
     local lines = {}
     for i, finding in ipairs(list) do
-        lines[i] = ("%s:%d: %s\n"):format(finding.file, finding.line, (finding.text:gsub("%c", " ")))
+        lines[i] = ("%s:%d: %s\n"):format(finding.at.file, finding.at.line, (finding.text:gsub("%c", " ")))
     end
     return table.concat(lines)
 end

@@ -36,8 +36,9 @@ local function core()
 
   stand_in.run = xpcall
 
-  function stand_in.default_fault(_, _, kind, value)
-    if kind == "integer" and type(value) ~= "number" then return "wants an integer, not a " .. type(value) end
+  function stand_in.default_fault(_, described)
+    local given = type(described.default)
+    if described.type == "integer" and given ~= "number" then return "wants an integer, not a " .. given end
   end
   return stand_in
 end
