@@ -103,6 +103,8 @@ static void explain(struct http_exchange *x, CURLcode code)
     case CURLE_GOT_NOTHING:
     case CURLE_RECV_ERROR:
     case CURLE_SEND_ERROR: snprintf(x->failure, max, "connection lost"); return;
+    case CURLE_PEER_FAILED_VERIFICATION: snprintf(x->failure, max, "the server's certificate is not trusted"); return;
+    case CURLE_SSL_CACERT_BADFILE: snprintf(x->failure, max, "the file of `ca` cannot be used"); return;
     case CURLE_PARTIAL_FILE: snprintf(x->failure, max, "connection lost in the middle of the body"); return;
     case CURLE_WRITE_ERROR:
         if (x->head.overflow) snprintf(x->failure, max, "header fields of more than %d bytes", HTTP_HEAD_MAX);

@@ -72,11 +72,14 @@ static void stop_waiting(struct task *t)
     t->cancel = NULL;
 }
 
-/* Ends a task that does not run, wherever it stands: its coroutine is dropped. */
+/* Ends a task that does not run, wherever it stands: its coroutine is dropped. One that was computing is shown to `done`: a
+ * traceback tells where. */
 static void cut(struct task *t)
 {
+    bool computing = t->state == READY && t->preempted;
     stop_waiting(t);
-    finish(t, LOADER_TIMEOUT, NULL);
+    if (computing) lua_pushliteral(t->L, "the handler was still computing");
+    finish(t, LOADER_TIMEOUT, computing ? t->L : NULL);
 }
 
 static void on_deadline(struct host_timer *timer) { cut(container_of(timer, struct task, deadline)); }

@@ -18,7 +18,7 @@
 struct task;
 
 /* How a task ended. On OK, `L` holds its results from `first` to the top; otherwise the error value is at the top (NULL L when
- * it was cut off while parked). Runs on the loop, never inside task_start. The task is freed when it returns. */
+ * it was cut off before it ran, or while it waited). Runs on the loop, never inside task_start. The task is freed when it returns. */
 typedef void task_done(void *owner, enum status status, lua_State *L, int first);
 
 /* Pushes the handler's arguments on L and returns how many; may raise (the task then ends in LOADER_ERROR). */

@@ -162,6 +162,17 @@ static void test_deep_recursion_is_an_error(void **state)
     world_close(w);
 }
 
+/* Whoever has to find the loop is told where it is. */
+static void test_traceback(void **state)
+{
+    struct world *w = world_open();
+    struct outcome o = world_run(w, 50, "local function spin()\n\n while true do end end\n spin()");
+    assert_int_equal(o.status, LOADER_TIMEOUT);
+    assert_non_null(strstr(o.trace, "in function 'spin'"));
+    assert_non_null(strstr(o.trace, "test.lua:4: in function"));
+    world_close(w);
+}
+
 /* Two that never end and one that only waits: each meets its own deadline. */
 static void test_together(void **state)
 {
@@ -192,6 +203,7 @@ int main(void)
         cmocka_unit_test(test_runaways_inside_c),
         cmocka_unit_test(test_preemption_is_invisible),
         cmocka_unit_test(test_deep_recursion_is_an_error),
+        cmocka_unit_test(test_traceback),
         cmocka_unit_test(test_together),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

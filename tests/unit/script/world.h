@@ -85,7 +85,8 @@ struct outcome {
     enum status status;
     bool cut; /* L was NULL */
     int results;
-    char text[512]; /* the first result, or the error */
+    char trace[512]; /* after a failure */
+    char text[512];  /* the first result, or the error */
     uint64_t at_us;
 };
 
@@ -97,6 +98,11 @@ static inline void outcome_done(void *owner, enum status status, lua_State *L, i
     o->at_us = clock_mono_us();
     o->cut = !L;
     if (!L) return;
+    if (status != OK) {
+        luaL_traceback(L, L, NULL, 0);
+        snprintf(o->trace, sizeof o->trace, "%s", lua_tostring(L, -1));
+        lua_pop(L, 1);
+    }
     int at = status == OK ? first : lua_gettop(L);
     o->results = lua_gettop(L) - first + 1;
     if (lua_type(L, at) == LUA_TBOOLEAN)
