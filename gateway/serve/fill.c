@@ -21,7 +21,7 @@ struct fill {
     struct record_key key;
     struct load *load; /* NULL when none runs */
     struct store_op op;
-    bool storing; /* op is under way */
+    bool storing;                   /* op is under way */
     struct flight_outcome *outcome; /* being stored */
     uint64_t started_us;
 };
@@ -57,7 +57,7 @@ static void on_stored(struct store_op *op, enum status status, struct blob *valu
 static void fill_store(struct fill *f, struct flight_outcome *outcome, uint64_t until_ms, uint64_t now_ms)
 {
     f->outcome = outcome;
-    if (flight_superseded(f->flight)) {
+    if (!flight_may_store(f->flight)) {
         fill_land(f, outcome);
         return;
     }
@@ -83,7 +83,8 @@ static void count_load(struct fill *f, enum status status)
 static void log_failure(const struct fill *f, const struct load_result *r)
 {
     log_warn("loader failed", LOG_SLICE("model", f->served->model->name), LOG_SLICE("key", f->key.pairs),
-             LOG_TEXT("status", status_code(r->status)), LOG_TEXT("problem", r->problem.detail), LOG_SLICE("error", r->log));
+             LOG_TEXT("status", status_code(r->status)), LOG_TEXT("problem", r->problem.detail),
+             LOG_SLICE("error", r->log));
 }
 
 /* What the loader brought, sealed; a record with no life of its own (expires 0) is sealed too, for those who wait. */
@@ -103,7 +104,7 @@ static void on_loaded(void *owner, const struct load_result *r)
         fill_land(f, outcome);
         return;
     }
-    uint64_t life = r->status == MISSING                        ? options->negative_ms
+    uint64_t life = r->status == MISSING                  ? options->negative_ms
                     : r->expires_ms == LOAD_EXPIRES_UNSET ? options->expires_ms
                                                           : r->expires_ms;
     uint64_t until = clock_add(now, life);
@@ -113,10 +114,8 @@ static void on_loaded(void *owner, const struct load_result *r)
                          .stale_until_ms = until,
                          .text = r->text};
     if (r->status == OK || life) outcome->blob = envelope_seal(&e, r->refs, r->n_refs);
-    if (life)
-        fill_store(f, outcome, until, now);
-    else
-        fill_land(f, outcome);
+    if (life) fill_store(f, outcome, until, now);
+    else fill_land(f, outcome);
 }
 
 static void fill_load(struct fill *f)

@@ -4,6 +4,9 @@
  *          |                                                      |
  *          +--- joined ---> waits ................................+--> port of worker 2 --async--> its waiters' done
  *
+ * A save or delete bars the flights of its record, from flight_write_begin to flight_write_end; one that is storing already it waits
+ * for. So a record in the store is never overwritten by what was loaded before it.
+ *
  * Locks: a flight, its waiter list and flight_landings belong to the stripe of its key; a port's letter-box has a lock of its own.
  * A waiter moves from flight to letter-box while its stripe is held, so flight_leave, which holds the stripe first, always knows
  * in which of the two it stands. Order: stripe before port. */
@@ -23,14 +26,17 @@ struct flight {
     struct list waiters;
     size_t n_waiters;
     unsigned stripe;
-    bool superseded; /* not findable any more, must not store */
+    bool findable; /* in by_key */
+    bool barred;   /* the record was written meanwhile: must not store */
+    bool storing;  /* writes wait for it */
     struct slice key;
     char key_bytes[];
 };
 
 struct stripe {
     uv_mutex_t lock;
-    struct map by_key;
+    struct map by_key; /* flights */
+    struct map writes; /* of a key that is being written: the first struct flight_write */
     _Atomic unsigned landings;
 };
 
@@ -79,6 +85,7 @@ struct flights *flights_new(void)
     for (int i = 0; i < STRIPES; i++) {
         uv_mutex_init(&f->stripe[i].lock);
         map_init(&f->stripe[i].by_key);
+        map_init(&f->stripe[i].writes);
     }
     return f;
 }
@@ -86,8 +93,9 @@ struct flights *flights_new(void)
 void flights_free(struct flights *f)
 {
     for (int i = 0; i < STRIPES; i++) {
-        assert(f->stripe[i].by_key.n == 0);
+        assert(f->stripe[i].by_key.n == 0 && f->stripe[i].writes.n == 0);
         map_deinit(&f->stripe[i].by_key);
+        map_deinit(&f->stripe[i].writes);
         uv_mutex_destroy(&f->stripe[i].lock);
     }
     free(f);
@@ -161,16 +169,31 @@ static struct flight *flight_new(struct flight_port *p, unsigned stripe, struct 
     f->home = p;
     f->stripe = stripe;
     list_init(&f->waiters);
+    f->findable = true;
+    f->barred = map_get(&p->flights->stripe[stripe].writes, key) != NULL;
     map_put(&p->flights->stripe[stripe].by_key, f->key, f);
     return f;
+}
+
+/* The stripe is held. */
+static void wait_for(struct flight *f, struct flight_waiter *w)
+{
+    w->flight = f;
+    list_append(&f->waiters, &w->link);
+    f->n_waiters++;
+}
+
+static void waiter_begin(struct flight_waiter *w, struct flight_port *p, struct slice key)
+{
+    w->stripe = stripe_of(key);
+    w->port = p;
+    w->outcome = NULL;
 }
 
 enum flight_role flight_join(struct flight_port *p, struct slice key, struct flight_waiter *w, struct flight **flight)
 {
     struct flights *all = p->flights;
-    w->stripe = stripe_of(key);
-    w->port = p;
-    w->outcome = NULL;
+    waiter_begin(w, p, key);
     struct stripe *s = &all->stripe[w->stripe];
     enum flight_role role = FLIGHT_WAIT;
 
@@ -185,9 +208,7 @@ enum flight_role flight_join(struct flight_port *p, struct slice key, struct fli
         role = FLIGHT_FULL;
         w->port = NULL;
     } else {
-        w->flight = f;
-        list_append(&f->waiters, &w->link);
-        f->n_waiters++;
+        wait_for(f, w);
     }
     uv_mutex_unlock(&s->lock);
     *flight = role == FLIGHT_LEAD ? f : NULL;
@@ -214,23 +235,76 @@ void flight_leave(struct flight_waiter *w)
     w->port = NULL;
 }
 
-void flight_supersede(struct flight_port *p, struct slice key)
+/* -- writes -- */
+
+/* What it brings is older than the write: the next one who asks founds anew. The stripe is held. */
+static void bar(struct stripe *s, struct flight *f)
+{
+    f->barred = true;
+    f->findable = false;
+    map_remove(&s->by_key, f->key);
+}
+
+/* Writes of one key stand in a chain whose first is in the map, since the map keeps the key of the one it holds. */
+static void chain(struct stripe *s, struct flight_write *write)
+{
+    struct flight_write *first = map_get(&s->writes, write->key);
+    write->next = first ? first->next : NULL;
+    if (first) first->next = write;
+    else map_put(&s->writes, write->key, write);
+}
+
+static void unchain(struct stripe *s, struct flight_write *write)
+{
+    struct flight_write *first = map_get(&s->writes, write->key);
+    if (first == write) {
+        map_remove(&s->writes, write->key);
+        if (write->next) map_put(&s->writes, write->next->key, write->next);
+        return;
+    }
+    while (first->next != write) first = first->next;
+    first->next = write->next;
+}
+
+bool flight_write_begin(struct flight_port *p, struct slice key, struct flight_write *write, struct flight_waiter *w)
 {
     struct stripe *s = &p->flights->stripe[stripe_of(key)];
     uv_mutex_lock(&s->lock);
-    struct flight *f = map_remove(&s->by_key, key);
-    if (f) f->superseded = true;
+    struct flight *f = map_get(&s->by_key, key);
+    bool waits = f && f->storing;
+    if (waits) {
+        waiter_begin(w, p, key);
+        wait_for(f, w);
+    } else {
+        if (f) bar(s, f);
+        write->key = key;
+        chain(s, write);
+    }
+    uv_mutex_unlock(&s->lock);
+    return !waits;
+}
+
+void flight_write_end(struct flight_port *p, struct flight_write *write)
+{
+    struct stripe *s = &p->flights->stripe[stripe_of(write->key)];
+    uv_mutex_lock(&s->lock);
+    struct flight *f = map_get(&s->by_key, write->key);
+    if (f) bar(s, f); /* founded meanwhile */
+    unchain(s, write);
+    atomic_fetch_add_explicit(&s->landings, 1, memory_order_release);
     uv_mutex_unlock(&s->lock);
 }
 
-bool flight_superseded(struct flight *f)
+bool flight_may_store(struct flight *f)
 {
     struct stripe *s = &f->home->flights->stripe[f->stripe];
     uv_mutex_lock(&s->lock);
-    bool superseded = f->superseded;
+    f->storing = !f->barred;
     uv_mutex_unlock(&s->lock);
-    return superseded;
+    return f->storing;
 }
+
+/* -- landing -- */
 
 /* The stripe is held. */
 static void waiter_post(struct flight_waiter *w, struct flight_outcome *outcome)
@@ -249,7 +323,7 @@ void flight_land(struct flight *f, struct flight_outcome *outcome)
     struct flight_port *home = f->home;
     struct stripe *s = &home->flights->stripe[f->stripe];
     uv_mutex_lock(&s->lock);
-    if (!f->superseded) map_remove(&s->by_key, f->key);
+    if (f->findable) map_remove(&s->by_key, f->key);
     atomic_fetch_add_explicit(&s->landings, 1, memory_order_release);
     for (struct list *link; (link = list_shift(&f->waiters));)
         waiter_post(container_of(link, struct flight_waiter, link), outcome);

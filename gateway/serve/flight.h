@@ -51,8 +51,8 @@ void flights_free(struct flights *f); /* no flight may be left */
 struct flight_port *flight_port_open(struct flights *f, uv_loop_t *loop);
 void flight_port_close(struct flight_port *p); /* no waiter may be left; frees itself when its handle has closed */
 
-/* How many flights have ended in this key's stripe. Take it before a look-up in the store: when it has changed by the time the
- * look-up has missed, someone may just have stored the record, and one more look is cheaper than one more load. */
+/* How many flights and writes have ended in this key's stripe. Take it before a look-up in the store: when it has changed by the
+ * time the look-up has missed, someone may just have stored the record, and what he stored must be found. */
 unsigned flight_landings(struct flight_port *p, struct slice key);
 
 enum flight_role {
@@ -70,10 +70,22 @@ enum flight_role flight_join(struct flight_port *p, struct slice key, struct fli
 /* The waiter leaves; done will not be called. */
 void flight_leave(struct flight_waiter *w);
 
-/* The record was saved or deleted: a load that is under way may still answer its waiters but must not store, and whoever asks from
- * now on starts anew. */
-void flight_supersede(struct flight_port *p, struct slice key);
-bool flight_superseded(struct flight *f);
+/* A save or delete of one record, from before it is sent to the store until the store has answered. What was loaded without it must
+ * not end on top of it: a load under way answers its waiters but does not store, nor does one that is founded meanwhile. */
+struct flight_write {
+    struct slice key;          /* private */
+    struct flight_write *next; /* another write of the same key; private */
+};
+
+/* Begins a write; keeps key until flight_write_end. False: a load is storing this record just now; `w` waits until it has landed,
+ * and then the caller begins again. */
+bool flight_write_begin(struct flight_port *p, struct slice key, struct flight_write *write, struct flight_waiter *w);
+
+/* Whoever asks from now on starts anew, and who has looked in the store before looks again. */
+void flight_write_end(struct flight_port *p, struct flight_write *write);
+
+/* The leader asks this before it stores; on true, writes wait until the flight has landed. */
+bool flight_may_store(struct flight *f);
 
 /* The leader's duty, once: ends the flight and posts the outcome to all waiters, whose done is called from their own loop's turn,
  * never within this call. Takes the outcome. */

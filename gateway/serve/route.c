@@ -44,6 +44,7 @@ enum status route_request(const struct http_request *request, struct arena *aren
         route->op = OP_OPTIONS;
         return OK;
     }
+    if (request->method == METHOD_CONNECT) return operation_of(request, route, why); /* its target is no path */
     struct slice models = SLICE("/models/");
     struct slice name = slice_starts(request->path, models) ? slice_skip(request->path, models.n) : SLICE("");
     if (name.n == 0 || memchr(name.p, '/', name.n))

@@ -3,8 +3,8 @@
  *     save_put:     query and body -> key and record text (model/codec.h) -> sealed -> store ... answer
  *     save_delete:  query -> key -> store ... answer
  *
- * A save ends the flight of its record: what a loader brings after it is not stored. The client may leave; the write goes on,
- * so everything it needs lives in the exchange's arena only until the store has taken its copy. */
+ * A write bars the flight of its record: what a loader brings after it is not stored (flight.h). The client may leave; the write goes
+ * on, so everything it needs lives in the exchange's arena only until the store has taken its copy. */
 #include "serve/save.h"
 
 #include "base/clock.h"
@@ -21,37 +21,77 @@ struct write {
     struct record_key key;
     struct store_op store;
     struct blob *blob; /* what a PUT stores; one reference */
-    bool represent;    /* the answer repeats the record: Prefer: return=representation (RFC 7240) */
-    bool waiting;      /* holds a reference to its generation */
+    uint64_t until_ms; /* ... and until when */
+    struct flight_write fence;
+    struct flight_waiter waiter; /* for a load that is storing the same record */
+    enum { NOT_BEGUN, WAITING_FOR_FLIGHT, WRITING } state;
+    bool represent; /* the answer repeats the record: Prefer: return=representation (RFC 7240) */
+    bool waiting;   /* holds a reference to its generation */
 };
 
 /* -- what both share -- */
 
 static void write_end(struct write *w, enum status status);
+static void write_start(struct write *w);
 
 static void on_written(struct store_op *op, enum status status, struct blob *value)
 {
     write_end(container_of(op, struct write, store), status);
 }
 
+static void on_flight_landed(struct flight_waiter *waiter, const struct flight_outcome *outcome)
+{
+    write_start(container_of(waiter, struct write, waiter));
+}
+
 static void on_write_gone(struct exchange *ex)
 {
     struct write *w = ex->user;
-    store_cancel(&w->store);
+    struct serve *s = ex->owner;
+    if (w->state == WAITING_FOR_FLIGHT) {
+        flight_leave(&w->waiter);
+    } else {
+        store_cancel(&w->store);
+        flight_write_end(s->flights, &w->fence);
+    }
     blob_unref(w->blob);
     generation_unref(w->served->generation);
 }
 
-static void write_wait(struct write *w, enum status started)
+static void write_wait(struct write *w)
 {
-    if (started != PENDING) {
-        write_end(w, started);
-        return;
-    }
+    if (w->waiting) return;
     w->waiting = true;
     generation_ref(w->served->generation);
     w->ex->user = w;
     w->ex->on_gone = on_write_gone;
+}
+
+static void write_start(struct write *w)
+{
+    struct serve *s = w->ex->owner;
+    uint64_t now = clock_wall_ms();
+    if (!flight_write_begin(s->flights, w->key.stored, &w->fence, &w->waiter)) {
+        w->state = WAITING_FOR_FLIGHT;
+        write_wait(w);
+        return;
+    }
+    w->state = WRITING;
+    enum status st = w->op == OP_PUT ? store_put(s->store, w->key.stored, w->blob, w->until_ms, now, &w->store)
+                                     : store_delete(s->store, w->key.stored, now, &w->store);
+    if (st == PENDING) write_wait(w);
+    else write_end(w, st);
+}
+
+static struct write *write_new(struct exchange *ex, struct served *served, enum operation op)
+{
+    struct write *w = arena_zalloc(&ex->arena, sizeof *w);
+    w->ex = ex;
+    w->served = served;
+    w->op = op;
+    w->store.done = on_written;
+    w->waiter.done = on_flight_landed;
+    return w;
 }
 
 /* Conditional writes must never pass for unconditional ones. */
@@ -111,7 +151,7 @@ static enum status read_life(const struct http_request *request, const struct qu
 }
 
 /* The whole request checked and turned into a sealed record. */
-static enum status put_prepare(struct write *w, uint64_t now_ms, uint64_t *until_ms, struct problem *why)
+static enum status put_prepare(struct write *w, struct problem *why)
 {
     const struct http_request *request = &w->ex->request;
     const struct model *m = w->served->model;
@@ -120,7 +160,7 @@ static enum status put_prepare(struct write *w, uint64_t now_ms, uint64_t *until
     struct record_draft record;
     struct query_option *option;
     size_t n_options;
-    uint64_t life_ms = m->options.expires_ms;
+    uint64_t now_ms = clock_wall_ms(), life_ms = m->options.expires_ms;
     enum status st;
 
     key_draft_init(&draft);
@@ -138,11 +178,11 @@ static enum status put_prepare(struct write *w, uint64_t now_ms, uint64_t *until
     buffer_init(&text, UINT32_MAX / 2);
     st = codec_write(&w->key, &record, arena, &text, &refs, &n_refs, why);
     if (st == OK) {
-        *until_ms = clock_add(now_ms, life_ms);
+        w->until_ms = clock_add(now_ms, life_ms);
         struct envelope e = {.kind = ENVELOPE_RECORD,
                              .stored_ms = now_ms,
-                             .fresh_until_ms = *until_ms,
-                             .stale_until_ms = *until_ms,
+                             .fresh_until_ms = w->until_ms,
+                             .stale_until_ms = w->until_ms,
                              .text = buffer_view(&text)};
         w->blob = envelope_seal(&e, refs, n_refs);
     }
@@ -152,21 +192,14 @@ static enum status put_prepare(struct write *w, uint64_t now_ms, uint64_t *until
 
 void save_put(struct exchange *ex, struct served *served)
 {
-    struct serve *s = ex->owner;
     struct problem why;
-    uint64_t now = clock_wall_ms(), until;
-    struct write *w = arena_zalloc(&ex->arena, sizeof *w);
-    w->ex = ex;
-    w->served = served;
-    w->op = OP_PUT;
-    w->store.done = on_written;
-    if (put_prepare(w, now, &until, &why) != OK) {
+    struct write *w = write_new(ex, served, OP_PUT);
+    if (put_prepare(w, &why) != OK) {
         problem_reply(ex, served, OP_PUT, &why, NULL);
         return;
     }
     w->represent = preference(http_request_header(&ex->request, "prefer"), "return", "representation");
-    flight_supersede(s->flights, w->key.stored);
-    write_wait(w, store_put(s->store, w->key.stored, w->blob, until, now, &w->store));
+    write_start(w);
 }
 
 static void put_answer(struct write *w)
@@ -190,19 +223,14 @@ static void put_answer(struct write *w)
 
 void save_delete(struct exchange *ex, struct served *served)
 {
-    struct serve *s = ex->owner;
     struct problem why;
-    struct write *w = arena_zalloc(&ex->arena, sizeof *w);
-    w->ex = ex;
-    w->served = served;
-    w->op = OP_DELETE;
-    w->store.done = on_written;
-    if (refuse_conditions(&ex->request, &why) != OK || route_key(&ex->request, served->model, &ex->arena, &w->key, &why) != OK) {
+    struct write *w = write_new(ex, served, OP_DELETE);
+    if (refuse_conditions(&ex->request, &why) != OK ||
+        route_key(&ex->request, served->model, &ex->arena, &w->key, &why) != OK) {
         problem_reply(ex, served, OP_DELETE, &why, NULL);
         return;
     }
-    flight_supersede(s->flights, w->key.stored);
-    write_wait(w, store_delete(s->store, w->key.stored, clock_wall_ms(), &w->store));
+    write_start(w);
 }
 
 /* -- the end of both -- */
@@ -210,15 +238,15 @@ void save_delete(struct exchange *ex, struct served *served)
 static void write_end(struct write *w, enum status status)
 {
     struct exchange *ex = w->ex;
+    struct serve *s = ex->owner;
     struct served *served = w->served;
+    flight_write_end(s->flights, &w->fence);
     struct generation *generation = w->waiting ? served->generation : NULL;
     enum operation op = w->op;
     enum outcome outcome = op == OP_PUT ? OUTCOME_SAVED : OUTCOME_DELETED;
     if (status == OK || (op == OP_DELETE && status == MISSING)) {
-        if (op == OP_PUT)
-            put_answer(w);
-        else
-            reply_begin(&ex->reply, 204);
+        if (op == OP_PUT) put_answer(w);
+        else reply_begin(&ex->reply, 204);
     } else {
         struct problem why;
         problem_set(&why, status, NULL, "nothing is known to be %s", op == OP_PUT ? "saved" : "deleted");

@@ -106,28 +106,78 @@ static void who_leaves_is_not_called(void **state)
     bench_close(&b);
 }
 
-static void a_superseded_flight_is_not_joined(void **state)
+static void a_write_bars_the_load_before_it(void **state)
 {
     struct bench b;
-    struct client before, after;
-    struct flight *first, *second;
+    struct client before, after, joins, writer;
+    struct flight *first, *second, *none;
+    struct flight_write write;
     bench_open(&b);
     join(b.port, KEY, &before, &first);
-    assert_false(flight_superseded(first));
-    flight_supersede(b.port, KEY);
-    assert_true(flight_superseded(first));
+    unsigned landings = flight_landings(b.port, KEY);
+    assert_true(flight_write_begin(b.port, KEY, &write, &writer.waiter));
+    assert_false(flight_may_store(first));
+    flight_write_end(b.port, &write);
+    assert_int_not_equal(flight_landings(b.port, KEY), landings); /* who has looked before looks again */
     assert_int_equal(join(b.port, KEY, &after, &second), FLIGHT_LEAD);
     flight_land(first, flight_outcome_new(OK));
     deliver(&b);
     assert_int_equal(before.answers, 1);
     assert_int_equal(after.answers, 0);
-    struct client joins;
-    struct flight *none;
     assert_int_equal(join(b.port, KEY, &joins, &none), FLIGHT_WAIT); /* landing the first left the second findable */
+    assert_true(flight_may_store(second));
     flight_land(second, flight_outcome_new(OK));
     deliver(&b);
     assert_int_equal(after.answers, 1);
     assert_int_equal(joins.answers, 1);
+    bench_close(&b);
+}
+
+static void a_write_bars_the_load_beside_it(void **state)
+{
+    struct bench b;
+    struct client beside, joins, after, writer;
+    struct flight *f, *none, *anew;
+    struct flight_write one, two, three;
+    bench_open(&b);
+    assert_true(flight_write_begin(b.port, KEY, &one, &writer.waiter));
+    assert_true(flight_write_begin(b.port, KEY, &two, &writer.waiter));
+    assert_true(flight_write_begin(b.port, KEY, &three, &writer.waiter));
+    flight_write_end(b.port, &one); /* the first of the chain, then its end */
+    flight_write_end(b.port, &two);
+    assert_int_equal(join(b.port, KEY, &beside, &f), FLIGHT_LEAD);
+    assert_int_equal(join(b.port, KEY, &joins, &none), FLIGHT_WAIT);
+    assert_false(flight_may_store(f));
+    flight_write_end(b.port, &three);
+    assert_int_equal(join(b.port, KEY, &after, &anew), FLIGHT_LEAD);
+    assert_false(flight_may_store(f));
+    assert_true(flight_may_store(anew));
+    flight_land(f, flight_outcome_new(OK));
+    flight_land(anew, flight_outcome_new(OK));
+    deliver(&b);
+    assert_int_equal(beside.answers + joins.answers + after.answers, 3);
+    bench_close(&b);
+}
+
+static void a_write_waits_for_a_load_that_stores(void **state)
+{
+    struct bench b;
+    struct client loads, writer = {.waiter.done = on_answer}, leaves = {.waiter.done = on_answer};
+    struct flight *f;
+    struct flight_write write, other;
+    bench_open(&b);
+    join(b.port, KEY, &loads, &f);
+    assert_true(flight_may_store(f));
+    assert_false(flight_write_begin(b.port, KEY, &write, &writer.waiter));
+    assert_false(flight_write_begin(b.port, KEY, &other, &leaves.waiter));
+    flight_leave(&leaves.waiter);
+    flight_land(f, flight_outcome_new(OK));
+    deliver(&b);
+    assert_int_equal(loads.answers, 1);
+    assert_int_equal(writer.answers, 1);
+    assert_int_equal(leaves.answers, 0);
+    assert_true(flight_write_begin(b.port, KEY, &write, &writer.waiter));
+    flight_write_end(b.port, &write);
     bench_close(&b);
 }
 
@@ -238,10 +288,9 @@ static void many_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(one_leads_and_all_get_the_outcome),
-        cmocka_unit_test(who_leaves_is_not_called),
-        cmocka_unit_test(a_superseded_flight_is_not_joined),
-        cmocka_unit_test(many_threads),
+        cmocka_unit_test(one_leads_and_all_get_the_outcome),    cmocka_unit_test(who_leaves_is_not_called),
+        cmocka_unit_test(a_write_bars_the_load_before_it),      cmocka_unit_test(a_write_bars_the_load_beside_it),
+        cmocka_unit_test(a_write_waits_for_a_load_that_stores), cmocka_unit_test(many_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
