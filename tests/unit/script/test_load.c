@@ -1,0 +1,383 @@
+/* A load from key to text: on a real loop, with real tasks. */
+#include "script/load.h"
+
+#include "script/vm_internal.h"
+#include "texts.h"
+
+struct outcome {
+    int calls;
+    enum status status;
+    char text[4096], detail[400], path[128], log[2048], code[32];
+    size_t log_n;
+    uint64_t expires_ms;
+};
+
+struct world {
+    uv_loop_t loop;
+    struct metrics *metrics;
+    struct script_host *host;
+    struct arena arena;
+};
+
+static int open_world(void **state)
+{
+    struct world *w = calloc(1, sizeof *w);
+    uv_loop_init(&w->loop);
+    w->metrics = metrics_new();
+    w->host = script_host_open(&w->loop, w->metrics);
+    arena_init(&w->arena);
+    *state = w;
+    return 0;
+}
+
+static void on_closed(void *arg) { *(bool *)arg = true; }
+
+static int close_world(void **state)
+{
+    struct world *w = *state;
+    bool closed = false;
+    script_host_close(w->host, on_closed, &closed);
+    uv_run(&w->loop, UV_RUN_DEFAULT);
+    int failed = !closed || uv_loop_close(&w->loop) != 0;
+    metrics_free(w->metrics);
+    arena_deinit(&w->arena);
+    free(w);
+    return failed;
+}
+
+static struct vm *attach(struct world *w, const char *text)
+{
+    struct vm *vm = vm_of_text(text);
+    vm_attach(vm, w->host);
+    return vm;
+}
+
+static struct record_key key_of(struct world *w, const struct vm *vm, const char *query)
+{
+    struct key_draft draft;
+    struct record_key key = {.model = NULL};
+    struct query_option *options;
+    size_t n_options;
+    struct problem why;
+    const struct model *m = vm_registry(vm)->model[0];
+    key_draft_init(&draft);
+    if (key_parse_query(m, slice_of(query), &w->arena, &draft, &options, &n_options, &why) != OK ||
+        key_finish(m, &draft, &w->arena, &key, &why) != OK)
+        fail_msg("%s", why.detail);
+    return key;
+}
+
+static void copy(char *to, size_t max, struct slice from)
+{
+    snprintf(to, max, "%.*s", (int)(from.n < max ? from.n : max - 1), from.p ? from.p : "");
+}
+
+static void on_done(void *owner, const struct load_result *result)
+{
+    struct outcome *o = owner;
+    o->calls++;
+    o->status = result->status;
+    o->expires_ms = result->expires_ms;
+    o->log_n = result->log.n;
+    copy(o->text, sizeof o->text, result->text);
+    copy(o->log, sizeof o->log, result->log);
+    copy(o->code, sizeof o->code, slice_of(status_code(result->status)));
+    copy(o->detail, sizeof o->detail, slice_of(result->problem.detail));
+    copy(o->path, sizeof o->path, slice_of(result->problem.path));
+}
+
+static void wait_for(struct world *w, const struct outcome *o)
+{
+    assert_int_equal(o->calls, 0); /* never before load_start has returned */
+    while (!o->calls) uv_run(&w->loop, UV_RUN_ONCE);
+}
+
+static struct outcome load_of(struct world *w, struct vm *vm, const char *query)
+{
+    struct outcome o = {0};
+    struct record_key key = key_of(w, vm, query);
+    load_start(vm, &key, on_done, &o);
+    memset(&key, 0xff, sizeof key); /* the load has its own copy */
+    wait_for(w, &o);
+    return o;
+}
+
+/* One load of `model "M" { id = key(), FIELDS, from_miss = function(self, ctx) BODY end }`. */
+static struct outcome run_body(struct world *w, const char *fields, const char *body)
+{
+    char text[4096];
+    snprintf(text, sizeof text,
+             "model 'M' { id = key(), %s\noptions = { expires = 60, hard_timeout = '5s' }, from_miss = function(self, "
+             "ctx)\n%s end }",
+             fields, body);
+    struct vm *vm = attach(w, text);
+    struct outcome o = load_of(w, vm, "id=1");
+    vm_retire(vm);
+    return o;
+}
+
+#define FIELDS "s = field{ type = 'string' }, i = field{ type = 'integer' }, v = field(), b = field(),"
+
+static void assert_text(struct world *w, const char *fields, const char *body, const char *text)
+{
+    struct outcome o = run_body(w, fields, body);
+    if (o.status != OK) fail_msg("%s: %s: %s / %s", body, o.code, o.detail, o.log);
+    assert_string_equal(o.text, text);
+    assert_int_equal(o.log_n, 0);
+}
+
+static void test_records(void **state)
+{
+    struct world *w = *state;
+    assert_text(w, FIELDS, "", "{\"id\":\"1\"}");
+    assert_text(w, FIELDS, "return", "{\"id\":\"1\"}");
+    assert_text(w, FIELDS, "return nil", "{\"id\":\"1\"}");
+    assert_text(w, FIELDS, "self.v, self.s, self.i = true, 'x', 7", "{\"id\":\"1\",\"s\":\"x\",\"i\":7,\"v\":true}");
+    assert_text(w, FIELDS, "self.s = 'x' self.s = nil", "{\"id\":\"1\"}");
+    assert_text(w, FIELDS, "self.s, self.v = null, null", "{\"id\":\"1\",\"s\":null,\"v\":null}");
+    assert_text(w, FIELDS, "self.i = 9007199254740993LL", "{\"id\":\"1\",\"i\":9007199254740993}");
+    assert_text(w, FIELDS, "self.v = { {}, array(), { b = 1, a = { null } } }",
+                "{\"id\":\"1\",\"v\":[{},[],{\"a\":[null],\"b\":1}]}");
+    assert_text(w, FIELDS, "self.s = self.id .. tostring(self.v)", "{\"id\":\"1\",\"s\":\"1nil\"}");
+    assert_text(w, "d = field{ default = { 1 } },", "", "{\"id\":\"1\",\"d\":[1]}");
+    assert_text(w, FIELDS, "sleep(0.001) self.s = 'waited'", "{\"id\":\"1\",\"s\":\"waited\"}");
+}
+
+static void test_keys(void **state)
+{
+    struct world *w = *state;
+    struct vm *vm = attach(
+        w, "model 'K' { s = key(), i = key{ type = 'integer' }, n = key{ type = 'number' },\n"
+           "  b = key{ type = 'boolean' }, a = key{ type = 'any' }, v = field(), options = { expires = 1 },\n"
+           "  from_miss = function(self)\n"
+           "    self.v = { type(self.s), type(self.i), type(self.n), type(self.b), type(self.a), tostring(self.i) }\n"
+           "  end }");
+    struct outcome o = load_of(w, vm, "s=7&i=8&n=0.5&b=false&a=%229%22");
+    assert_string_equal(o.text, "{\"s\":\"7\",\"i\":8,\"n\":0.5,\"b\":false,\"a\":\"9\","
+                                "\"v\":[\"string\",\"number\",\"number\",\"boolean\",\"string\",\"8\"]}");
+    o = load_of(w, vm, "s=&i=-9223372036854775808&n=1e2&b=true&a=9007199254740993");
+    assert_non_null(
+        strstr(o.text, "\"v\":[\"string\",\"cdata\",\"number\",\"boolean\",\"cdata\",\"-9223372036854775808LL\"]"));
+    vm_retire(vm);
+}
+
+static void test_missing_and_expires(void **state)
+{
+    struct world *w = *state;
+    struct outcome o = run_body(w, FIELDS, "return missing");
+    assert_int_equal(o.status, MISSING);
+    assert_true(o.expires_ms == LOAD_EXPIRES_UNSET);
+    assert_true(run_body(w, FIELDS, "ctx.expires = 90").expires_ms == 90000);
+    assert_true(run_body(w, FIELDS, "ctx.expires = '1.5h'").expires_ms == 5400000);
+    assert_true(run_body(w, FIELDS, "ctx.expires = 0").expires_ms == 0);
+    assert_true(run_body(w, FIELDS, "ctx.expires = 5 ctx.expires = nil").expires_ms == LOAD_EXPIRES_UNSET);
+}
+
+/* LOADER_ERROR that tells the client only what it may know. */
+static void assert_error(struct world *w, const char *body, const char *path, const char *detail, const char *log)
+{
+    struct outcome o = run_body(w, FIELDS "r = field{ type = 'array' },", body);
+    if (o.status != LOADER_ERROR) fail_msg("%s: %s %s", body, o.code, o.text);
+    if (!strstr(o.detail, detail) || !strstr(o.detail, "model `M`")) fail_msg("%s: detail: %s", body, o.detail);
+    if (!strstr(o.log, log)) fail_msg("%s: log: %s", body, o.log);
+    assert_string_equal(o.path, path);
+    assert_in_range(o.log_n, 1, 1024);
+    assert_true(slice_is_utf8(slice_of(o.log)));
+    for (const char *c = o.log; *c; c++) assert_true((unsigned char)*c >= ' ' && *c != 0x7f);
+    assert_null(strstr(o.detail, "secret"));
+}
+
+static void test_values_without_json(void **state)
+{
+    struct world *w = *state;
+    assert_error(w, "self.v = 0/0", "v", "field `v`", "field `v`: NaN");
+    assert_error(w, "self.v = error", "v", "field `v`", "a function");
+    assert_error(w, "self.v = { secret = { 1, error } }", "v", "field `v`", "field `v`.secret[2]: a function");
+    assert_error(w, "local t = {} t.t = t self.v = t", "v", "field `v`", "contains itself");
+    assert_error(w, "self.v = missing", "v", "field `v`", "a userdata");
+    assert_error(w, "self.v = self", "v", "field `v`", "metatable");
+    assert_error(w, "self.v = { 1, nil, 3 }", "v", "field `v`", "holes");
+    assert_error(w, "self.v = '\\255secret'", "v", "field `v`", "UTF-8");
+    assert_error(w, "self.v = ('x'):rep(2^20)", "v", "field `v`", "1 MiB");
+    assert_error(w, "self.v, self.b = ('x'):rep(6e5), ('x'):rep(6e5)", "", "1 MiB", "1 MiB");
+    assert_error(w, "local t = {} for i = 1, 1e6 do t['k' .. i] = i end self.v = t", "v", "field `v`", "1 MiB");
+}
+
+static void test_types(void **state)
+{
+    struct world *w = *state;
+    assert_error(w, "self.s = 1", "s", "field `s`", "field `s`");
+    assert_error(w, "self.i = 1.5", "i", "field `i`", "field `i`");
+    assert_error(w, "self.i = 'secret'", "i", "field `i`", "field `i`");
+    assert_error(w, "self.r = {}", "r", "field `r`", "field `r`"); /* {} is an object; array() is not */
+    struct outcome o = run_body(w, "must = field{ required = true },", "");
+    assert_int_equal(o.status, LOADER_ERROR);
+    assert_string_equal(o.path, "must");
+}
+
+static void test_errors(void **state)
+{
+    struct world *w = *state;
+    assert_error(w, "error 'secret'", "", "failed", "m.lua:3: secret | stack traceback:");
+    assert_error(w, "error('secret', 0)", "", "failed", "secret |");
+    assert_error(w, "error()", "", "failed", "raised a nil value");
+    assert_error(w, "error { secret = 1 }", "", "failed", "raised a table value");
+    assert_error(w, "local t = {} t[1] = t error(t)", "", "failed", "raised a table value");
+    assert_error(w, "error(42)", "", "failed", "42");
+    assert_error(w, "error(('secret'):rep(2^18))", "", "failed", "secretsecret");
+    assert_error(w, "error(('\\195\\169'):rep(2^18))", "", "failed", "\xc3\xa9\xc3\xa9");
+    assert_error(w, "error '\\0\\255\\r\\n\\27[31m\\127 end'", "", "failed", "? [31m end");
+    assert_error(w, "error(setmetatable({}, { __tostring = function() error 'x' end }))", "", "failed",
+                 "raised a table");
+    assert_error(w, "error(setmetatable({}, { __tostring = function() while true do end end }))", "", "failed",
+                 "raised a table");
+    assert_error(w, "self.nothing = 1", "", "failed", "m.lua:3: model `M` has no key or field `nothing`");
+    assert_error(w, "self.id = 1", "", "failed", "m.lua:3: model `M`: key `id` cannot be changed");
+    assert_error(w, "ctx.expire = 1", "", "failed", "m.lua:3: `ctx` has no member `expire` (did you mean `expires`?)");
+    assert_error(w, "return M", "", "failed", "model `M`: using a model inside a handler is not supported yet");
+    assert_error(w, "model 'N' {}", "", "failed", "models are declared while");
+    assert_error(w, "local function f() return f() + 1 end f()", "", "failed", "stack overflow");
+    assert_error(w, "local t = {} for i = 1, 1e8 do t[i] = { i } end", "", "failed", "not enough memory");
+    assert_error(w, "return 1", "", "something else than `missing`", "returned a number");
+    assert_error(w, "return self", "", "something else than `missing`", "returned a table");
+    assert_error(w, "return false", "", "something else than `missing`", "returned a boolean");
+    assert_error(w, "return nil, 'secret'", "", "several values", "returned 2 values");
+    assert_error(w, "return missing, 1", "", "several values", "returned 2 values");
+}
+
+static void test_deadline(void **state)
+{
+    struct world *w = *state;
+    static const char *const bodies[] = {
+        "while true do end", "while true do pcall(function() while true do end end) end", "sleep(30)",
+        "while true do pcall(sleep, 0.001) end", "table.sort({ 2, 1 }, function() while true do end end)"};
+    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
+        char text[512];
+        snprintf(
+            text, sizeof text,
+            "model 'M' { id = key(), options = { expires = 1, hard_timeout = 0.05 }, from_miss = function() %s end }",
+            bodies[i]);
+        struct vm *vm = attach(w, text);
+        struct outcome o = load_of(w, vm, "id=1");
+        assert_int_equal(o.status, LOADER_TIMEOUT);
+        assert_non_null(strstr(o.detail, "the loader of model `M` took longer than 50 ms"));
+        assert_in_range(o.log_n, 1, 1024);
+        vm_retire(vm);
+    }
+}
+
+/* A load whose owner has left calls nobody; what it waits for ends; a vm that was retired meanwhile goes with it. */
+static void test_cancel(void **state)
+{
+    struct world *w = *state;
+    struct vm *vm =
+        attach(w, "model 'M' { id = key(), options = { expires = 1 }, from_miss = function() sleep(30) end }");
+    struct outcome never = {0};
+    struct record_key key = key_of(w, vm, "id=1");
+    struct load *fresh = load_start(vm, &key, on_done, &never);
+    load_cancel(fresh); /* before it has run */
+    struct load *parked = load_start(vm, &key, on_done, &never);
+    for (int i = 0; i < 5; i++) uv_run(&w->loop, UV_RUN_NOWAIT);
+    vm_retire(vm);
+    load_cancel(parked);
+    for (int i = 0; i < 5; i++) uv_run(&w->loop, UV_RUN_NOWAIT);
+    assert_int_equal(never.calls, 0);
+}
+
+static void test_many_at_once(void **state)
+{
+    struct world *w = *state;
+    struct vm *vm = attach(w, "model 'M' { id = key(), v = field(), options = { expires = 1 },\n"
+                              "  from_miss = function(self) sleep(0.001) self.v = self.id end }");
+    enum { N = 200 };
+    struct outcome *o = calloc(N, sizeof *o);
+    for (int i = 0; i < N; i++) {
+        char query[32];
+        snprintf(query, sizeof query, "id=%d", i);
+        struct record_key key = key_of(w, vm, query);
+        load_start(vm, &key, on_done, &o[i]);
+    }
+    vm_retire(vm); /* goes when the last one is done */
+    for (int i = 0; i < N; i++) {
+        char text[64];
+        while (!o[i].calls) uv_run(&w->loop, UV_RUN_ONCE);
+        snprintf(text, sizeof text, "{\"id\":\"%d\",\"v\":\"%d\"}", i, i);
+        assert_string_equal(o[i].text, text);
+        assert_int_equal(o[i].calls, 1);
+    }
+    free(o);
+}
+
+/* One record after another leaves nothing behind. */
+static void test_memory_stays(void **state)
+{
+    struct world *w = *state;
+    struct vm *vm =
+        attach(w, "model 'M' { id = key(), v = field(), options = { expires = 1 },\n"
+                  "  from_miss = function(self) if self.id == '0' then error 'x' end self.v = ('x'):rep(1000) end }");
+    size_t before = 0;
+    for (int i = 0; i < 400; i++) {
+        load_of(w, vm, i % 2 ? "id=0" : "id=1");
+        if (i != 199 && i != 399) continue;
+        lua_gc(vm->L, LUA_GCCOLLECT, 0);
+        if (i == 199) before = vm_bytes(vm);
+    }
+    assert_in_range(vm_bytes(vm), 0, before + 4096);
+    assert_int_equal(lua_gettop(vm->L), 0);
+    vm_retire(vm);
+}
+
+/* Memory ends at any point of a load: the load fails, nothing leaks (LSan), and the next one with enough of it succeeds. */
+static void test_out_of_memory(void **state)
+{
+    struct world *w = *state;
+    struct vm *vm = attach(
+        w, "local cjson = require 'cjson'\n"
+           "model 'M' { id = key(), v = field(), options = { expires = 1 }, from_miss = function(self, ctx)\n"
+           "  ctx.expires = '5s' sleep(0) self.v = cjson.decode(cjson.encode { 'x', { y = self.id .. 'text' } })\n"
+           "  self.v[3] = ('a,b'):gsub('%a', function(c) return c .. c end) end }");
+    size_t max = vm->config.memory_max;
+    int good = 0, bad = 0;
+    for (size_t room = 0; room < 24000; room += 96) {
+        lua_gc(vm->L, LUA_GCCOLLECT, 0);
+        vm->config.memory_max = vm->bytes + room;
+        struct outcome o = load_of(w, vm, "id=1");
+        assert_true(o.status == OK || o.status == LOADER_ERROR);
+        o.status == OK ? good++ : bad++;
+    }
+    assert_in_range(good, 10, 240);
+    assert_in_range(bad, 10, 240);
+    vm->config.memory_max = max;
+    assert_string_equal(load_of(w, vm, "id=1").text, "{\"id\":\"1\",\"v\":[\"x\",{\"y\":\"1text\"},\"aa,bb\"]}");
+    vm_retire(vm);
+}
+
+static void test_jit(void **state)
+{
+    struct world *w = *state;
+    struct vm *vm =
+        attach(w, "model 'M' { id = key(), v = field(), options = { expires = 1, jit = true },\n"
+                  "  from_miss = function(self) local n = 0 for i = 1, 1e6 do n = n + i end self.v = n end }");
+    assert_string_equal(load_of(w, vm, "id=1").text, "{\"id\":\"1\",\"v\":500000500000}");
+    vm_retire(vm);
+}
+
+int main(void)
+{
+#define TEST(f) cmocka_unit_test_setup_teardown(f, open_world, close_world)
+    const struct CMUnitTest tests[] = {
+        TEST(test_records),
+        TEST(test_keys),
+        TEST(test_missing_and_expires),
+        TEST(test_values_without_json),
+        TEST(test_types),
+        TEST(test_errors),
+        TEST(test_deadline),
+        TEST(test_cancel),
+        TEST(test_jit),
+        TEST(test_out_of_memory),
+        TEST(test_many_at_once),
+        TEST(test_memory_stays),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
