@@ -126,8 +126,9 @@ void api_open(lua_State *L)
     lua_pushcfunction(L, convert_array);
     lua_setfield(L, -2, "array");
     push_missing(L);
+    vm_of(L)->missing = lua_touserdata(L, -1);
     lua_pushvalue(L, -1);
-    vm_of(L)->missing = luaL_ref(L, LUA_REGISTRYINDEX);
+    luaL_ref(L, LUA_REGISTRYINDEX); /* lives as long as the state */
     lua_setfield(L, -2, "missing");
 }
 

@@ -15,6 +15,7 @@
 
 #define LOG_MAX     1024
 #define MESSAGE_MAX 400 /* of the log, for the error itself; the rest is for the traceback */
+#define FRAMES_MAX  10
 #define RECORD_MAX  (1u << 20)
 
 struct load {
@@ -92,7 +93,10 @@ static int push_arguments(void *owner, lua_State *L)
     return 2;
 }
 
-/* --- the end: what the log says ----------------------------------------------------------------------------------- */
+/* --- the end: what the log says -----------------------------------------------------------------------------------
+ *
+ * The handler's coroutine may have come to its end with its stack full. So nothing is pushed on it here or below, and no
+ * code of the model's is run for a look at its error: what needs room happens on the main thread. */
 
 /* Appends at most `max` bytes of the text, cut at a character border, its white space and controls as one space. */
 static void put_clean(struct buffer *out, struct slice text, size_t max)
@@ -109,28 +113,38 @@ static void put_clean(struct buffer *out, struct slice text, size_t max)
     }
 }
 
-/* The error value at the top of L, without running any code of the model's. */
+/* The error value at the top of L. */
 static void put_error(struct buffer *out, lua_State *L)
 {
-    if (lua_type(L, -1) == LUA_TSTRING || lua_type(L, -1) == LUA_TNUMBER) {
-        struct slice text;
-        lua_pushvalue(L, -1);
+    struct slice text;
+    switch (lua_type(L, -1)) {
+    case LUA_TSTRING:
         text.p = lua_tolstring(L, -1, &text.n);
         put_clean(out, text, MESSAGE_MAX);
-        lua_pop(L, 1);
-    } else {
-        buffer_printf(out, "the handler raised a %s value", luaL_typename(L, -1));
+        break;
+    case LUA_TNUMBER: buffer_printf(out, "%.14g", lua_tonumber(L, -1)); break;
+    default: buffer_printf(out, "the handler raised a %s value", luaL_typename(L, -1));
     }
 }
 
+static bool is_authors(const lua_Debug *frame) { return frame->source[0] == '@'; /* of ours and of C: "=" */ }
+
+/* " | at users.lua:7 in f, users.lua:12": the author's frames, innermost first. */
 static void put_traceback(struct buffer *out, lua_State *L)
 {
-    struct slice trace;
-    luaL_traceback(L, L, NULL, 0);
-    trace.p = lua_tolstring(L, -1, &trace.n);
-    buffer_slice(out, SLICE(" | "));
-    put_clean(out, trace, LOG_MAX - 1 - out->n);
-    lua_pop(L, 1);
+    lua_Debug frame;
+    const char *before = " | at ";
+    for (int level = 0, shown = 0; shown < FRAMES_MAX && lua_getstack(L, level, &frame); level++) {
+        char text[160];
+        lua_getinfo(L, "Snl", &frame);
+        if (!is_authors(&frame)) continue;
+        snprintf(text, sizeof text, "%s:%d%s%s", frame.short_src, frame.currentline, frame.name ? " in " : "",
+                 frame.name ? frame.name : "");
+        buffer_slice(out, slice_of(before));
+        put_clean(out, slice_of(text), LOG_MAX - out->n);
+        before = ", ";
+        shown++;
+    }
 }
 
 /* --- the end: the record ------------------------------------------------------------------------------------------ */
@@ -149,7 +163,7 @@ static void fail(struct ending *e, const char *path, const char *what)
                 what ? ": " : "", what ? what : "");
 }
 
-/* The value of field f, at the top of L, into the draft. */
+/* The value of field f, at the top of L (the main thread), into the draft. */
 static bool take_field(struct ending *e, lua_State *L, const struct field *f, struct record_draft *draft,
                        struct buffer *json)
 {
@@ -217,8 +231,9 @@ static void write_record(struct ending *e, lua_State *L)
     buffer_deinit(&text);
 }
 
-static uint64_t expires_said(struct load *load, lua_State *L)
+static uint64_t expires_said(struct load *load)
 {
+    lua_State *L = load->vm->L;
     lua_rawgeti(L, LUA_REGISTRYINDEX, load->answer);
     lua_pushliteral(L, "expires_ms");
     lua_rawget(L, -2);
@@ -231,14 +246,12 @@ static uint64_t expires_said(struct load *load, lua_State *L)
 static void judge(struct ending *e, lua_State *L, int first)
 {
     int results = lua_gettop(L) - first + 1;
-    e->result.expires_ms = expires_said(e->load, L);
+    e->result.expires_ms = expires_said(e->load);
     if (results <= 0 || (results == 1 && lua_isnil(L, first))) {
-        write_record(e, L);
+        write_record(e, e->load->vm->L);
         return;
     }
-    lua_rawgeti(L, LUA_REGISTRYINDEX, e->load->vm->missing);
-    bool missing = lua_rawequal(L, -1, first);
-    lua_pop(L, 1);
+    bool missing = lua_touserdata(L, first) == e->load->vm->missing;
     if (missing && results == 1) {
         e->result.status = MISSING;
     } else if (results == 1) {
@@ -274,7 +287,6 @@ static void load_ended(void *owner, enum status status, lua_State *L, int first)
     struct ending e = {.load = load, .result.expires_ms = LOAD_EXPIRES_UNSET};
     struct arena arena;
     buffer_init(&e.log, LOG_MAX);
-    if (L) lua_checkstack(L, 16);
     if (status == OK) judge(&e, L, first);
     else explain(&e, status, L);
     e.result.log = buffer_view(&e.log);

@@ -36,8 +36,8 @@ struct vm {
     struct task *running; /* task.c: the one being resumed, or NULL */
     bool retired;
 
-    int enter;   /* registry reference to perigee.record's `enter`: makes a loader's arguments */
-    int missing; /* registry reference to the value `missing` */
+    int enter;           /* registry reference to perigee.record's `enter`: makes a loader's arguments */
+    const void *missing; /* address of the userdata that is the value `missing` */
 };
 
 /* The vm that owns this state, from any of its threads. Never NULL in a state made by vm_new. */

@@ -218,7 +218,7 @@ static void test_types(void **state)
 static void test_errors(void **state)
 {
     struct world *w = *state;
-    assert_error(w, "error 'secret'", "", "failed", "m.lua:3: secret | stack traceback:");
+    assert_error(w, "error 'secret'", "", "failed", "m.lua:3: secret | at m.lua:3");
     assert_error(w, "error('secret', 0)", "", "failed", "secret |");
     assert_error(w, "error()", "", "failed", "raised a nil value");
     assert_error(w, "error { secret = 1 }", "", "failed", "raised a table value");
@@ -236,7 +236,11 @@ static void test_errors(void **state)
     assert_error(w, "ctx.expire = 1", "", "failed", "m.lua:3: `ctx` has no member `expire` (did you mean `expires`?)");
     assert_error(w, "return M", "", "failed", "model `M`: using a model inside a handler is not supported yet");
     assert_error(w, "model 'N' {}", "", "failed", "models are declared while");
-    assert_error(w, "local function f() return f() + 1 end f()", "", "failed", "stack overflow");
+    assert_error(w, "local function f() return f() + 1 end f()", "", "failed",
+                 "stack overflow | at m.lua:3 in f, m.lua:3 in f");
+    assert_error(w, "local function f() return f() + 1 end pcall(f) error 'x'", "", "failed", "x | at m.lua:3");
+    assert_error(w, "local t = {} for i = 1, 7000 do t[i] = i end return unpack(t)", "", "several",
+                 "returned 7000 values");
     assert_error(w, "local t = {} for i = 1, 1e8 do t[i] = { i } end", "", "failed", "not enough memory");
     assert_error(w, "return 1", "", "something else than `missing`", "returned a number");
     assert_error(w, "return self", "", "something else than `missing`", "returned a table");
@@ -248,9 +252,12 @@ static void test_errors(void **state)
 static void test_deadline(void **state)
 {
     struct world *w = *state;
-    static const char *const bodies[] = {
-        "while true do end", "while true do pcall(function() while true do end end) end", "sleep(30)",
-        "while true do pcall(sleep, 0.001) end", "table.sort({ 2, 1 }, function() while true do end end)"};
+    static const char *const bodies[] = {"while true do end",
+                                         "while true do pcall(function() while true do end end) end",
+                                         "sleep(30)",
+                                         "while true do pcall(sleep, 0.001) end",
+                                         "table.sort({ 2, 1 }, function() while true do end end)",
+                                         "local function f() pcall(f) return f() end while true do pcall(f) end"};
     for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
         char text[512];
         snprintf(
