@@ -61,8 +61,8 @@ static void test_values(void **state)
                 "9007199254740993LL");
     assert_ends(run(w, "return tostring(db:query('SELECT min(id) AS low FROM t')[1].low)"), OK,
                 "-9223372036854775808LL");
-    assert_ends(run(w, "return require('cjson').encode(db:query('SELECT id FROM t WHERE id IN (1, 2) ORDER BY id'))"), OK,
-                "[{\"id\":1},{\"id\":2}]");
+    assert_ends(run(w, "return require('cjson').encode(db:query('SELECT id FROM t WHERE id IN (1, 2) ORDER BY id'))"),
+                OK, "[{\"id\":1},{\"id\":2}]");
     assert_ends(run(w, "return require('cjson').encode(db:query('SELECT id FROM t WHERE id = 77'))"), OK, "[]");
     assert_ends(run(w, "return tostring(db:query('SELECT 1 AS a, 2 AS a')[1].a)"), OK, "2");
     world_close(w);
