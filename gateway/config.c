@@ -1,7 +1,6 @@
-/* config.c -- settings from four places, in one table. Strings are copied and never freed: a process reads its settings once. */
+/* config.c -- settings from four places, in one table. */
 #include "config.h"
 
-#include "base/arena.h"
 #include "base/units.h"
 #include "model/model.h"
 #include "script/vm.h"
@@ -35,10 +34,6 @@ struct reading {
     const char *file;
     enum status status;
 };
-
-static struct arena texts; /* of all settings */
-
-static const char *copy(struct slice s) { return arena_dup(&texts, s).p; }
 
 static const struct setting *setting_find(struct slice flag)
 {
@@ -86,10 +81,10 @@ static enum status setting_set(struct reading *r, const struct setting *s, enum 
     bool again = origin == r->origin[index] && origin != DEFAULT;
     r->origin[index] = origin;
     switch (s->kind) {
-    case TEXT: *(const char **)field = copy(value); break;
+    case TEXT: *(const char **)field = arena_dup(&r->config->arena, value).p; break;
     case LIST:
         if (list->n == CONFIG_LIST_MAX) wants = "at most 16 times";
-        else list->item[list->n++] = copy(value);
+        else list->item[list->n++] = arena_dup(&r->config->arena, value).p;
         break;
     case COUNT:
         if (!units_uint(value, UINT32_MAX / 4, number)) wants = "a number";
@@ -130,7 +125,7 @@ static enum status flag_read(struct reading *r, int argc, char **argv, int *at)
         rest = slice_of(argv[++*at]);
     }
     if (!is_file) return setting_set(r, s, FLAG, rest);
-    r->file = copy(rest);
+    r->file = arena_dup(&r->config->arena, rest).p;
     return OK;
 }
 
@@ -183,7 +178,7 @@ static enum status environment_read(struct reading *r, char **environment)
         const struct setting *s = setting_find(flag);
         enum status st = OK;
         if (slice_eq(flag, SLICE("config"))) {
-            if (!r->file) r->file = copy(value);
+            if (!r->file) r->file = arena_dup(&r->config->arena, value).p;
         } else if (s) {
             st = setting_set(r, s, ENVIRONMENT, value);
         } else if (!is_service_link(flag)) {
@@ -240,6 +235,7 @@ enum status config_read(struct config *c, int argc, char **argv, char **environm
     struct reading r = {.config = c, .why = why};
     enum status st;
     *c = (struct config){0};
+    arena_init(&c->arena);
     *why = (struct problem){0};
     if ((st = defaults_read(&r)) != OK) return st;
     if ((st = flags_read(&r, argc, argv)) != OK) return st;
@@ -247,6 +243,8 @@ enum status config_read(struct config *c, int argc, char **argv, char **environm
     if ((st = file_read(&r)) != OK) return st;
     return config_check(c, why);
 }
+
+void config_deinit(struct config *c) { arena_deinit(&c->arena); }
 
 void config_help(struct buffer *out)
 {

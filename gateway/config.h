@@ -3,6 +3,7 @@
 #ifndef PERIGEE_CONFIG_H
 #define PERIGEE_CONFIG_H
 
+#include "base/arena.h"
 #include "base/buffer.h"
 #include "base/status.h"
 
@@ -48,12 +49,14 @@ struct config {
     CONFIG_MAP(X)
 #undef X
     struct config_list dirs; /* schema folders; ./schemas when none is named */
+    struct arena arena;      /* of all texts above */
 };
 
 /* Reads the command line behind the verb (argv[0] is the first word), the environment and the file that --config or
  * PERIGEE_CONFIG names. Words that are no flags become `dirs`. MALFORMED_REQUEST: one sentence that names the flag, variable or
- * key, and the nearest valid one where it is unknown. What *c points to lives as long as the process. */
+ * key, and the nearest valid one where it is unknown. Always followed by config_deinit. */
 enum status config_read(struct config *c, int argc, char **argv, char **environment, struct problem *why);
+void config_deinit(struct config *c);
 
 /* The table of flags for `perigee help`. */
 void config_help(struct buffer *out);

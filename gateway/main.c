@@ -17,6 +17,8 @@ extern char **environ;
 
 #define FINDINGS_MAX (1 << 20)
 
+typedef int command(const struct config *config, int argc, char **argv);
+
 static int complain(const struct problem *why)
 {
     fprintf(stderr, "perigee: %s\n", why->detail);
@@ -27,13 +29,23 @@ static void print(FILE *to, const struct buffer *b) { fwrite(buffer_view(b).p, 1
 
 /* -- serve -- */
 
-static int run_serve(int argc, char **argv)
+/* Reads the settings, runs the command under them. `argv` is read as flags, `words` are the command's own. */
+static int with_config(int argc, char **argv, command *run, int words, char **word)
 {
     struct config config;
     struct problem why;
-    if (config_read(&config, argc, argv, environ, &why) != OK) return complain(&why);
-    return gateway_serve(&config);
+    int exit_code = 2;
+    if (config_read(&config, argc, argv, environ, &why) == OK)
+        exit_code = run(&config, words, word);
+    else
+        complain(&why);
+    config_deinit(&config);
+    return exit_code;
 }
+
+static int serve(const struct config *config, int argc, char **argv) { return gateway_serve(config); }
+
+static int run_serve(int argc, char **argv) { return with_config(argc, argv, serve, 0, NULL); }
 
 /* -- check and key: load the models, without a loop -- */
 
@@ -53,14 +65,11 @@ static struct vm *load_models(const struct config *config, struct buffer *findin
     return vm;
 }
 
-static int run_check(int argc, char **argv)
+static int check(const struct config *config, int argc, char **argv)
 {
-    struct config config;
-    struct problem why;
     struct buffer findings;
-    if (config_read(&config, argc, argv, environ, &why) != OK) return complain(&why);
     buffer_init(&findings, FINDINGS_MAX);
-    struct vm *vm = load_models(&config, &findings);
+    struct vm *vm = load_models(config, &findings);
     print(stdout, &findings);
     if (vm) printf("%zu models, no errors\n", vm_registry(vm)->models);
     buffer_deinit(&findings);
@@ -68,6 +77,8 @@ static int run_check(int argc, char **argv)
     vm_free(vm);
     return 0;
 }
+
+static int run_check(int argc, char **argv) { return with_config(argc, argv, check, 0, NULL); }
 
 static enum status derive_key(const struct registry *registry, struct slice name, int pairs, char **pair,
                               struct arena *arena, struct record_key *key, struct problem *why)
@@ -90,28 +101,12 @@ static enum status derive_key(const struct registry *registry, struct slice name
     return key_finish(m, &draft, arena, key, why);
 }
 
-/* perigee key [--models DIR]... [--prefix P] MODEL name=value...: the schema folders come as flags here, since the words are
- * the key. */
-static int run_key(int argc, char **argv)
+static int print_key(const struct config *config, int words, char **word)
 {
-    char *flags[2 * CONFIG_LIST_MAX], **word = argv;
-    int n_flags = 0, words = argc;
-    while (words >= 2 && strncmp(*word, "--", 2) == 0 && n_flags + 2 <= 2 * CONFIG_LIST_MAX) {
-        if (strcmp(word[0], "--models") != 0) flags[n_flags++] = word[0];
-        flags[n_flags++] = word[1];
-        word += 2;
-        words -= 2;
-    }
-    struct config config;
     struct problem why;
-    if (words < 1) {
-        problem_set(&why, MALFORMED_REQUEST, NULL, "usage: perigee key [--models DIR] [--prefix P] MODEL name=value...");
-        return complain(&why);
-    }
-    if (config_read(&config, n_flags, flags, environ, &why) != OK) return complain(&why);
     struct buffer findings;
     buffer_init(&findings, FINDINGS_MAX);
-    struct vm *vm = load_models(&config, &findings);
+    struct vm *vm = load_models(config, &findings);
     int exit_code = 1;
     if (vm) {
         struct arena arena;
@@ -130,6 +125,23 @@ static int run_key(int argc, char **argv)
     }
     buffer_deinit(&findings);
     return exit_code;
+}
+
+/* perigee key [--models DIR]... [--prefix P] MODEL name=value...: the schema folders come as flags here, since the words are
+ * the key. */
+static int run_key(int argc, char **argv)
+{
+    char *flags[2 * CONFIG_LIST_MAX], **word = argv;
+    int n_flags = 0, words = argc;
+    while (words >= 2 && strncmp(*word, "--", 2) == 0 && n_flags + 2 <= 2 * CONFIG_LIST_MAX) {
+        if (strcmp(word[0], "--models") != 0) flags[n_flags++] = word[0];
+        flags[n_flags++] = word[1];
+        word += 2;
+        words -= 2;
+    }
+    if (words >= 1) return with_config(n_flags, flags, print_key, words, word);
+    fprintf(stderr, "perigee: usage: perigee key [--models DIR] [--prefix P] MODEL name=value...\n");
+    return 2;
 }
 
 /* -- version and help -- */

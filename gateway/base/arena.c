@@ -104,7 +104,8 @@ static char *take(struct arena *a, size_t n, size_t alignment)
     size_t gap = -(uintptr_t)a->next % alignment;
     if (!a->next || gap + n > (size_t)(a->end - a->next)) {
         if (n > ALONE) return take_alone(a, n);
-        while (!a->next || n > (size_t)(a->end - a->next)) add_block(a);
+        do add_block(a);
+        while (n > (size_t)(a->end - a->next));
         gap = 0;
     }
     char *p = a->next + gap;

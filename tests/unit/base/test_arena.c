@@ -38,6 +38,17 @@ static void aligns_and_keeps_apart(void **state)
     assert_int_equal(a.used, 0);
 }
 
+/* A request that fits what is left of a block but for its gap begins a new block. */
+static void aligns_at_the_end_of_a_block(void **state)
+{
+    struct arena a;
+    arena_init(&a);
+    arena_bytes(&a, 1);
+    while (a.end - a.next > 41) arena_bytes(&a, 1);
+    assert_int_equal((uintptr_t)arena_alloc(&a, 40) % 16, 0);
+    arena_deinit(&a);
+}
+
 static void clears_on_demand(void **state)
 {
     struct arena a;
@@ -134,6 +145,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(aligns_and_keeps_apart),
+        cmocka_unit_test(aligns_at_the_end_of_a_block),
         cmocka_unit_test(clears_on_demand),
         cmocka_unit_test(nothing_is_something),
         cmocka_unit_test(what_is_large_stands_alone),
