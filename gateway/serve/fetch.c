@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "serve/fill.h"
+#include "serve/seal.h"
 
 #include <assert.h>
 
@@ -38,8 +39,7 @@ static enum status join_flight(struct fetch *f)
     struct flight *flight;
     f->waiter.done = on_landed;
     enum flight_role role = flight_join(f->serve->flights, f->key->stored, &f->waiter, &flight);
-    if (role == FLIGHT_FULL)
-        return problem_set(&f->problem, OVERLOADED, NULL, "too many requests wait for loads");
+    if (role == FLIGHT_FULL) return problem_set(&f->problem, OVERLOADED, NULL, "too many requests wait for loads");
     f->waiting_for_flight = true;
     f->led = role == FLIGHT_LEAD;
     if (f->led) {
@@ -53,17 +53,15 @@ static enum status join_flight(struct fetch *f)
 static enum status looked(struct fetch *f, enum status status, struct blob *blob, uint64_t now_ms)
 {
     if (status == OK) {
-        if (fill_open(f->served, f->serve, blob, f->key->stored, &f->entry) && f->entry.fresh_until_ms > now_ms)
-            return found(f, blob);
+        status = seal_open(f->serve, f->served, blob, f->key->stored, &f->entry);
+        if (status == OK && f->entry.fresh_until_ms > now_ms) return found(f, blob);
         blob_unref(blob);
-        status = MISSING;
+        if (status == OK) status = MISSING; /* its time is up */
     }
     bool loads = f->served->model->from_miss >= 0 && f->mode != FETCH_LOOK;
     if (loads && status != OVERLOADED) return join_flight(f); /* also when the store is away */
-    if (status == STORE_UNAVAILABLE)
-        return problem_set(&f->problem, status, NULL, "the store does not answer");
-    if (status == OVERLOADED)
-        return problem_set(&f->problem, status, NULL, "too many requests wait for the store");
+    if (status == STORE_UNAVAILABLE) return problem_set(&f->problem, status, NULL, "the store does not answer");
+    if (status == OVERLOADED) return problem_set(&f->problem, status, NULL, "too many requests wait for the store");
     return status;
 }
 

@@ -7,8 +7,8 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "model/envelope.h"
 #include "script/load.h"
+#include "serve/seal.h"
 
 #include <stdlib.h>
 
@@ -113,7 +113,7 @@ static void on_loaded(void *owner, const struct load_result *r)
                          .fresh_until_ms = until,
                          .stale_until_ms = until,
                          .text = r->text};
-    if (r->status == OK || life) outcome->blob = envelope_seal(&e, r->refs, r->n_refs);
+    if (r->status == OK || life) outcome->blob = seal_make(f->serve, &e, r->refs, r->n_refs, f->key.stored);
     if (life) fill_store(f, outcome, until, now);
     else fill_land(f, outcome);
 }
@@ -132,22 +132,13 @@ static void fill_load(struct fill *f)
 
 /* -- looking again -- */
 
-bool fill_open(struct served *served, struct serve *s, const struct blob *blob, struct slice key, struct envelope *e)
-{
-    if (envelope_open(blob_slice(blob), e)) return true;
-    if (!served->damaged) served->damaged = metrics_counter(s->metrics, METRIC_DAMAGED, &served->model->name);
-    counter_add(served->damaged, 1);
-    log_warn("a stored value is no envelope of ours; taken as missing", LOG_SLICE("key", key),
-             LOG_NUMBER("bytes", blob->n));
-    return false;
-}
-
 static void on_looked_again(struct store_op *op, enum status status, struct blob *blob)
 {
     struct fill *f = container_of(op, struct fill, op);
     struct envelope e;
     f->storing = false;
-    if (status == OK && fill_open(f->served, f->serve, blob, f->key.stored, &e) && e.fresh_until_ms > clock_wall_ms()) {
+    if (status == OK) status = seal_open(f->serve, f->served, blob, f->key.stored, &e);
+    if (status == OK && e.fresh_until_ms > clock_wall_ms()) {
         struct flight_outcome *outcome = flight_outcome_new(e.kind == ENVELOPE_NEGATIVE ? MISSING : OK);
         outcome->blob = blob;
         outcome->stored = outcome->found = true;

@@ -2,7 +2,6 @@
 #ifndef PERIGEE_SERVE_FILL_H
 #define PERIGEE_SERVE_FILL_H
 
-#include "model/envelope.h"
 #include "model/key.h"
 #include "serve/serve.h"
 
@@ -13,8 +12,5 @@ void fill_start(struct serve *s, struct served *served, const struct record_key 
 
 /* Cancels all of this worker's loads and lands their flights with OVERLOADED. */
 void fill_stop_all(struct serve *s);
-
-/* Opens a stored value of this model; one that is no envelope is counted and logged and is as good as missing. */
-bool fill_open(struct served *served, struct serve *s, const struct blob *blob, struct slice key, struct envelope *e);
 
 #endif

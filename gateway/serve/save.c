@@ -12,6 +12,7 @@
 #include "model/codec.h"
 #include "serve/answer.h"
 #include "serve/problem.h"
+#include "serve/seal.h"
 
 /* One write; lives in its exchange's arena. */
 struct write {
@@ -184,7 +185,7 @@ static enum status put_prepare(struct write *w, struct problem *why)
                              .fresh_until_ms = w->until_ms,
                              .stale_until_ms = w->until_ms,
                              .text = buffer_view(&text)};
-        w->blob = envelope_seal(&e, refs, n_refs);
+        w->blob = seal_make(w->ex->owner, &e, refs, n_refs, w->key.stored);
     }
     buffer_deinit(&text);
     return st;

@@ -76,4 +76,6 @@ enum status store_delete(struct store *s, struct slice key, uint64_t now_ms, str
 
 void store_cancel(struct store_op *op) { redis_cancel(&op->redis); }
 
+bool store_is_remote(const struct store *s) { return s->redis != NULL; }
+
 bool store_up(const struct store *s) { return !s->redis || redis_up(s->redis); }

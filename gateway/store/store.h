@@ -49,6 +49,9 @@ enum status store_delete(struct store *s, struct slice key, uint64_t now_ms, str
  * still take effect. */
 void store_cancel(struct store_op *op);
 
+/* Do records live outside this process, where answers come from somebody else? */
+bool store_is_remote(const struct store *s);
+
 /* Can records be read and written right now? */
 bool store_up(const struct store *s);
 

@@ -70,8 +70,8 @@ describe("a hostile store", function()
           assert(response.status == 404 or response.status == 503, case .. ": " .. response.status .. " " .. response.body:sub(1, 100))
         elseif response.status == 200 then
           assert(response.body == ('{"id":"%s","text":"%s"}'):format(wanted[i], wanted[i]), case .. ": a shifted answer: " .. response.body)
-        else
-          assert(response.status == 503, case .. ": " .. response.status)
+        else -- an answer too many may be nil or rubbish; what it looks like is all one can know
+          assert(response.status == 503 or response.status == 404, case .. ": " .. response.status)
         end
         connection:close()
       end

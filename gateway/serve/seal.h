@@ -1,0 +1,19 @@
+/* serve/seal.h -- records sealed for one key, and opened only under it. A store in another process answers many questions on one
+ * connection: should its answers ever slip by one, that must cost an error and never show one record under another's key. So what goes
+ * there carries a check of its key, in a section of the envelope (docs/storage.md). */
+#ifndef PERIGEE_SERVE_SEAL_H
+#define PERIGEE_SERVE_SEAL_H
+
+#include "model/envelope.h"
+#include "serve/serve.h"
+
+/* Seals *e (its sections are set here) for the record of this stored key. Returns a new reference. */
+struct blob *seal_make(struct serve *s, struct envelope *e, const struct envelope_ref *refs, size_t n_refs,
+                       struct slice key);
+
+/* Opens what the store gave for this key, as a view into blob: OK; MISSING: no envelope of ours; STORE_UNAVAILABLE: another record's.
+ * The last two are counted and logged. */
+enum status seal_open(struct serve *s, struct served *served, const struct blob *blob, struct slice key,
+                      struct envelope *e);
+
+#endif
