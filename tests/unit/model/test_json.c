@@ -202,6 +202,8 @@ static void nests_64_deep_and_no_deeper(void **state)
     compacted(nested("[", "", "]", 64));
     compacted(nested("{\"[[\":", "\"]]]\"", "}", 64));
     compacted(nested("[{\"a\":", "1", "}]", 32));
+    compacted(nested("[[],", "1", "]", 63)); /* what closed is forgotten, what is open is not */
+    assert_refused(nested("[[],", "1", "]", 64), 63 * 4 + 1);
     for (size_t i = 0; i < sizeof too_deep / sizeof *too_deep; i++) {
         assert_refused(nested("[", "", "]", too_deep[i]), 64);
         assert_refused(nested("{\"a\":", "1", "}", too_deep[i]), 64 * 5);

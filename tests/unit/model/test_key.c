@@ -259,6 +259,15 @@ static void a_query_has_64_parameters_at_most(void **state)
     buffer_deinit(&b);
 }
 
+static void an_escape_ends_where_the_query_ends(void **state)
+{
+    struct record_key key;
+    assert_int_equal(of_query(&models[TEXT], slice_from("name=%41", 8), &key), OK);
+    assert_int_equal(of_query(&models[TEXT], slice_from("name=%41", 7), &key), MALFORMED_REQUEST);
+    assert_int_equal(of_query(&models[TEXT], slice_from("name=%41", 6), &key), MALFORMED_REQUEST);
+    assert_int_equal(of_query(&models[TEXT], SLICE("name=%4&_x=1"), &key), MALFORMED_REQUEST);
+}
+
 static void bytes_that_are_no_text_are_no_key(void **state)
 {
     struct key_draft d;
@@ -325,6 +334,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_draft_takes_a_key_twice_only_if_it_agrees, set_up, tear_down),
         cmocka_unit_test_setup_teardown(options_are_collected_in_order, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_query_has_64_parameters_at_most, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(an_escape_ends_where_the_query_ends, set_up, tear_down),
         cmocka_unit_test_setup_teardown(bytes_that_are_no_text_are_no_key, set_up, tear_down),
         cmocka_unit_test_setup_teardown(messages_are_sentences, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_a_stranger_sends_is_cut_in_messages, set_up, tear_down),

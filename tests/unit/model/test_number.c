@@ -86,6 +86,8 @@ static void what_a_double_cannot_hold_has_none(void **state)
                                         "1e-400",
                                         "-1e-400",
                                         "2e-324",
+                                        "1e4294967296",
+                                        "1e-4294967296",
                                         "1e999999999999999999999999",
                                         "1e-999999999999999999999999"};
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
