@@ -7,6 +7,7 @@
 #include "model/model.h"
 #include "script/convert.h"
 #include "script/define.h"
+#include "script/pattern.h"
 #include "script/sandbox.h"
 #include "script/vm_internal.h"
 
@@ -237,6 +238,13 @@ void api_push_core(lua_State *L)
     };
     lua_newtable(L);
     luaL_register(L, NULL, functions);
+    lua_pushcfunction(L, pattern_matches);
+    lua_setfield(L, -2, "matches");
+    lua_newtable(L);
+    pattern_open(L);
+    lua_getfield(L, -1, "gsub");
+    lua_setfield(L, -3, "gsub");
+    lua_pop(L, 1);
     sandbox_push_cjson(L);
     lua_setfield(L, -2, "cjson");
 }

@@ -8,7 +8,8 @@
 /* Adds the words to the table at the top. Registers `missing` as vm->missing. */
 void api_open(lua_State *L);
 
-/* Pushes the table that `require "perigee.core"` gives to the Lua half: nearest, duration, compile, run, default_fault, cjson. */
+/* Pushes the table that `require "perigee.core"` gives to the Lua half: nearest, duration, compile, run,
+ * default_fault, matches, gsub, cjson. */
 void api_push_core(lua_State *L);
 
 #endif

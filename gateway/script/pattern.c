@@ -1,7 +1,7 @@
 /* script/pattern.c -- string.find, match, gmatch and gsub: backtracking with a budget of steps.
  *
- * Reads downwards: one character against one item; the matcher; captures to Lua; the four functions. Over 400 lines would be
- * too many for a file that does one thing; it is one thing. */
+ * Reads downwards: one character against one item; the matcher; captures to Lua; the functions. Over 400 lines, because it is one
+ * thing: no part of it is of use without the others. */
 #include "script/pattern.h"
 
 #include <ctype.h>
@@ -32,9 +32,19 @@ struct match {
     } capture[CAPTURES_MAX];
 };
 
+/* Raises at the author's line: the nearest function that comes from a file. */
+static void raise(lua_State *L, const char *what)
+{
+    lua_Debug frame = {.source = ""};
+    for (int level = 0; frame.source[0] != '@' && lua_getstack(L, level, &frame); level++) lua_getinfo(L, "Sl", &frame);
+    if (frame.source[0] == '@') lua_pushfstring(L, "%s:%d: %s", frame.short_src, frame.currentline, what);
+    else lua_pushstring(L, what);
+    lua_error(L);
+}
+
 static void spend(struct match *m)
 {
-    if (m->steps-- == 0) luaL_error(m->L, "pattern too complex for a text of this length");
+    if (m->steps-- == 0) raise(m->L, "pattern too complex for a text of this length");
 }
 
 /* --- one item ----------------------------------------------------------------------------------------------------- */
@@ -43,14 +53,14 @@ static void spend(struct match *m)
 static const byte *item_end(struct match *m, const byte *p)
 {
     if (*p == '%') {
-        if (p + 1 == m->pattern_end) luaL_error(m->L, "malformed pattern (ends with '%%')");
+        if (p + 1 == m->pattern_end) raise(m->L, "malformed pattern (ends with '%')");
         return p + 2;
     }
     if (*p != '[') return p + 1;
     p++;
     if (p < m->pattern_end && *p == '^') p++;
     do { /* a ']' at the first place stands for itself */
-        if (p == m->pattern_end) luaL_error(m->L, "malformed pattern (missing ']')");
+        if (p == m->pattern_end) raise(m->L, "malformed pattern (missing ']')");
         if (*p++ == '%' && p < m->pattern_end) p++;
     } while (p == m->pattern_end || *p != ']');
     return p + 1;
@@ -138,7 +148,7 @@ static const byte *match_least(struct match *m, const byte *s, const byte *item,
 /* %bxy: from x to its y. */
 static const byte *match_balance(struct match *m, const byte *s, const byte *p)
 {
-    if (m->pattern_end - p < 2) luaL_error(m->L, "unbalanced pattern");
+    if (m->pattern_end - p < 2) raise(m->L, "unbalanced pattern");
     if (s == m->end || *s != p[0]) return NULL;
     for (size_t open = 1; ++s < m->end;) {
         spend(m);
@@ -155,7 +165,7 @@ static const byte *match_balance(struct match *m, const byte *s, const byte *p)
  * after it, or NULL. */
 static const byte *match_frontier(struct match *m, const byte *s, const byte *p)
 {
-    if (p == m->pattern_end || *p != '[') luaL_error(m->L, "missing '[' after '%%f' in pattern");
+    if (p == m->pattern_end || *p != '[') raise(m->L, "missing '[' after '%f' in pattern");
     const byte *end = item_end(m, p);
     byte before = s == m->text ? 0 : s[-1], here = s == m->end ? 0 : *s;
     return !in_set(before, p, end - 1) && in_set(here, p, end - 1) ? end : NULL;
@@ -164,7 +174,7 @@ static const byte *match_frontier(struct match *m, const byte *s, const byte *p)
 static const byte *match_capture(struct match *m, const byte *s, const byte *p)
 {
     bool position = p + 1 < m->pattern_end && p[1] == ')';
-    if (m->captures == CAPTURES_MAX) luaL_error(m->L, "too many captures");
+    if (m->captures == CAPTURES_MAX) raise(m->L, "too many captures");
     m->capture[m->captures].at = s;
     m->capture[m->captures].n = position ? CAPTURE_POSITION : CAPTURE_OPEN;
     m->captures++;
@@ -177,7 +187,7 @@ static const byte *match_capture_end(struct match *m, const byte *s, const byte 
 {
     int i = m->captures - 1;
     while (i >= 0 && m->capture[i].n != CAPTURE_OPEN) i--;
-    if (i < 0) luaL_error(m->L, "invalid pattern capture");
+    if (i < 0) raise(m->L, "invalid pattern capture");
     m->capture[i].n = s - m->capture[i].at;
     const byte *found = match_rest(m, s, p + 1);
     if (!found) m->capture[i].n = CAPTURE_OPEN;
@@ -188,7 +198,7 @@ static const byte *match_capture_end(struct match *m, const byte *s, const byte 
 static const byte *match_again(struct match *m, const byte *s, byte digit)
 {
     int i = digit - '1';
-    if (i < 0 || i >= m->captures || m->capture[i].n == CAPTURE_OPEN) luaL_error(m->L, "invalid capture index");
+    if (i < 0 || i >= m->captures || m->capture[i].n == CAPTURE_OPEN) raise(m->L, "invalid capture index");
     ptrdiff_t n = m->capture[i].n;
     if (n < 0 || m->end - s < n) return NULL;
     m->steps -= m->steps < (uint32_t)(n / 16) ? m->steps : (uint32_t)(n / 16);
@@ -239,7 +249,7 @@ static const byte *match_step(struct match *m, const byte *s, const byte *p)
 
 static const byte *match_rest(struct match *m, const byte *s, const byte *p)
 {
-    if (++m->depth > DEPTH_MAX) luaL_error(m->L, "pattern too complex");
+    if (++m->depth > DEPTH_MAX) raise(m->L, "pattern too complex");
     const byte *found = match_step(m, s, p);
     m->depth--;
     return found;
@@ -251,12 +261,12 @@ static const byte *match_rest(struct match *m, const byte *s, const byte *p)
 static void push_capture(struct match *m, int i, const byte *from, const byte *to)
 {
     if (i >= m->captures) {
-        if (i > 0) luaL_error(m->L, "invalid capture index");
+        if (i > 0) raise(m->L, "invalid capture index");
         lua_pushlstring(m->L, (const char *)from, (size_t)(to - from));
     } else if (m->capture[i].n == CAPTURE_POSITION) {
         lua_pushinteger(m->L, m->capture[i].at - m->text + 1);
     } else {
-        if (m->capture[i].n == CAPTURE_OPEN) luaL_error(m->L, "unfinished capture");
+        if (m->capture[i].n == CAPTURE_OPEN) raise(m->L, "unfinished capture");
         lua_pushlstring(m->L, (const char *)m->capture[i].at, (size_t)m->capture[i].n);
     }
 }
@@ -400,17 +410,12 @@ static void add_template(struct match *m, luaL_Buffer *b, const byte *from, cons
 static void add_replacement(struct match *m, luaL_Buffer *b, const byte *from, const byte *to)
 {
     lua_State *L = m->L;
-    switch (lua_type(L, 3)) {
-    case LUA_TTABLE:
-        push_capture(m, 0, from, to);
-        lua_gettable(L, 3);
-        break;
-    case LUA_TFUNCTION:
-        lua_pushvalue(L, 3);
-        lua_call(L, push_captures(m, from, to), 1);
-        break;
-    default: add_template(m, b, from, to); return;
+    if (lua_type(L, 3) != LUA_TTABLE) {
+        add_template(m, b, from, to);
+        return;
     }
+    push_capture(m, 0, from, to);
+    lua_rawget(L, 3);
     if (!lua_toboolean(L, -1)) { /* keeps what was there */
         lua_pop(L, 1);
         lua_pushlstring(L, (const char *)from, (size_t)(to - from));
@@ -420,6 +425,40 @@ static void add_replacement(struct match *m, luaL_Buffer *b, const byte *from, c
     luaL_addvalue(b);
 }
 
+/* Where a search goes on after a try at s that matched up to `end` (NULL: not). */
+static const byte *after_try(const byte *s, const byte *end) { return end && end > s ? end : s + 1; }
+
+/* upvalues: subject, pattern, offset of the next try */
+static int matches_next(lua_State *L)
+{
+    size_t n, pattern_n;
+    const char *text = lua_tolstring(L, lua_upvalueindex(1), &n);
+    const byte *pattern = (const byte *)lua_tolstring(L, lua_upvalueindex(2), &pattern_n);
+    bool anchored = pattern_n > 0 && *pattern == '^';
+    struct match m;
+    match_init(&m, L, text, n, pattern + pattern_n);
+    const byte *s = m.text + lua_tointeger(L, lua_upvalueindex(3)), *end = NULL;
+    for (; s <= m.end && !(anchored && s > m.text); s = after_try(s, end)) {
+        if (!(end = match_at(&m, s, pattern + anchored))) continue;
+        lua_pushinteger(L, after_try(s, end) - m.text);
+        lua_replace(L, lua_upvalueindex(3));
+        lua_pushinteger(L, s - m.text + 1);
+        lua_pushinteger(L, end - m.text);
+        return push_captures(&m, s, end) + 2;
+    }
+    return 0;
+}
+
+int pattern_matches(lua_State *L)
+{
+    luaL_checkstring(L, 1);
+    luaL_checkstring(L, 2);
+    lua_settop(L, 2);
+    lua_pushinteger(L, 0);
+    lua_pushcclosure(L, matches_next, 3);
+    return 1;
+}
+
 static int string_gsub(lua_State *L)
 {
     size_t n, pattern_n;
@@ -427,8 +466,8 @@ static int string_gsub(lua_State *L)
     const byte *pattern = (const byte *)luaL_checklstring(L, 2, &pattern_n);
     const byte *pattern_end = pattern + pattern_n;
     int kind = lua_type(L, 3);
-    luaL_argcheck(L, kind == LUA_TNUMBER || kind == LUA_TSTRING || kind == LUA_TFUNCTION || kind == LUA_TTABLE, 3,
-                  "string/function/table expected");
+    luaL_argcheck(L, kind == LUA_TNUMBER || kind == LUA_TSTRING || kind == LUA_TTABLE, 3,
+                  "string/function/table expected"); /* functions: lua/perigee/gsub.lua */
     lua_Number most = luaL_optnumber(L, 4, (lua_Number)n + 1);
     bool anchored = pattern_n > 0 && *pattern == '^';
     lua_settop(L, 3);

@@ -8,7 +8,11 @@
 
 #include <lua.h>
 
-/* Sets find, match, gmatch and gsub in the table at the top. */
+/* Sets find, match, gmatch and gsub in the table at the top. This gsub calls nothing: it replaces by text, and by plain tables. */
 void pattern_open(lua_State *L);
+
+/* For the Lua half, which calls functions for gsub so that they may be stopped or wait: matches(text, pattern) -> a function
+ * that returns first, last and captures of one match after another, as gsub goes through them. */
+int pattern_matches(lua_State *L);
 
 #endif

@@ -15,6 +15,7 @@ function perigee.load(files, vocabulary)
         vocabulary[name] = word
     end
     vocabulary.table.sort = require "perigee.sort"
+    vocabulary.string.gsub = require "perigee.gsub"
     function check.is_word(name) return vocabulary[name] ~= nil end
     loader.run(files, vocabulary)
     local models = words.finish()

@@ -140,6 +140,8 @@ static void test_records(void **state)
                 "{\"id\":\"1\",\"v\":[{},[],{\"a\":[null],\"b\":1}]}");
     assert_text(w, FIELDS, "self.s = self.id .. tostring(self.v)", "{\"id\":\"1\",\"s\":\"1nil\"}");
     assert_text(w, "d = field{ default = { 1 } },", "", "{\"id\":\"1\",\"d\":[1]}");
+    assert_text(w, FIELDS, "self.s = ('a-b'):gsub('%w', function(c) sleep(0.001) return c:upper() end)",
+                "{\"id\":\"1\",\"s\":\"A-B\"}");
     assert_text(w, FIELDS, "sleep(0.001) self.s = 'waited'", "{\"id\":\"1\",\"s\":\"waited\"}");
 }
 
@@ -242,6 +244,12 @@ static void test_errors(void **state)
     assert_error(w, "local t = {} for i = 1, 7000 do t[i] = i end return unpack(t)", "", "several",
                  "returned 7000 values");
     assert_error(w, "local t = {} for i = 1, 1e8 do t[i] = { i } end", "", "failed", "not enough memory");
+    assert_error(w, "self.v = ('x'):find '[a'", "", "failed", "m.lua:3: malformed pattern (missing ']')");
+    assert_error(w, "self.v = ('x'):gsub('[a', function() end)", "", "failed",
+                 "m.lua:3: malformed pattern (missing ']')");
+    assert_error(w, "self.v = ('x'):gsub('x', function() return {} end)", "", "failed",
+                 "m.lua:3: invalid replacement value (a table)");
+    assert_error(w, "self.v = ('x'):gsub('x')", "", "failed", "m.lua:3: bad argument #2 to 'gsub'");
     assert_error(w, "return 1", "", "something else than `missing`", "returned a number");
     assert_error(w, "return self", "", "something else than `missing`", "returned a table");
     assert_error(w, "return false", "", "something else than `missing`", "returned a boolean");
@@ -256,6 +264,7 @@ static void test_deadline(void **state)
                                          "while true do pcall(function() while true do end end) end",
                                          "sleep(30)",
                                          "while true do pcall(sleep, 0.001) end",
+                                         "('x'):gsub('x', function() while true do end end)",
                                          "table.sort({ 2, 1 }, function() while true do end end)",
                                          "local function f() pcall(f) return f() end while true do pcall(f) end"};
     for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {

@@ -49,8 +49,16 @@ static int open_state(void **state)
     lua_State *L = luaL_newstate();
     luaL_openlibs(L);
     assert_int_equal(luaL_loadstring(L, comparison), 0);
-    lua_newtable(L);
+    lua_newtable(L); /* stack: comparison, ours */
     pattern_open(L);
+    lua_pushcfunction(L, pattern_matches);
+    lua_setfield(L, -2, "matches");
+    lua_pushvalue(L, -1);
+    lua_setglobal(L, "core");
+    if (luaL_dostring(L, "package.path = '" SOURCE_DIR "/lua/?.lua'\n"
+                         "package.loaded['perigee.core'] = { matches = core.matches, gsub = core.gsub }\n"
+                         "core.gsub = require 'perigee.gsub'"))
+        fail_msg("%s", lua_tostring(L, -1));
     lua_pushvalue(L, -1);
     lua_setglobal(L, "ours");
     lua_getglobal(L, "string");
