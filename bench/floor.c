@@ -2,7 +2,7 @@
  * freshness; what Perigee costs above it is what its promises cost.
  *
  *     floor memory PORT BODY_BYTES             GET ...username=uN  ->  record N out of an array
- *     floor redis  PORT REDIS_PORT PREFIX      GET ...username=uN  ->  the value of PREFIX + "uN" in Redis, behind its first 48
+ *     floor redis  PORT REDIS_PORT PREFIX      GET ...username=uN  ->  the value of PREFIX + "uN" in Redis, behind its first 64
  *                                              bytes; all GETs of one loop turn leave in one write
  */
 #include <assert.h>
@@ -13,7 +13,7 @@
 #include <uv.h>
 
 #define RECORDS  10000
-#define SKIP     48 /* the envelope's header */
+#define SKIP     64 /* what an envelope has before the text */
 #define READ_MAX 65536
 #define HEAD     "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n"
 

@@ -19,7 +19,6 @@
 #include "store/redis.h"
 #include "worker.h"
 
-#include <luajit.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -330,7 +329,7 @@ static void say_ready(struct gateway *g)
 
 static void gateway_run(struct gateway *g, struct vm **vm)
 {
-    struct slice build[] = {SLICE(PERIGEE_VERSION), SLICE(LUAJIT_VERSION)};
+    struct slice build[] = {SLICE(PERIGEE_VERSION), slice_of(vm_engine())};
     if (uv_loop_init(&g->loop)) abort();
     start_signals(g);
     g->metrics = metrics_new();

@@ -7,7 +7,6 @@
 #include "script/vm.h"
 
 #include <fcntl.h>
-#include <luajit.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -148,7 +147,7 @@ static int run_key(int argc, char **argv)
 
 static int run_version(int argc, char **argv)
 {
-    printf("perigee %s (%s, libuv %s)\n", PERIGEE_VERSION, LUAJIT_VERSION, uv_version_string());
+    printf("perigee %s (%s, libuv %s)\n", PERIGEE_VERSION, vm_engine(), uv_version_string());
     return 0;
 }
 

@@ -282,3 +282,5 @@ void vm_retire(struct vm *vm)
 const struct registry *vm_registry(const struct vm *vm) { return &vm->registry; }
 
 size_t vm_bytes(const struct vm *vm) { return vm->bytes; }
+
+const char *vm_engine(void) { return LUAJIT_VERSION; }

@@ -36,6 +36,9 @@ const struct registry *vm_registry(const struct vm *vm);
 /* Bytes the Lua state holds now. */
 size_t vm_bytes(const struct vm *vm);
 
+/* "LuaJIT 2.1...": the engine's name and version. */
+const char *vm_engine(void);
+
 /* Reads a Lua file that returns a flat table (a config file) in an empty environment; calls each(arg, name, value) for every
  * entry, lists as repeated entries, values as text. MALFORMED_REQUEST with `file:line: message`. */
 enum status vm_read_table(const char *path, void (*each)(void *arg, struct slice name, struct slice value), void *arg,

@@ -69,7 +69,7 @@ static inline struct slice golden_read(const char *name, struct arena *arena)
 /* The folder of the corpora that lie beside a checkout. */
 static inline const char *data_folder(void)
 {
-    const char *set = getenv("PERIGEE_DATA");
+    const char *set = getenv("PERIGEE_TEST_DATA");
     return set ? set : SOURCE_DIR "/../shared/data";
 }
 

@@ -27,7 +27,7 @@ static size_t for_each_file(const char *folder, void (*each)(const char *name, s
     snprintf(path, sizeof path, "%s/json/%s", data_folder(), folder);
     DIR *dir = opendir(path);
     if (!dir) {
-        print_message("no %s (PERIGEE_DATA names the folder)\n", path);
+        print_message("no %s (PERIGEE_TEST_DATA names the folder)\n", path);
         skip();
     }
     size_t n = 0;
