@@ -31,7 +31,6 @@
     X(METRIC_CONNECTIONS,    GAUGE,     "perigee_connections",         "",                   "Open client connections")   \
     X(METRIC_HTTP_REFUSED,   COUNTER,   "perigee_http_refused_total",  "code",               "Requests refused before they reached a model") \
     X(METRIC_LUA_BYTES,      GAUGE,     "perigee_lua_bytes",           "",                   "Memory of all Lua states")  \
-    X(METRIC_LUA_STOPPED,    COUNTER,   "perigee_handlers_stopped_total","model",            "Handlers stopped at their deadline") \
     X(METRIC_UPSTREAM_TIME,  HISTOGRAM, "perigee_upstream_seconds",    "kind,outcome",       "Time handlers waited for sources") \
     X(METRIC_RELOADS,        COUNTER,   "perigee_reloads_total",       "result",             "Model reloads")             \
     X(METRIC_LOG_DROPPED,    COUNTER,   "perigee_log_dropped_total",   "",                   "Log lines dropped because stderr was full") \

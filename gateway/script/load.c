@@ -13,8 +13,8 @@
 #include <lauxlib.h>
 #include <stdlib.h>
 
-#define LOG_MAX     1024
-#define MESSAGE_MAX 400 /* of the log, for the error itself; the rest is for the traceback */
+#define LOG_MAX     640 /* so that with model, key and request the whole line stays within 1 KiB */
+#define MESSAGE_MAX 320 /* of the log, for the error itself; the rest is for the traceback */
 #define FRAMES_MAX  10
 #define RECORD_MAX  (1u << 20)
 

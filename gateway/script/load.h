@@ -18,7 +18,7 @@ struct load_result {
     size_t n_refs;
     uint64_t expires_ms;   /* what ctx.expires said; 0: do not keep; LOAD_EXPIRES_UNSET: the model's */
     struct problem problem; /* for the client: names model and field at most, never the handler's words */
-    struct slice log;      /* for the log: message and traceback, at most 1 KiB */
+    struct slice log;      /* for the log: message and traceback, at most 640 bytes */
 };
 
 typedef void load_done(void *owner, const struct load_result *result);

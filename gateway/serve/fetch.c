@@ -44,7 +44,7 @@ static enum status join_flight(struct fetch *f)
     f->led = role == FLIGHT_LEAD;
     if (f->led) {
         bool look_again = f->mode == FETCH_LOAD && f->landings != flight_landings(f->serve->flights, f->key->stored);
-        fill_start(f->serve, f->served, f->key, flight, look_again);
+        fill_start(f->serve, f->served, f->key, f->request, flight, look_again);
     }
     return PENDING;
 }

@@ -24,12 +24,13 @@ enum fetch_source {
     SOURCE_NOWHERE,   /* not found, nothing loaded */
 };
 
-/* Embed it; set the first five. While it is under way the owner holds a reference to served->generation. */
+/* Embed it; set the first six. While it is under way the owner holds a reference to served->generation. */
 struct fetch {
     struct serve *serve;
     struct served *served;
     const struct record_key *key; /* kept until fetch_finish */
     enum fetch_mode mode;
+    uint64_t request;             /* the exchange's id: the log names it where a load fails */
     fetch_done *done;
 
     /* the result */

@@ -10,6 +10,7 @@
 #include "script/load.h"
 #include "serve/seal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct fill {
@@ -23,6 +24,7 @@ struct fill {
     struct store_op op;
     bool storing;                   /* op is under way */
     struct flight_outcome *outcome; /* being stored */
+    uint64_t request;
     uint64_t started_us;
 };
 
@@ -82,9 +84,10 @@ static void count_load(struct fill *f, enum status status)
 
 static void log_failure(const struct fill *f, const struct load_result *r)
 {
-    log_warn("loader failed", LOG_SLICE("model", f->served->model->name), LOG_SLICE("key", f->key.pairs),
-             LOG_TEXT("status", status_code(r->status)), LOG_TEXT("problem", r->problem.detail),
-             LOG_SLICE("error", r->log));
+    char request[17];
+    snprintf(request, sizeof request, "%016llx", (unsigned long long)f->request);
+    log_warn("loader failed", LOG_TEXT("code", status_code(r->status)), LOG_TEXT("request", request),
+             LOG_SLICE("model", f->served->model->name), LOG_SLICE("key", f->key.pairs), LOG_SLICE("error", r->log));
 }
 
 /* What the loader brought, sealed; a record with no life of its own (expires 0) is sealed too, for those who wait. */
@@ -149,14 +152,15 @@ static void on_looked_again(struct store_op *op, enum status status, struct blob
     fill_load(f);
 }
 
-void fill_start(struct serve *s, struct served *served, const struct record_key *key, struct flight *flight,
-                bool look_again)
+void fill_start(struct serve *s, struct served *served, const struct record_key *key, uint64_t request,
+                struct flight *flight, bool look_again)
 {
     struct fill *f = calloc(1, sizeof *f);
     if (!f) abort();
     f->serve = s;
     f->served = served;
     f->flight = flight;
+    f->request = request;
     arena_init(&f->arena);
     f->key = key_copy(key, &f->arena);
     list_append(&s->fills, &f->link);

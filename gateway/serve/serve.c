@@ -176,6 +176,7 @@ static void read_start(struct exchange *ex, struct served *served, enum operatio
                               .served = served,
                               .key = &r->key,
                               .mode = read_mode(r),
+                              .request = ex->id,
                               .done = on_read_fetched};
     enum status st = fetch_start(&r->fetch, clock_wall_ms());
     if (st != PENDING) {
