@@ -42,9 +42,10 @@ static void raise(lua_State *L, const char *what)
     lua_error(L);
 }
 
-static void spend(struct match *m)
+static void spend(struct match *m, size_t steps)
 {
-    if (m->steps-- == 0) raise(m->L, "pattern too complex for a text of this length");
+    if (m->steps < steps) raise(m->L, "pattern too complex for a text of this length");
+    m->steps -= (uint32_t)steps;
 }
 
 /* --- one item ----------------------------------------------------------------------------------------------------- */
@@ -107,7 +108,7 @@ static bool in_set(byte c, const byte *p, const byte *last)
 /* Whether the character at s is one of the item p..item_end. */
 static bool fits(struct match *m, const byte *s, const byte *p, const byte *end)
 {
-    spend(m);
+    spend(m, 1 + (size_t)(end - p) / 8); /* a set is searched */
     if (s == m->end) return false;
     switch (*p) {
     case '.': return true;
@@ -151,7 +152,7 @@ static const byte *match_balance(struct match *m, const byte *s, const byte *p)
     if (m->pattern_end - p < 2) raise(m->L, "unbalanced pattern");
     if (s == m->end || *s != p[0]) return NULL;
     for (size_t open = 1; ++s < m->end;) {
-        spend(m);
+        spend(m, 1);
         if (*s == p[1]) {
             if (--open == 0) return s + 1;
         } else if (*s == p[0]) {
@@ -201,14 +202,14 @@ static const byte *match_again(struct match *m, const byte *s, byte digit)
     if (i < 0 || i >= m->captures || m->capture[i].n == CAPTURE_OPEN) raise(m->L, "invalid capture index");
     ptrdiff_t n = m->capture[i].n;
     if (n < 0 || m->end - s < n) return NULL;
-    m->steps -= m->steps < (uint32_t)(n / 16) ? m->steps : (uint32_t)(n / 16);
+    spend(m, (size_t)n / 16);
     return memcmp(m->capture[i].at, s, (size_t)n) == 0 ? s + n : NULL;
 }
 
 static const byte *match_step(struct match *m, const byte *s, const byte *p)
 {
     for (;;) {
-        spend(m);
+        spend(m, 1);
         if (p == m->pattern_end) return s;
         if (*p == '(') return match_capture(m, s, p);
         if (*p == ')') return match_capture_end(m, s, p);
