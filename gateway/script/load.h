@@ -12,13 +12,13 @@ struct load;
 
 /* What a load came to; valid during the callback only. */
 struct load_result {
-    enum status status;    /* OK, MISSING, LOADER_ERROR, LOADER_TIMEOUT */
-    struct slice text;     /* OK: the record's JSON */
+    enum status status; /* OK, MISSING, LOADER_ERROR, LOADER_TIMEOUT */
+    struct slice text;  /* OK: the record's JSON */
     struct envelope_ref *refs;
     size_t n_refs;
-    uint64_t expires_ms;   /* what ctx.expires said; 0: do not keep; LOAD_EXPIRES_UNSET: the model's */
+    uint64_t expires_ms;    /* what ctx.expires said; 0: do not keep; LOAD_EXPIRES_UNSET: the model's */
     struct problem problem; /* for the client: names model and field at most, never the handler's words */
-    struct slice log;      /* for the log: message and traceback, at most 640 bytes */
+    struct slice log;       /* for the log: message and traceback, at most 640 bytes */
 };
 
 typedef void load_done(void *owner, const struct load_result *result);

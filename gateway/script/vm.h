@@ -13,9 +13,9 @@
 struct vm;
 
 struct vm_config {
-    struct slice prefix;     /* of stored keys */
+    struct slice prefix;      /* of stored keys */
     uint64_t hard_timeout_ms; /* of loaders that set none */
-    size_t memory_max;       /* bytes a Lua state may use */
+    size_t memory_max;        /* bytes a Lua state may use */
 };
 
 /* Runs every source. On success returns the vm; on errors NULL. Findings -- errors, and warnings of the linter -- are
