@@ -73,12 +73,11 @@ static void stop_waiting(struct task *t)
 }
 
 /* Ends a task that does not run, wherever it stands: its coroutine is dropped. One that was computing is shown to `done`: a
- * traceback tells where. */
+ * traceback tells where. Nothing is pushed on it: its stack may be full. */
 static void cut(struct task *t)
 {
     bool computing = t->state == READY && t->preempted;
     stop_waiting(t);
-    if (computing) lua_pushliteral(t->L, "the handler was still computing");
     finish(t, LOADER_TIMEOUT, computing ? t->L : NULL);
 }
 
@@ -176,6 +175,7 @@ static void task_resume(struct task *t)
     } else if (t->state == PARKED) {
         return; /* until task_wake, its deadline, or task_cancel */
     } else if (!t->preempted) {
+        lua_settop(t->L, 0); /* room for one more, however deep it stands */
         lua_pushliteral(t->L, "a handler must not yield: coroutine.yield was called outside a coroutine of its own");
         finish(t, LOADER_ERROR, t->L);
     } else if (clock_mono_us() >= t->deadline.at_us) {

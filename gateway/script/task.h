@@ -17,8 +17,8 @@
 
 struct task;
 
-/* How a task ended. On OK, `L` holds its results from `first` to the top; otherwise the error value is at the top (NULL L when
- * it was cut off before it ran, or while it waited). Runs on the loop, never inside task_start. The task is freed when it returns. */
+/* How a task ended. On OK, `L` holds its results from `first` to the top; on LOADER_ERROR the error value is at the top; on
+ * LOADER_TIMEOUT L is there to see where the handler stood, or NULL when it had not begun or was waiting. Runs on the loop, never inside task_start. The task is freed when it returns. */
 typedef void task_done(void *owner, enum status status, lua_State *L, int first);
 
 /* Pushes the handler's arguments on L and returns how many; may raise (the task then ends in LOADER_ERROR). */

@@ -162,6 +162,17 @@ static void test_deep_recursion_is_an_error(void **state)
     world_close(w);
 }
 
+/* Wherever its slices end, also where the stack has no room left: ending it needs none. */
+static void test_runaways_on_a_full_stack(void **state)
+{
+    struct world *w = world_open();
+    for (unsigned i = 0; i < 25; i++) {
+        struct outcome o = world_run(w, 15 + i, "local function f() pcall(f) return f() end while true do pcall(f) end");
+        assert_int_equal(o.status, LOADER_TIMEOUT);
+    }
+    world_close(w);
+}
+
 /* Whoever has to find the loop is told where it is. */
 static void test_traceback(void **state)
 {
@@ -203,6 +214,7 @@ int main(void)
         cmocka_unit_test(test_runaways_inside_c),
         cmocka_unit_test(test_preemption_is_invisible),
         cmocka_unit_test(test_deep_recursion_is_an_error),
+        cmocka_unit_test(test_runaways_on_a_full_stack),
         cmocka_unit_test(test_traceback),
         cmocka_unit_test(test_together),
     };

@@ -99,9 +99,10 @@ static inline void outcome_done(void *owner, enum status status, lua_State *L, i
     o->cut = !L;
     if (!L) return;
     if (status != OK) {
-        luaL_traceback(L, L, NULL, 0);
-        snprintf(o->trace, sizeof o->trace, "%s", lua_tostring(L, -1));
-        lua_pop(L, 1);
+        lua_State *main = vm_of(L)->L; /* the handler's own stack may be full */
+        luaL_traceback(main, L, NULL, 0);
+        snprintf(o->trace, sizeof o->trace, "%s", lua_tostring(main, -1));
+        lua_pop(main, 1);
     }
     int at = status == OK ? first : lua_gettop(L);
     o->results = lua_gettop(L) - first + 1;
