@@ -21,13 +21,17 @@ end
 
 gateway.bin = absolute(os.getenv "PERIGEE_BIN" or "build/perigee")
 
--- Is this a build with a sanitizer? Then all takes longer.
-gateway.sanitized = os.execute("grep -q -E '__asan_init|__tsan_init' " .. process.quote(gateway.bin)) == 0
+local function built_with(symbol) return os.execute(("grep -q %s %s"):format(symbol, process.quote(gateway.bin))) == 0 end
+
+-- Is this a build with a sanitizer? Then all takes longer; and ThreadSanitizer holds signals back until the next system call.
+gateway.holds_signals = built_with "__tsan_init"
+gateway.sanitized = gateway.holds_signals or built_with "__asan_init"
 gateway.patience = gateway.sanitized and 3 or 1 -- what a test multiplies its limits by
 
 local sanitizer_options = {
   ASAN_OPTIONS = "detect_leaks=1:allocator_may_return_null=1:handle_abort=1",
   UBSAN_OPTIONS = "print_stacktrace=1",
+  TSAN_OPTIONS = "suppressions=" .. absolute "tests/support/tsan.supp",
 }
 
 -- Writes models, one text or texts by file name, below `folder`; what stood there before is gone.
@@ -206,6 +210,7 @@ local function check_end(self)
   self:hang_up()
   assert(self.process:alive(), "the gateway has ended: " .. self:log())
   assert(self.process:born() == self.born, "another process has its pid")
+  check_log(self)
   local start = socket.gettime()
   local health = self:admin "/healthz"
   local took = socket.gettime() - start
