@@ -16,6 +16,7 @@ function perigee.load(files, vocabulary)
     end
     vocabulary.table.sort = require "perigee.sort"
     vocabulary.string.gsub = require "perigee.gsub"
+    vocabulary.string.format = require "perigee.format"
     function check.is_word(name) return vocabulary[name] ~= nil end
     loader.run(files, vocabulary)
     local models = words.finish()
