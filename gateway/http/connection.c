@@ -91,8 +91,7 @@ void connection_settle(struct http_connection *c)
     if (c->closing) return;
     enum wait wait = wait_of(c);
     bool for_client = wait == WAIT_IDLE || wait == WAIT_HEAD || wait == WAIT_BODY;
-    bool in_vain = (for_client && c->ended) || (wait == WAIT_IDLE && c->server->draining);
-    if (in_vain) connection_close(c);
+    if (for_client && c->ended) connection_close(c);
     else await(c, wait);
 }
 

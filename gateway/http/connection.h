@@ -64,7 +64,7 @@ struct http_server *http_server_new(uv_loop_t *loop, const struct http_config *c
  * Returns 0 or a negative uv error (then the descriptor is closed). */
 int http_server_listen(struct http_server *s, int fd);
 
-/* Stops accepting, closes idle connections, and makes every answer from now on the last of its connection. */
+/* Stops accepting and makes every answer from now on the last of its connection. Who asks nothing more is closed soon. */
 void http_server_drain(struct http_server *s);
 
 /* Open connections of this server. */

@@ -21,9 +21,10 @@
 #define TICK_MS      200
 #define RETRY_MS     100 /* after an accept that failed */
 #define LINGER_MS    1000
-#define ACCEPT_MOST  64 /* in one go, before connections are read */
-#define SPARES_MOST  64 /* turns kept for the next requests */
-#define SURPLUS_MOST 64 /* connections that may wait for their 503; more are closed without a word */
+#define LAST_CALL_MS 300 /* for an idle connection, when draining, to ask once more */
+#define ACCEPT_MOST  64  /* in one go, before connections are read */
+#define SPARES_MOST  64  /* turns kept for the next requests */
+#define SURPLUS_MOST 64  /* connections that may wait for their 503; more are closed without a word */
 #define LISTEN_QUEUE 1024
 
 struct acceptor {
@@ -140,7 +141,6 @@ static void on_acceptor_closed(uv_handle_t *handle)
 {
     struct acceptor *a = container_of((uv_poll_t *)handle, struct acceptor, poll);
     struct http_server *s = a->server;
-    close(a->fd);
     free(a);
     server_handle_closed(s);
 }
@@ -149,6 +149,7 @@ static void acceptor_close(struct acceptor *a)
 {
     list_remove(&a->link);
     uv_close((uv_handle_t *)&a->poll, on_acceptor_closed);
+    close(a->fd);
 }
 
 static void tick_as_needed(struct http_server *s);
@@ -317,27 +318,32 @@ struct http_server *http_server_new(uv_loop_t *loop, const struct http_config *c
     return s;
 }
 
-/* A connection that waits for its first request may have sent it already: it gets as long as one that lingers. */
+/* Gives those who wait so a last while, beginning now. */
+static void wait_no_longer_than(struct http_server *s, enum wait wait, uint64_t ms)
+{
+    struct list waiting;
+    list_init(&waiting);
+    list_splice(&waiting, &s->waiting[wait]);
+    if (s->patience[wait] > ms) s->patience[wait] = ms;
+    while (!list_empty(&waiting)) {
+        struct http_connection *c = container_of(waiting.next, struct http_connection, link);
+        c->renew = true;
+        connection_settle(c);
+    }
+}
+
+/* Whoever waits in the kernel's queue is let in first. A connection that is idle, or waits for its first request, may have sent it
+ * already: it gets a last while, and hears that this answer is the last. */
 void http_server_drain(struct http_server *s)
 {
     for (struct acceptor *a; !list_empty(&s->acceptors); acceptor_close(a)) {
         a = container_of(s->acceptors.next, struct acceptor, link);
-        if (!s->draining) accept_some(a, LISTEN_QUEUE);
+        accept_some(a, LISTEN_QUEUE);
     }
     s->draining = true;
     s->accept_again = 0;
-    s->patience[WAIT_HEAD] = s->patience[WAIT_HEAD] < LINGER_MS ? s->patience[WAIT_HEAD] : LINGER_MS;
-    struct list idle, silent;
-    list_init(&idle);
-    list_init(&silent);
-    list_splice(&idle, &s->waiting[WAIT_IDLE]);
-    list_splice(&silent, &s->waiting[WAIT_HEAD]);
-    while (!list_empty(&idle)) connection_close(container_of(idle.next, struct http_connection, link));
-    while (!list_empty(&silent)) {
-        struct http_connection *c = container_of(silent.next, struct http_connection, link);
-        c->renew = true;
-        connection_settle(c);
-    }
+    wait_no_longer_than(s, WAIT_HEAD, LINGER_MS);
+    wait_no_longer_than(s, WAIT_IDLE, LAST_CALL_MS);
 }
 
 void http_server_close(struct http_server *s, void (*closed)(void *arg), void *arg)

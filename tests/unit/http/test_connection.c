@@ -562,24 +562,30 @@ static void drains(void **state)
 {
     struct bench *b = bench_start();
     struct client idle = client_open(b), held = client_open(b), started = client_open(b), silent = client_open(b);
+    struct client again = client_open(b);
     client_say(b, &idle, "GET /a" HOST "\r\n");
+    client_say(b, &again, "GET /a" HOST "\r\n");
     client_say(b, &held, "GET /hold" HOST "\r\n");
     client_say(b, &started, "GET /started HTTP/1.1\r\n");
-    until(b, has(&idle, "GET /a") && b->n_held == 1 && http_server_connections(b->server) == 4);
+    until(b,
+          has(&idle, "GET /a") && has(&again, "GET /a") && b->n_held == 1 && http_server_connections(b->server) == 5);
     struct client queued = client_open(b); /* in the kernel's queue, not accepted */
     static const char request[] = "GET /queued" HOST "\r\n";
     assert_int_equal(send(queued.fd, request, sizeof request - 1, 0), sizeof request - 1);
+    assert_int_equal(send(again.fd, request, sizeof request - 1, 0), sizeof request - 1); /* sent, not read */
     http_server_drain(b->server);
-    until(b, client_ended(&idle) && client_ended(&queued));
+    until(b, client_ended(&queued) && client_ended(&again));
+    assert_true(has(&again, "GET /queued") && has(&again, "Connection: close") && !again.reset);
     assert_int_equal(connect_to(b->listener.address), -1);
     assert_true(has(&queued, "GET /queued") && has(&queued, "Connection: close"));
     client_say(b, &started, "Host: a\r\n\r\n");
     answer_held(b);
-    until(b, client_ended(&held) && client_ended(&started) && client_ended(&silent));
+    until(b, client_ended(&held) && client_ended(&started) && client_ended(&silent) && client_ended(&idle));
     assert_true(has(&held, "GET /hold") && has(&held, "Connection: close"));
     assert_true(has(&started, "GET /started") && has(&started, "Connection: close"));
     until(b, !http_server_connections(b->server));
     client_close(&idle);
+    client_close(&again);
     client_close(&held);
     client_close(&started);
     client_close(&silent);
