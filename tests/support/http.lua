@@ -3,6 +3,9 @@
 local socket = require "socket"
 local unix = require "socket.unix"
 
+local ffi = require "ffi"
+ffi.cdef "int fcntl(int fd, int command, ...);"
+
 local http = {}
 
 http.timeout = 10 -- seconds a test waits for an answer before it calls it lost
@@ -112,7 +115,8 @@ function http.connect(address)
     sock = assert(socket.connect(host, tonumber(port)))
     sock:setoption("tcp-nodelay", true)
   end
-  return setmetatable({ sock = sock, buffer = "", sent = 0 }, Connection)
+  ffi.C.fcntl(sock:getfd(), 2, ffi.cast("int", 1)) -- F_SETFD, FD_CLOEXEC: programs started meanwhile must not hold it open
+  return setmetatable({ sock = sock, buffer = "" }, Connection)
 end
 
 -- Sends all of it; false when the other side has closed.
