@@ -1,8 +1,8 @@
 /* worker.c -- a worker's life: start, letters, close. Everything it opens is closed in the opposite order:
  *
  *     open   loop, host, redis, store, flight port, serve, http
- *     close  http (clients leave their flights), serve (loads are cancelled), redis, host, port, letters; the loop ends when the
- *            last handle has closed */
+ *     close  http (clients leave their flights), tick, serve (loads are cancelled), redis, host, port, letters; the loop ends when
+ *            the last handle has closed */
 #include "worker.h"
 
 #include "base/clock.h"
@@ -47,7 +47,6 @@ static void on_host_closed(void *arg)
 {
     struct worker *w = arg;
     flight_port_close(w->port);
-    uv_close((uv_handle_t *)&w->tick, NULL);
     uv_close((uv_handle_t *)&w->letters, NULL);
 }
 
@@ -61,6 +60,7 @@ static void on_redis_closed(void *arg)
 static void on_http_closed(void *arg)
 {
     struct worker *w = arg;
+    uv_close((uv_handle_t *)&w->tick, NULL); /* it looks at the models */
     serve_stop(&w->serve);
     serve_deinit(&w->serve);
     if (w->redis)
@@ -97,25 +97,25 @@ void worker_swap(struct worker *w, struct vm *vm)
     uv_mutex_lock(&w->lock);
     struct vm *unseen = w->next_vm;
     w->next_vm = vm;
+    uv_async_send(&w->letters);
     uv_mutex_unlock(&w->lock);
     if (unseen) vm_free(unseen);
-    uv_async_send(&w->letters);
 }
 
 void worker_drain(struct worker *w)
 {
     uv_mutex_lock(&w->lock);
     w->drain = true;
-    uv_mutex_unlock(&w->lock);
     uv_async_send(&w->letters);
+    uv_mutex_unlock(&w->lock);
 }
 
 void worker_close(struct worker *w)
 {
     uv_mutex_lock(&w->lock);
     w->close = true;
+    uv_async_send(&w->letters); /* here: who has read the letter closes what we signal with */
     uv_mutex_unlock(&w->lock);
-    uv_async_send(&w->letters);
 }
 
 /* -- the thread -- */
