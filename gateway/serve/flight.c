@@ -314,8 +314,8 @@ static void waiter_post(struct flight_waiter *w, struct flight_outcome *outcome)
     w->outcome = outcome_ref(outcome);
     uv_mutex_lock(&p->lock);
     list_append(&p->letters, &w->link);
+    uv_async_send(&p->async); /* here, since a port without letters may close; many sends before it wakes count once */
     uv_mutex_unlock(&p->lock);
-    uv_async_send(&p->async); /* many sends before it wakes count once */
 }
 
 void flight_land(struct flight *f, struct flight_outcome *outcome)
