@@ -168,6 +168,7 @@ static const byte *match_frontier(struct match *m, const byte *s, const byte *p)
 {
     if (p == m->pattern_end || *p != '[') raise(m->L, "missing '[' after '%f' in pattern");
     const byte *end = item_end(m, p);
+    spend(m, (size_t)(end - p) / 4); /* the set is searched twice */
     byte before = s == m->text ? 0 : s[-1], here = s == m->end ? 0 : *s;
     return !in_set(before, p, end - 1) && in_set(here, p, end - 1) ? end : NULL;
 }

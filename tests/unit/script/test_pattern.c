@@ -154,6 +154,7 @@ static void test_bound(void **state)
                 "end\n"
                 "assert(not pcall(ours.find, long, '.-.-.-b'))\n"
                 "assert(not pcall(ours.find, long, '[' .. ('b'):rep(60000) .. ']+'))\n"
+                "assert(not pcall(ours.find, long, '%f[' .. ('b'):rep(60000) .. ']'))\n"
                 "assert(ours.find(('a'):rep(2^20) .. 'b', ('a'):rep(2^19) .. 'b', 1, true) == 2^19 + 1)\n" /* linear */
                 "assert(not ours.find(('a'):rep(2^20), ('a'):rep(2^19) .. 'b', 1, true))\n"
                 "assert(ours.gsub(('ab '):rep(100000), 'a', 'x') == ('xb '):rep(100000))\n"
