@@ -128,7 +128,7 @@ static void put_freshness(struct reply *reply, const struct fetch *f, uint64_t n
 static void answer_missing(struct exchange *ex, const struct fetch *f, uint64_t now_ms)
 {
     struct problem p = {.status = MISSING};
-    problem_fill(ex, &p, f->served->model, f->key);
+    problem_fill_cacheable(ex, &p, f->served->model, f->key);
     put_freshness(&ex->reply, f, now_ms);
 }
 
@@ -155,6 +155,6 @@ void answer_fetch(struct exchange *ex, struct fetch *f, enum status status, uint
 
 void answer_failure(struct exchange *ex, const struct fetch *f)
 {
-    problem_fill(ex, &f->problem, f->served->model, f->key);
+    problem_fill_cacheable(ex, &f->problem, f->served->model, f->key);
     put_freshness(&ex->reply, f, 0);
 }

@@ -50,7 +50,17 @@ static void fill(struct reply *reply, const struct buffer *body)
     reply_body(reply, arena_dup(reply->arena, buffer_view(body)), NULL);
 }
 
+/* By heuristics a cache may keep a 404, 405, 414 or 501 that does not forbid it (RFC 9110 15.1). */
+static void forbid_caching(struct reply *reply) { reply_header(reply, "Cache-Control", SLICE("no-store")); }
+
 void problem_fill(struct exchange *ex, const struct problem *p, const struct model *model, const struct record_key *key)
+{
+    problem_fill_cacheable(ex, p, model, key);
+    forbid_caching(&ex->reply);
+}
+
+void problem_fill_cacheable(struct exchange *ex, const struct problem *p, const struct model *model,
+                            const struct record_key *key)
 {
     struct buffer b;
     buffer_init(&b, PROBLEM_BYTES_MAX);
@@ -65,7 +75,6 @@ void problem_reply(struct exchange *ex, struct served *served, enum operation op
                    const struct record_key *key)
 {
     problem_fill(ex, p, served ? served->model : NULL, key);
-    reply_header(&ex->reply, "Cache-Control", SLICE("no-store"));
     serve_reply(ex, served, op, (enum outcome)p->status);
 }
 
@@ -77,5 +86,6 @@ void problem_refusal(void *owner, enum status why, struct reply *reply)
     put_problem(&b, &p, NULL, NULL);
     buffer_char(&b, '}');
     fill(reply, &b);
+    forbid_caching(reply);
     buffer_deinit(&b);
 }

@@ -7,9 +7,13 @@
 #include "model/key.h"
 #include "serve/serve.h"
 
-/* Makes ex->reply this problem: status line, headers, body; the caller may add headers. `model` and `key` may be NULL, else the
+/* Makes ex->reply this problem: status line, headers, body, not to be cached; the caller may add headers. `model` and `key` may be NULL, else the
  * body tells their name and values. */
 void problem_fill(struct exchange *ex, const struct problem *p, const struct model *model, const struct record_key *key);
+
+/* The same without Cache-Control, which is left to the caller. */
+void problem_fill_cacheable(struct exchange *ex, const struct problem *p, const struct model *model,
+                            const struct record_key *key);
 
 /* Fills and sends, counted under the problem's status. `served` and `key` may be NULL. */
 void problem_reply(struct exchange *ex, struct served *served, enum operation op, const struct problem *p,

@@ -21,6 +21,7 @@ function check.problem(response, status, code)
     error(("wanted %d %s, got %s"):format(status, code, show(response)), 2)
   end
   if response.headers["content-type"] ~= "application/problem+json" then error("no problem+json: " .. show(response), 2) end
+  if code ~= "missing" and response.headers["cache-control"] ~= "no-store" then error("caches may keep it: " .. show(response), 2) end
   local ok, problem = pcall(cjson.decode, response.body)
   if not ok then error("the problem is no JSON: " .. show(response), 2) end
   if problem.code ~= code or problem.type ~= "urn:perigee:problem:" .. code or problem.status ~= status
