@@ -61,7 +61,9 @@ local function require_module(name)
     if name == "cjson" then return environment.copy(core.cjson) end
     local file = modules[name]
     if not file then
-        where.raise("no module %s below the schema folder%s", suggest.quote(name), suggest.near(name, suggest.names(modules)))
+        local known = suggest.names(modules)
+        known[#known + 1], known[#known + 2] = "perigee", "cjson"
+        where.raise("no module %s below the schema folder%s", suggest.quote(name), suggest.near(name, known))
     end
     if file.state == "running" then where.raise("module `%s` requires itself, by way of others or directly", name) end
     run(file)

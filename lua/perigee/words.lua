@@ -14,6 +14,7 @@ where.ours()
 local words = {}
 
 local declared = {} -- name -> position of its declaration
+local begun = {} -- every `model "Name"`, so that one without its table is found
 local models = {} -- descriptions, in order of declaration
 local loading = true
 local sequence = 0
@@ -50,7 +51,10 @@ function words.model(name)
     if not loading then where.raise("models are declared while their file is loaded") end
     if type(name) ~= "string" then where.raise("`model` takes a name and a table: model \"User\" { id = key() }") end
     local at = where.caller()
+    local declaration = { name = name, at = at }
+    begun[#begun + 1] = declaration
     return function(body)
+        declaration.finished = true
         declare(name, at, body)
     end
 end
@@ -71,6 +75,9 @@ end
 -- Ends the time of declarations; returns the descriptions.
 local function finish()
     loading = false
+    for _, declaration in ipairs(begun) do
+        if not declaration.finished then check.model(declaration.name, declaration.at, nil) end
+    end
     return models
 end
 
