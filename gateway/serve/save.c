@@ -4,7 +4,7 @@
  *     save_delete:  query -> key -> store ... answer
  *
  * A write bars the flight of its record: what a loader brings after it is not stored (flight.h). The client may leave; the write goes
- * on, so everything it needs lives in the exchange's arena only until the store has taken its copy. */
+ * on and the exchange with it (no on_gone), since the bar must stand until the store has answered. */
 #include "serve/save.h"
 
 #include "base/clock.h"
@@ -25,9 +25,8 @@ struct write {
     uint64_t until_ms; /* ... and until when */
     struct flight_write fence;
     struct flight_waiter waiter; /* for a load that is storing the same record */
-    enum { NOT_BEGUN, WAITING_FOR_FLIGHT, WRITING } state;
-    bool represent; /* the answer repeats the record: Prefer: return=representation (RFC 7240) */
-    bool waiting;   /* holds a reference to its generation */
+    bool represent;              /* the answer repeats the record: Prefer: return=representation (RFC 7240) */
+    bool waiting;                /* holds a reference to its generation */
 };
 
 /* -- what both share -- */
@@ -45,27 +44,11 @@ static void on_flight_landed(struct flight_waiter *waiter, const struct flight_o
     write_start(container_of(waiter, struct write, waiter));
 }
 
-static void on_write_gone(struct exchange *ex)
-{
-    struct write *w = ex->user;
-    struct serve *s = ex->owner;
-    if (w->state == WAITING_FOR_FLIGHT) {
-        flight_leave(&w->waiter);
-    } else {
-        store_cancel(&w->store);
-        flight_write_end(s->flights, &w->fence);
-    }
-    blob_unref(w->blob);
-    generation_unref(w->served->generation);
-}
-
 static void write_wait(struct write *w)
 {
     if (w->waiting) return;
     w->waiting = true;
     generation_ref(w->served->generation);
-    w->ex->user = w;
-    w->ex->on_gone = on_write_gone;
 }
 
 static void write_start(struct write *w)
@@ -73,11 +56,9 @@ static void write_start(struct write *w)
     struct serve *s = w->ex->owner;
     uint64_t now = clock_wall_ms();
     if (!flight_write_begin(s->flights, w->key.stored, &w->fence, &w->waiter)) {
-        w->state = WAITING_FOR_FLIGHT;
         write_wait(w);
         return;
     }
-    w->state = WRITING;
     enum status st = w->op == OP_PUT ? store_put(s->store, w->key.stored, w->blob, w->until_ms, now, &w->store)
                                      : store_delete(s->store, w->key.stored, now, &w->store);
     if (st == PENDING) write_wait(w);

@@ -91,6 +91,26 @@ describe("Redis", function()
     server:stop()
   end)
 
+  it("may be slower with a save than its client is patient: no load comes on top of the save", function()
+    local server = redis.start()
+    local gw = gateway.start { models = models, store = server.url, args = { "--redis-timeout", "10s" }, fds = 2 }
+    gw:await_store()
+    server.process:signal "STOP"
+    local client = http.connect(gw.address)
+    client:send(http.format("PUT", "/models/Loaded?id=1", nil, '{"text":"saved"}'))
+    process.eventually("the save to begin", 5, function() return gw:metric "perigee_connections" == 1 end)
+    socket.sleep(0.1)
+    client:reset()
+    process.eventually("the client to be gone", 5, function() return gw:metric "perigee_connections" == 0 end)
+    local loaded = gw:get("/models/Loaded?id=1", { ["Cache-Control"] = "no-cache" })
+    assert.equal("loaded", check.document(loaded).text)
+    assert.is_nil(check.cache_status(loaded).stored)
+    server.process:signal "CONT"
+    assert.equal("saved", check.document(gw:get "/models/Loaded?id=1").text)
+    gw:finish()
+    server:stop()
+  end)
+
   it("dies under load: every answer is whole and is the right one", function()
     local server = redis.start()
     local gw = gateway.start { models = models, store = server.url, workers = 2, fds = 4 }
