@@ -12,17 +12,12 @@
 #include "base/clock.h"
 #include "script/task.h"
 #include "script/vm_internal.h"
+#include "under_tsan.h"
 
 #include <lauxlib.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define UNDER_TSAN 1 /* it holds signals back while no instrumented code runs: no watchdog */
-#endif
-#endif
 
 struct world {
     uv_loop_t loop;
