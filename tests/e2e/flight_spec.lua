@@ -52,12 +52,9 @@ for _, store in ipairs { "memory", "redis" } do
       local gw, source
       setup(function()
         source = origin.start()
-        gw = gateway.start { models = models(source.url), store = store, workers = workers, fds = 40 }
+        gw = gateway.start { models = models(source.url), store = store, workers = workers, fds = 40, beside = { source } }
       end)
-      teardown(function()
-        gw:finish()
-        source:stop()
-      end)
+      teardown(function() gw:finish() end)
 
       it("200 clients, one cold key, one load", function()
         local answers = http.all(gw.address, repeated(200, "GET", "/models/Page?id=cold"))

@@ -32,12 +32,11 @@ describe("a hostile store", function()
     for name in pipe:lines() do cases[#cases + 1] = name:match "^(.*)%.resp$" end
     pipe:close()
     store = badredis.start(folder)
-    gw = gateway.start { models = models, store = store.url, args = { "--redis-timeout", "300ms" }, fds = 1 }
+    gw = gateway.start { models = models, store = store.url, args = { "--redis-timeout", "300ms" }, fds = 1, beside = { store } }
     gw:await_store()
   end)
   teardown(function()
     gw:finish()
-    store:stop()
     process.remove(folder)
   end)
 

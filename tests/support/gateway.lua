@@ -68,7 +68,7 @@ end
 
 -- Starts one and waits until it is ready. Options: models (a text, or texts by file name), schemas (a folder, instead), store
 -- ("memory", "redis", an URL), args, env, workers (1), listen (a list), before (sh that runs first), fds (how many more files it
--- may hold at the end than at the start), allow_internal.
+-- may hold at the end than at the start), beside (what else this test has started: stopped with it), allow_internal.
 function gateway.start(options)
   local self = setmetatable({ options = options, folder = process.temp() }, Gateway)
   self.schemas = options.schemas or self.folder .. "/schemas"
@@ -203,6 +203,7 @@ function Gateway:abandon()
   self:hang_up()
   self.process:kill()
   if self.redis then self.redis:stop() end
+  for _, other in ipairs(self.options.beside or {}) do other:stop() end
   process.remove(self.folder)
 end
 

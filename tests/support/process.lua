@@ -78,13 +78,29 @@ end
 local Process = {}
 Process.__index = Process
 
+-- What runs in sh beside the program: keeps its exit code, and ends it when the leash, a pipe held by this process, is let go: when
+-- the tests end, however they end, or drop the object.
+local keeper = [[
+exec 3<&0
+{
+  sh -c %s </dev/null >%s/out 2>%s/err 3<&- &
+  child=$!
+  echo $child >%s/pid
+  (read -r _ <&3; kill -KILL $child) &
+  leash=$!
+  exec 3<&-
+  wait $child
+  echo $? >%s/exit.new
+  mv %s/exit.new %s/exit
+  kill $leash
+} >/dev/null 2>&1 ]]
+
 -- Starts and returns at once. Its output is in out and err below `folder`.
 function process.start(options)
   local folder = options.folder or process.temp()
   local self = setmetatable({ folder = folder }, Process)
   for _, name in ipairs { "pid", "exit", "exit.new" } do os.remove(folder .. "/" .. name) end
-  os.execute(("{ sh -c %s </dev/null >%s/out 2>%s/err & echo $! >%s/pid; wait $!; echo $? >%s/exit.new; mv %s/exit.new %s/exit; } "
-    .. "</dev/null >/dev/null 2>&1 &"):format(process.quote(command_line(options)), folder, folder, folder, folder, folder, folder))
+  self.leash = io.popen(keeper:format(process.quote(command_line(options)), folder, folder, folder, folder, folder, folder), "w")
   self.pid = process.eventually("a pid of " .. options.argv[1], 10, function()
     return tonumber((process.read(folder .. "/pid") or ""):match "^(%d+)\n")
   end)
