@@ -43,7 +43,8 @@ local function name_fault(name)
 end
 
 -- Reports the members of `given` that are not in `known`; those in `later` are of the language, but not of this version.
-local function unknown_members(what, given, known, later, report)
+-- `report_member` takes the member's name first.
+local function unknown_members(what, given, known, later, report_member)
     local strange = {}
     for name in pairs(given) do
         if known[name] == nil then strange[#strange + 1] = name end
@@ -51,9 +52,9 @@ local function unknown_members(what, given, known, later, report)
     table.sort(strange, function(a, b) return tostring(a) < tostring(b) end)
     for _, name in ipairs(strange) do
         if later[name] then
-            report(what .. " " .. LATER, quote(name))
+            report_member(name, what .. " " .. LATER, quote(name))
         else
-            report("unknown %s %s%s", what, quote(name), suggest.near(name, suggest.names(known)))
+            report_member(name, "unknown %s %s%s", what, quote(name), suggest.near(name, suggest.names(known)))
         end
     end
 end
@@ -89,7 +90,7 @@ local function describe_field(model, name, d)
     if d.fault then report("%s", d.fault) end
 
     local given, types = d.attributes, TYPES[d.kind]
-    unknown_members("attribute", given, ATTRIBUTES[d.kind], {}, report)
+    unknown_members("attribute", given, ATTRIBUTES[d.kind], {}, function(_, ...) report(...) end)
     if given.type ~= nil and not has(types, given.type) then
         report("unknown type %s%s; a %s is one of %s", quote(given.type), suggest.near(given.type, types), d.kind,
             table.concat(types, ", "))
@@ -142,20 +143,21 @@ local OPTIONS_LATER = {
     depth = true, tags = true, validate = true,
 }
 
-local function describe_options(given, report)
+-- `report_option` takes the option's name first, nil for what is wrong with all of them.
+local function describe_options(given, report_option)
     local described = {}
     if given == nil then return described end
     if check.is_descriptor(given) then
-        report("`options` is the table of the model's options and cannot be a %s", given.kind)
+        report_option(nil, "`options` is the table of the model's options and cannot be a %s", given.kind)
     elseif type(given) ~= "table" then
-        report("`options` is a table, not a %s", type(given))
+        report_option(nil, "`options` is a table, not a %s", type(given))
     else
-        unknown_members("option", given, OPTIONS, OPTIONS_LATER, report)
+        unknown_members("option", given, OPTIONS, OPTIONS_LATER, report_option)
         for _, name in ipairs(suggest.names(OPTIONS)) do
             local member, rule = OPTIONS[name][1], OPTIONS[name][2]
             if given[name] ~= nil then
                 local value, fault = rule(given[name])
-                if fault then report("option `%s` %s", name, fault) end
+                if fault then report_option(name, "option `%s` %s", name, fault) end
                 described[member] = value
             end
         end
@@ -169,22 +171,22 @@ local HANDLERS = { from_miss = true }
 local HANDLERS_LATER = { from_misses = true, on_save = true }
 
 -- Parts the members of a model's table into descriptors, in order of declaration, and handlers by name.
-local function members(body, report)
+local function members(body, report_member)
     local described, handlers = {}, {}
     for name, value in pairs(body) do
         if type(name) ~= "string" then
-            report("has a member without a name, at %s", quote(name))
+            report_member(nil, "has a member without a name, at %s", quote(name))
         elseif HANDLERS_LATER[name] then
-            report(LATER, quote(name))
+            report_member(name, LATER, quote(name))
         elseif HANDLERS[name] then
             handlers[name] = type(value) == "function" and value or nil
             if type(value) ~= "function" then
-                report("`%s` is a function, not a %s", name, check.is_descriptor(value) and value.kind or type(value))
+                report_member(name, "`%s` is a function, not a %s", name, check.is_descriptor(value) and value.kind or type(value))
             end
         elseif check.is_descriptor(value) and name ~= "options" then
             described[#described + 1] = { name = name, d = value }
         elseif name ~= "options" and value ~= check.inert then
-            report("member %s is a %s; members are made with `key` and `field`%s", quote(name), type(value),
+            report_member(name, "member %s is a %s; members are made with `key` and `field`%s", quote(name), type(value),
                 suggest.near(name, { "options", "from_miss" }))
         end
     end
@@ -200,6 +202,14 @@ function check.model(name, at, body)
     local function report(format, ...)
         findings.add(at, "model %s: " .. format, quote(name), ...)
     end
+    local function report_member(member, format, ...)
+        findings.add(where.member(at, member), "model %s: " .. format, quote(name), ...)
+    end
+    local function report_option(option, format, ...)
+        local place = where.member(at, "options")
+        local here = place.code and place.code:find "{" -- else they stand elsewhere
+        findings.add(here and option and where.member(place, option) or place, "model %s: " .. format, quote(name), ...)
+    end
     local fault = name_fault(name) or check.is_word(name) and "the name is a word of the language"
     if fault then report("%s", fault) end
     if type(body) ~= "table" or check.is_descriptor(body) then
@@ -207,7 +217,7 @@ function check.model(name, at, body)
         return nil
     end
 
-    local described, handlers = members(body, report)
+    local described, handlers = members(body, report_member)
     local fields, keys = {}, 0
     for i, member in ipairs(described) do
         if member.d.kind == "key" then keys = keys + 1 end
@@ -217,7 +227,7 @@ function check.model(name, at, body)
     if keys > KEYS_MAX then report("has %d keys; %d are allowed", keys, KEYS_MAX) end
     if #fields > FIELDS_MAX then report("has %d keys and fields; %d are allowed", #fields, FIELDS_MAX) end
 
-    local options = describe_options(body.options, report)
+    local options = describe_options(body.options, report_option)
     if handlers.from_miss and not (type(body.options) == "table" and body.options.expires) then
         findings.warn(at, "model %s: has a loader but no `expires`: what it loads is kept for ever", quote(name))
     end

@@ -18,8 +18,8 @@ function perigee.load(files, vocabulary)
     vocabulary.string.gsub = require "perigee.gsub"
     vocabulary.string.format = require "perigee.format"
     function check.is_word(name) return vocabulary[name] ~= nil end
-    loader.run(files, vocabulary)
-    local models = words.finish()
+    local failed = loader.run(files, vocabulary)
+    local models = words.finish(failed)
     for _, model in ipairs(models) do
         record.define(model)
     end

@@ -71,17 +71,21 @@ local function require_module(name)
     return file.value
 end
 
--- files = { { path =, module =, text = }, ... }; words = what every environment holds.
+-- files = { { path =, module =, text = }, ... }; words = what every environment holds. Returns the set of paths that failed.
 function loader.run(files, words)
     vocabulary = words
     vocabulary.require = require_module
     for _, file in ipairs(files) do
         paths[file.path] = true
+        where.keep(file.path, file.text)
         modules[file.module] = modules[file.module] or file
     end
+    local failed = {}
     for _, file in ipairs(files) do
         run(file)
+        failed[file.path] = file.state == "failed" or nil
     end
+    return failed
 end
 
 return loader

@@ -72,11 +72,11 @@ for _, word in ipairs {
     end
 end
 
--- Ends the time of declarations; returns the descriptions.
-local function finish()
+-- Ends the time of declarations; returns the descriptions. `failed`: paths of files that did not run to their end.
+local function finish(failed)
     loading = false
     for _, declaration in ipairs(begun) do
-        if not declaration.finished then check.model(declaration.name, declaration.at, nil) end
+        if not declaration.finished and not failed[declaration.at.file] then check.model(declaration.name, declaration.at, nil) end
     end
     return models
 end

@@ -105,6 +105,13 @@ describe("a mistake", function()
     ['\nmodel "A"'] = "2: model `A`: takes a table",
     ['\nlocal m = model "A"\nmodel "B" { id = key() }'] = "2: model `A`: takes a table",
     ['\nrequire "cjsn"'] = "2: no module `cjsn` below the schema folder (did you mean `cjson`?)",
+    ['model "A" {\n  id = key(),\n  options = {\n    negative = 1,\n    expirs = 1 } }'] = "5: model `A`: unknown option `expirs`",
+    ['model "A" {\n  id = key(),\n  options = { -- expires = 1\n    expires = "soon" } }'] = "4: model `A`: option `expires` wants",
+    ['model "A" {\n  id = key(), expires = field(),\n  options = {\n    expires = "soon" } }'] = "4: model `A`: option `expires` wants",
+    ['local o = { expires = "soon" }\nmodel "A" {\n  id = key(),\n  options = o,\n}'] = "4: model `A`: option `expires` wants",
+    ['model "A" {\n  id = key(),\n\n  from_mis = function() end }'] = "4: model `A`: member `from_mis` is a function",
+    ['model "A" {\n  id = key(),\n  from_miss = 5 }'] = "3: model `A`: `from_miss` is a function",
+    ['model "A" {\n  id = key(),\n  phone = "string" }'] = "3: model `A`: member `phone` is a string",
     ['\nfeild()'] = "2: unknown name `feild` (did you mean `field`?)",
     ['\nio.open "x"'] = "2: `io` is not available to models",
     ['\npostgres "x"'] = "2: `postgres` is not supported yet by this version",
@@ -135,6 +142,11 @@ describe("a mistake", function()
     }, "\n"), findings {
       a = "= 1", b = 'model "B" {\n  id = key{ type = "x" },\n  v = field{ y = 1 },\n}\noops()', c = 'model "C" {}',
     })
+  end)
+
+  it("inside a model's table is told once", function()
+    assert.equal("schemas/models.lua:3: unknown name `feild` (did you mean `field`?)\n",
+      findings 'model "A" {\n  id = key(),\n  v = feild(),\n}')
   end)
 
   it("in one file leaves the models of others", function()
