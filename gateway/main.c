@@ -34,10 +34,8 @@ static int with_config(int argc, char **argv, command *run, int words, char **wo
     struct config config;
     struct problem why;
     int exit_code = 2;
-    if (config_read(&config, argc, argv, environ, &why) == OK)
-        exit_code = run(&config, words, word);
-    else
-        complain(&why);
+    if (config_read(&config, argc, argv, environ, &why) == OK) exit_code = run(&config, words, word);
+    else complain(&why);
     config_deinit(&config);
     return exit_code;
 }
@@ -193,7 +191,9 @@ int main(int argc, char **argv)
 {
     hold_standard_streams();
     const char *name = argc > 1 ? argv[1] : "help";
-    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) name = "help";
+    bool asks_help =
+        strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || (argc > 2 && strcmp(argv[2], "--help") == 0);
+    if (asks_help) name = "help";
     if (strcmp(name, "--version") == 0) name = "version";
     struct slice names[VERBS];
     for (size_t i = 0; i < VERBS; i++) {

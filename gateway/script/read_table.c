@@ -103,7 +103,10 @@ enum status vm_read_table(const char *path, void (*each)(void *arg, struct slice
         if (!L) abort();
         if (lua_cpcall(L, read_table, &r)) {
             const char *message = lua_tostring(L, -1);
-            status = problem_set(why, MALFORMED_REQUEST, NULL, "%s", message ? message : "the file raised an error");
+            if (!message) message = "the file raised an error";
+            bool placed = strncmp(message, path, strlen(path)) == 0 || strncmp(message, "...", 3) == 0;
+            status =
+                problem_set(why, MALFORMED_REQUEST, NULL, "%s%s%s", placed ? "" : path, placed ? "" : ": ", message);
         }
         lua_close(L);
     }

@@ -113,9 +113,11 @@ describe("perigee", function()
     local code, out = gateway.run { "version" }
     assert.equal(0, code)
     assert.truthy(out:match "^perigee %d+%.%d+%.%d+", out)
-    code, out = gateway.run { "help" }
-    assert.equal(0, code)
-    check.says(out, "serve", "check", "key", "--listen", "--admin", "--store", "--workers", "127.0.0.1:3633")
+    for _, asked in ipairs { { "help" }, { "--help" }, { "serve", "--help" } } do
+      code, out = gateway.run(asked)
+      assert.equal(0, code)
+      check.says(out, "serve", "check", "key", "--listen", "--admin", "--store", "--workers", "127.0.0.1:3633")
+    end
   end)
 
   it("names an unknown command, and the nearest", function()
