@@ -188,18 +188,28 @@ static int core_compile(lua_State *L)
 }
 
 static char load_deadline_key; /* its address is the registry key of the microsecond at which loading must end */
+static char load_stopped_key;  /* ... of what is said of a file that was stopped: "file:line: ..." */
 
-/* Every few thousand instructions of a file's run; past the deadline at each one, so that no pcall can hold it. */
+/* Every few thousand instructions of a file's run; past the deadline at each one, so that no pcall can hold it. It raises by want of
+ * memory, since that calls no message handler: xpcall's own could loop, and hooks are off in it. */
 static void stop_load(lua_State *L, lua_Debug *ar)
 {
-    lua_pushlightuserdata(L, &load_deadline_key);
-    lua_rawget(L, LUA_REGISTRYINDEX);
-    double deadline = lua_tonumber(L, -1);
-    lua_pop(L, 1);
-    if ((double)clock_mono_us() < deadline) return;
-    lua_sethook(L, stop_load, LUA_MASKCOUNT, 1);
-    lua_pushfstring(L, "the file runs longer than %d s; schema files only declare", LOAD_TIME_US / 1000000);
-    lua_error(L);
+    struct vm *vm = vm_of(L);
+    if (!vm->stopping) {
+        lua_pushlightuserdata(L, &load_deadline_key);
+        lua_rawget(L, LUA_REGISTRYINDEX);
+        double deadline = lua_tonumber(L, -1);
+        lua_pop(L, 1);
+        if ((double)clock_mono_us() < deadline) return;
+        lua_getinfo(L, "Sl", ar);
+        lua_pushlightuserdata(L, &load_stopped_key);
+        lua_pushfstring(L, "%s:%d: the file runs longer than %d s; schema files only declare", ar->short_src,
+                        ar->currentline, LOAD_TIME_US / 1000000);
+        lua_rawset(L, LUA_REGISTRYINDEX);
+        lua_sethook(L, stop_load, LUA_MASKCOUNT, 1);
+        vm->stopping = true;
+    }
+    lua_newuserdata(L, 1);
 }
 
 /* run(chunk, explain) -> true, its first result, or false and what explain made of the error. Stops a run that does not end. */
@@ -217,9 +227,15 @@ static int core_run(lua_State *L)
     lua_settop(L, 2);
     lua_insert(L, 1); /* stack: explain, chunk */
     int failed = lua_pcall(L, 0, 1, 1);
+    if (vm->stopping) {
+        lua_pushlightuserdata(L, &load_stopped_key);
+        lua_rawget(L, LUA_REGISTRYINDEX);
+        lua_replace(L, 2); /* stack: explain, what is said of it */
+        failed = true;
+    }
     if (outermost) {
         lua_sethook(L, NULL, 0, 0);
-        vm->capped = false;
+        vm->capped = vm->stopping = false;
     }
     lua_pushboolean(L, !failed);
     lua_replace(L, 1);

@@ -41,7 +41,7 @@ static void *allocate(void *ud, void *p, size_t old, size_t n)
         vm->bytes -= old;
         return NULL;
     }
-    if (n > old && vm->capped && vm->bytes + (n - old) > vm->config.memory_max) {
+    if (n > old && vm->capped && (vm->stopping || vm->bytes + (n - old) > vm->config.memory_max)) {
         vm->failed = true;
         return NULL;
     }

@@ -26,10 +26,11 @@ struct vm {
     struct vm_config config;  /* prefix lies in the registry's arena */
     struct registry registry;
 
-    size_t bytes; /* the Lua state holds now */
-    size_t swept; /* what it held after the last full collection */
-    bool capped;  /* memory_max holds now */
-    bool failed;  /* memory_max was met since the last collection */
+    size_t bytes;  /* the Lua state holds now */
+    size_t swept;  /* what it held after the last full collection */
+    bool capped;   /* memory_max holds now */
+    bool failed;   /* memory_max was met since the last collection */
+    bool stopping; /* api.c: a file that runs too long is being ended; while `capped` there is no memory */
 
     struct list tasks;    /* task.c: all that live, parked or runnable */
     size_t n_tasks;       /* counted by vm_task_begin, vm_task_end */
