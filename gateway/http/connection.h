@@ -27,12 +27,12 @@ struct http_connection;
 struct exchange {
     struct http_request request;
     struct reply reply;
-    struct arena arena;     /* all that lives as long as this exchange */
-    uint64_t started_us;    /* clock_mono_us when the request was complete */
-    uint64_t id;            /* unique in the process; in logs and problem bodies */
-    void *owner;            /* http_config.owner */
+    struct arena arena;                   /* all that lives as long as this exchange */
+    uint64_t started_us;                  /* clock_mono_us when the request was complete */
+    uint64_t id;                          /* unique in the process; in logs and problem bodies */
+    void *owner;                          /* http_config.owner */
     void (*on_gone)(struct exchange *ex); /* set by the handler when it answers later; NULL: nothing to undo */
-    void *user;             /* the handler's */
+    void *user;                           /* the handler's */
     struct http_connection *connection;   /* private */
 };
 
@@ -44,17 +44,17 @@ typedef void refusal_writer(void *owner, enum status why, struct reply *reply);
 
 struct http_config {
     struct http_parse_limits limits;
-    uint64_t header_timeout_ms;  /* from the first byte (or the accept) to the end of the head; then 408 and close */
-    uint64_t body_timeout_ms;    /* between the head and the end of the body, at a minimum of 1 KiB/s beyond it */
-    uint64_t idle_timeout_ms;    /* between requests; then close */
-    uint64_t send_timeout_ms;    /* without progress of a write; then reset */
-    unsigned max_requests;       /* a connection, then Connection: close; 0 = no limit */
-    unsigned max_connections;    /* of all servers that share `open`; beyond it: 503, Retry-After: 1, close */
-    _Atomic unsigned *open;      /* shared count; must outlive the server */
+    uint64_t header_timeout_ms; /* from the first byte (or the accept) to the end of the head; then 408 and close */
+    uint64_t body_timeout_ms;   /* between the head and the end of the body, at a minimum of 1 KiB/s beyond it */
+    uint64_t idle_timeout_ms;   /* between requests; then close */
+    uint64_t send_timeout_ms;   /* without progress of a write; then reset */
+    unsigned max_requests;      /* a connection, then Connection: close; 0 = no limit */
+    unsigned max_connections;   /* of all servers that share `open`; beyond it: 503, Retry-After: 1, close */
+    _Atomic unsigned *open;     /* shared count; must outlive the server */
     exchange_handler *handler;
     refusal_writer *refused;
     void *owner;
-    struct metrics *metrics;     /* counts connections and refusals; may be NULL */
+    struct metrics *metrics; /* counts connections and refusals; may be NULL */
 };
 
 /* Borrows the loop; copies the config. Never fails. */

@@ -9,7 +9,8 @@
 
 /* Makes ex->reply this problem: status line, headers, body, not to be cached; the caller may add headers. `model` and `key` may be NULL, else the
  * body tells their name and values. */
-void problem_fill(struct exchange *ex, const struct problem *p, const struct model *model, const struct record_key *key);
+void problem_fill(struct exchange *ex, const struct problem *p, const struct model *model,
+                  const struct record_key *key);
 
 /* The same without Cache-Control, which is left to the caller. */
 void problem_fill_cacheable(struct exchange *ex, const struct problem *p, const struct model *model,
