@@ -35,7 +35,8 @@ static unsigned first, last;
 static void send_body(struct client *c, char *body, size_t n)
 {
     char head[128];
-    uv_buf_t piece[2] = {uv_buf_init(head, (unsigned)snprintf(head, sizeof head, HEAD, n)), uv_buf_init(body, (unsigned)n)};
+    uv_buf_t piece[2] = {uv_buf_init(head, (unsigned)snprintf(head, sizeof head, HEAD, n)),
+                         uv_buf_init(body, (unsigned)n)};
     ssize_t sent = uv_try_write((uv_stream_t *)&c->tcp, piece, 2);
     assert(sent == (ssize_t)(piece[0].len + n)); /* the bench's bodies fit a socket buffer */
     (void)sent;
@@ -46,7 +47,10 @@ static void send_body(struct client *c, char *body, size_t n)
 static char *record[RECORDS];
 static size_t record_bytes;
 
-static void answer_from_memory(struct client *c, const char *name) { send_body(c, record[atoi(name + 1) % RECORDS], record_bytes); }
+static void answer_from_memory(struct client *c, const char *name)
+{
+    send_body(c, record[atoi(name + 1) % RECORDS], record_bytes);
+}
 
 /* -- redis -- */
 

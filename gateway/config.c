@@ -135,16 +135,13 @@ static enum status flags_read(struct reading *r, int argc, char **argv)
     bool only_dirs = false;
     for (int i = 0; i < argc; i++) {
         enum status st = OK;
-        if (!only_dirs && strcmp(argv[i], "--") == 0)
-            only_dirs = true;
-        else if (!only_dirs && argv[i][0] == '-' && argv[i][1] == '-')
-            st = flag_read(r, argc, argv, &i);
+        if (!only_dirs && strcmp(argv[i], "--") == 0) only_dirs = true;
+        else if (!only_dirs && argv[i][0] == '-' && argv[i][1] == '-') st = flag_read(r, argc, argv, &i);
         else if (!only_dirs && argv[i][0] == '-')
             st = problem_set(r->why, MALFORMED_REQUEST, NULL, "unknown flag %s (flags begin with --)", argv[i]);
         else if (dirs->n == CONFIG_LIST_MAX)
             st = problem_set(r->why, MALFORMED_REQUEST, NULL, "more than %d schema folders", CONFIG_LIST_MAX);
-        else
-            dirs->item[dirs->n++] = argv[i];
+        else dirs->item[dirs->n++] = argv[i];
         if (st != OK) return st;
     }
     if (dirs->n == 0) dirs->item[dirs->n++] = "schemas";
@@ -220,10 +217,14 @@ static enum status config_check(const struct config *c, struct problem *why)
             return problem_set(why, MALFORMED_REQUEST, NULL, "--prefix takes letters, digits and - _ . : { }, not `%s`",
                                c->prefix);
     if (c->workers > 256) return problem_set(why, MALFORMED_REQUEST, NULL, "--workers wants at most 256");
-    if (c->max_connections == 0)
-        return problem_set(why, MALFORMED_REQUEST, NULL, "--max-connections wants at least 1");
+    if (c->max_connections == 0) return problem_set(why, MALFORMED_REQUEST, NULL, "--max-connections wants at least 1");
     if (c->max_body > UINT32_MAX / 8)
         return problem_set(why, MALFORMED_REQUEST, NULL, "--max-body wants at most 512MiB");
+    if (c->max_uri < 64) return problem_set(why, MALFORMED_REQUEST, NULL, "--max-uri wants at least 64 bytes");
+    if (c->max_headers < 256)
+        return problem_set(why, MALFORMED_REQUEST, NULL, "--max-headers wants at least 256 bytes");
+    if (c->max_body == 0) return problem_set(why, MALFORMED_REQUEST, NULL, "--max-body wants at least 1 byte");
+    if (c->redis_timeout == 0) return problem_set(why, MALFORMED_REQUEST, NULL, "--redis-timeout wants at least 1ms");
     if (c->token_file[0])
         return problem_set(why, MALFORMED_REQUEST, NULL,
                            "--token-file: this version does not check tokens, so it does not start with them");

@@ -25,14 +25,14 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define WORKERS_MAX      256
-#define FINDINGS_MAX     (1 << 20)
-#define REDIS_VALUE_MAX  (16 << 20)
-#define REDIS_INFLIGHT   8192
-#define SWEEP_MS         100
-#define SWEEP_RECORDS    2000
-#define DRAIN_CHECK_MS   5
-#define SPARE_FDS        64 /* beside connections: loops, Redis, SQLite, upstreams */
+#define WORKERS_MAX     256
+#define FINDINGS_MAX    (1 << 20)
+#define REDIS_VALUE_MAX (16 << 20)
+#define REDIS_INFLIGHT  8192
+#define SWEEP_MS        100
+#define SWEEP_RECORDS   2000
+#define DRAIN_CHECK_MS  5
+#define SPARE_FDS       64 /* beside connections: loops, Redis, SQLite, upstreams */
 
 struct gateway {
     struct config config;
@@ -79,6 +79,10 @@ static bool compile(struct gateway *g, struct vm **vm, struct buffer *findings)
         if (made) findings->n = findings_so_far; /* every worker would say the same */
     }
     bool whole = made == g->config.workers;
+    if (whole && g->models && vm_registry(vm[0])->models == 0) { /* a folder not mounted, a file half written */
+        buffer_slice(findings, SLICE("there is no model left below the schema folders\n"));
+        whole = false;
+    }
     while (!whole && made) vm_free(vm[--made]);
     if (whole) g->models = vm_registry(vm[0])->models;
     sources_free(&sources);
@@ -124,6 +128,7 @@ static bool ready(void *gateway, struct buffer *failing)
 {
     struct gateway *g = gateway;
     if (g->draining) buffer_slice(failing, SLICE("drain: the gateway is shutting down\n"));
+    if (!g->models) buffer_slice(failing, SLICE("models: there is none below the schema folders\n"));
     for (size_t i = 0; g->uses_redis && i < g->workers; i++) {
         struct counter *up = metrics_counter(worker_metrics(g->worker[i]), METRIC_STORE_UP, NULL);
         if (atomic_load_explicit(&up->v, memory_order_relaxed)) continue;
@@ -158,7 +163,6 @@ static bool all_ended(const struct gateway *g)
         if (!worker_ended(g->worker[i])) return false;
     return true;
 }
-
 
 /* Every few milliseconds: have all clients gone, or is the time up? Then have all workers ended? */
 static void on_drain_check(uv_timer_t *timer)
@@ -323,7 +327,8 @@ static void say_ready(struct gateway *g)
     if (g->uses_redis) redis_config_print(&g->redis, store, sizeof store);
     printf("perigee ready listen=");
     for (size_t i = 0; i < g->listeners; i++) printf("%s%s", i ? "," : "", g->listener[i].address);
-    printf(" admin=%s store=%s models=%zu\n", g->admin_listener.n ? g->admin_listener.address : "off", store, g->models);
+    printf(" admin=%s store=%s models=%zu\n", g->admin_listener.n ? g->admin_listener.address : "off", store,
+           g->models);
     fflush(stdout);
 }
 
@@ -362,8 +367,7 @@ int gateway_serve(const struct config *config)
         bool compiled = compile(g, vm, &findings);
         if (compiled)
             log_findings(buffer_view(&findings), false); /* warnings are log lines; errors are for whoever types */
-        else
-            fwrite(buffer_view(&findings).p, 1, findings.n, stderr);
+        else fwrite(buffer_view(&findings).p, 1, findings.n, stderr);
         if (compiled && bind_all(g)) {
             exit_code = 0;
             gateway_run(g, vm);

@@ -63,10 +63,8 @@ static void on_http_closed(void *arg)
     uv_close((uv_handle_t *)&w->tick, NULL); /* it looks at the models */
     serve_stop(&w->serve);
     serve_deinit(&w->serve);
-    if (w->redis)
-        redis_close(w->redis, on_redis_closed, w);
-    else
-        on_redis_closed(w);
+    if (w->redis) redis_close(w->redis, on_redis_closed, w);
+    else on_redis_closed(w);
 }
 
 /* -- letters -- */

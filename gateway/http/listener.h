@@ -9,7 +9,7 @@
 struct listener {
     char address[256]; /* as bound: "127.0.0.1:3633" (the real port, also for :0), "[::1]:80", "unix:/path" */
     bool is_unix;
-    int *fd;           /* n bound sockets, each to be taken by one http_server_listen; -1 once taken */
+    int *fd; /* n bound sockets, each to be taken by one http_server_listen; -1 once taken */
     size_t n;
 };
 

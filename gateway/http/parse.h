@@ -13,9 +13,10 @@
 #include <llhttp.h>
 
 struct http_parse_limits {
-    size_t max_uri;     /* request target, bytes (URI_TOO_LONG) */
-    size_t max_headers; /* header block as sent, bytes, and trailers likewise (HEADERS_TOO_LARGE; also above 64 fields) */
-    size_t max_body;    /* BODY_TOO_LARGE, said before the body is read when Content-Length tells */
+    size_t max_uri; /* request target, bytes (URI_TOO_LONG) */
+    size_t
+        max_headers; /* header block as sent, bytes, and trailers likewise (HEADERS_TOO_LARGE; also above 64 fields) */
+    size_t max_body; /* BODY_TOO_LARGE, said before the body is read when Content-Length tells */
 };
 
 enum http_parse_event {
@@ -31,17 +32,17 @@ struct http_parser {
     const struct http_parse_limits *limits;
     struct http_request *request; /* NULL between requests */
     struct arena *arena;
-    struct buffer *body;  /* in the arena, but with memory of its own; NULL: no body */
-    char *span;           /* the target, header name or value being gathered, in the arena */
+    struct buffer *body; /* in the arena, but with memory of its own; NULL: no body */
+    char *span;          /* the target, header name or value being gathered, in the arena */
     size_t span_n, span_cap;
     struct slice target;
-    size_t line_at;       /* bytes of the current part of the request line */
-    size_t head_bytes;    /* of the header block, or of the trailers, so far */
-    size_t extension;     /* bytes of chunk extensions so far */
+    size_t line_at;         /* bytes of the current part of the request line */
+    size_t head_bytes;      /* of the header block, or of the trailers, so far */
+    size_t extension;       /* bytes of chunk extensions so far */
     size_t extension_value; /* and of the value under way */
     enum status refusal;
-    uint8_t phase, line;  /* where in the request, and where in its first line */
-    uint8_t field;        /* which header is under way */
+    uint8_t phase, line; /* where in the request, and where in its first line */
+    uint8_t field;       /* which header is under way */
     bool saw_cr, host, content_length, transfer_encoding, content_type, expects_continue, pause;
 };
 

@@ -22,13 +22,13 @@ struct reply_piece {
 struct reply {
     struct arena *arena;
     int status;
-    bool close;         /* close the connection after this answer */
-    bool head;          /* an answer to HEAD: Content-Length of the body, and no body */
+    bool close;               /* close the connection after this answer */
+    bool head;                /* an answer to HEAD: Content-Length of the body, and no body */
     struct buffer head_lines; /* "Name: value\r\n"...; in `first`, then in the arena: to be read, not to be grown */
     struct reply_piece *piece;
     size_t pieces, cap;
     size_t body_bytes;
-    char first[256];    /* room in which head_lines starts (most answers fit) -- private */
+    char first[256]; /* room in which head_lines starts (most answers fit) -- private */
 };
 
 void reply_init(struct reply *r, struct arena *arena);

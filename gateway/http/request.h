@@ -20,7 +20,7 @@ enum http_method {
 };
 
 struct http_header {
-    struct slice name; /* as sent */
+    struct slice name;  /* as sent */
     struct slice value; /* trimmed; visible ASCII, SP, HTAB and obs-text only */
 };
 
@@ -28,12 +28,12 @@ struct http_header {
 
 struct http_request {
     enum http_method method;
-    uint8_t minor;          /* HTTP/1.<minor>: 0 or 1 */
-    bool keep_alive;        /* what the client asked for; the connection decides */
+    uint8_t minor;   /* HTTP/1.<minor>: 0 or 1 */
+    bool keep_alive; /* what the client asked for; the connection decides */
     struct slice method_name;
-    struct slice path;      /* still percent-encoded, begins with '/' (or is "*" for OPTIONS) */
-    struct slice query;     /* behind the '?', still encoded; absent ({NULL,0}) without one */
-    struct slice body;      /* whole, de-chunked; absent when there was none, present and empty for Content-Length: 0 */
+    struct slice path;  /* still percent-encoded, begins with '/' (or is "*" for OPTIONS) */
+    struct slice query; /* behind the '?', still encoded; absent ({NULL,0}) without one */
+    struct slice body;  /* whole, de-chunked; absent when there was none, present and empty for Content-Length: 0 */
     struct http_header header[HTTP_HEADERS_MAX];
     size_t headers;
 };

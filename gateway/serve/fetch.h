@@ -12,9 +12,9 @@ struct fetch;
 typedef void fetch_done(struct fetch *f, enum status status);
 
 enum fetch_mode {
-    FETCH_LOAD,      /* look, then load */
-    FETCH_LOOK,      /* look only: HEAD, only-if-cached */
-    FETCH_RELOAD,    /* load without looking: no-cache (a model without a loader is looked up) */
+    FETCH_LOAD,   /* look, then load */
+    FETCH_LOOK,   /* look only: HEAD, only-if-cached */
+    FETCH_RELOAD, /* load without looking: no-cache (a model without a loader is looked up) */
 };
 
 enum fetch_source {
@@ -30,15 +30,15 @@ struct fetch {
     struct served *served;
     const struct record_key *key; /* kept until fetch_finish */
     enum fetch_mode mode;
-    uint64_t request;             /* the exchange's id: the log names it where a load fails */
+    uint64_t request; /* the exchange's id: the log names it where a load fails */
     fetch_done *done;
 
     /* the result */
-    struct blob *blob;            /* OK: the record; MISSING: the negative, or NULL */
-    struct envelope entry;        /* a view into blob */
+    struct blob *blob;     /* OK: the record; MISSING: the negative, or NULL */
+    struct envelope entry; /* a view into blob */
     enum fetch_source source;
-    bool stored;                  /* a loaded record was kept */
-    struct problem problem;       /* for failures */
+    bool stored;            /* a loaded record was kept */
+    struct problem problem; /* for failures */
 
     /* private */
     struct store_op op;

@@ -50,7 +50,8 @@ enum status route_request(const struct http_request *request, struct arena *aren
     if (name.n == 0 || memchr(name.p, '/', name.n))
         return problem_set(why, NOT_FOUND, NULL, "records are at /models/NAME?key=value");
     if (!decode_segment(name, arena, &route->model))
-        return problem_set(why, MALFORMED_REQUEST, NULL, "the path has a '%%' that two hexadecimal digits do not follow");
+        return problem_set(why, MALFORMED_REQUEST, NULL,
+                           "the path has a '%%' that two hexadecimal digits do not follow");
     return operation_of(request, route, why);
 }
 

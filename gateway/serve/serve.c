@@ -131,10 +131,8 @@ static void read_end(struct read *r, enum status status)
     if (status == MISSING && r->only_if_cached && !f->blob)
         status = problem_set(&f->problem, NOT_CACHED, NULL, "only-if-cached was asked, and there is no copy");
     enum outcome outcome = (enum outcome)status;
-    if (status == OK || status == MISSING)
-        answer_fetch(ex, f, status, clock_wall_ms());
-    else
-        answer_failure(ex, f);
+    if (status == OK || status == MISSING) answer_fetch(ex, f, status, clock_wall_ms());
+    else answer_failure(ex, f);
     if (status == OK)
         outcome = f->source == SOURCE_STORE    ? OUTCOME_HIT
                   : f->source == SOURCE_LOADED ? OUTCOME_LOADED
@@ -144,7 +142,10 @@ static void read_end(struct read *r, enum status status)
     if (generation) generation_unref(generation);
 }
 
-static void on_read_fetched(struct fetch *f, enum status status) { read_end(container_of(f, struct read, fetch), status); }
+static void on_read_fetched(struct fetch *f, enum status status)
+{
+    read_end(container_of(f, struct read, fetch), status);
+}
 
 /* The client has left: the flight, if there is one, goes on without us. */
 static void on_read_gone(struct exchange *ex)
@@ -213,8 +214,7 @@ static struct served *find_model(struct serve *s, const struct route *route, str
     if (near.p)
         problem_set(why, UNKNOWN_MODEL, NULL, "no model `%.*s` (did you mean `%.*s`?)", SLICE_ARG(route->model),
                     SLICE_ARG(near));
-    else
-        problem_set(why, UNKNOWN_MODEL, NULL, "no model `%.*s`", SLICE_ARG(route->model));
+    else problem_set(why, UNKNOWN_MODEL, NULL, "no model `%.*s`", SLICE_ARG(route->model));
     return NULL;
 }
 

@@ -41,7 +41,7 @@ struct redis_config {
  * the limits alone. MALFORMED_REQUEST with what was wrong. TLS, Sentinel and Cluster schemes are named as not served yet. */
 enum status redis_config_parse(struct slice url, struct redis_config *config, struct problem *why);
 
-/* `host:port/db` or the path, without credentials: for logs and the ready line. */
+/* The URL without credentials: for logs and the ready line. */
 void redis_config_print(const struct redis_config *c, char *out, size_t n);
 
 /* Starts connecting; never blocks, never fails. Copies config, borrows loop and metrics. Commands started before the first

@@ -186,8 +186,8 @@ void redis_config_print(const struct redis_config *c, char *out, size_t n)
 {
     bool v6 = strchr(c->host, ':') != NULL;
     if (c->path[0]) {
-        snprintf(out, n, "%s", c->path);
+        snprintf(out, n, "redis+unix://%s", c->path);
     } else {
-        snprintf(out, n, "%s%s%s:%d/%d", v6 ? "[" : "", c->host, v6 ? "]" : "", c->port, c->database);
+        snprintf(out, n, "redis://%s%s%s:%d/%d", v6 ? "[" : "", c->host, v6 ? "]" : "", c->port, c->database);
     }
 }

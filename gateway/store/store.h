@@ -23,10 +23,10 @@ typedef void store_done(struct store_op *op, enum status status, struct blob *va
 
 /* One operation under way; embed it, set `done`, get back by container_of. */
 struct store_op {
-    store_done *done;          /* set by the caller */
-    struct blob *value;        /* result of a get that answered now: a reference the caller takes */
-    unsigned char previous[8]; /* result of a put: the first bytes of what it replaced */
-    uint8_t previous_n;        /* ... and how many there were; 0: nothing */
+    store_done *done;           /* set by the caller */
+    struct blob *value;         /* result of a get that answered now: a reference the caller takes */
+    unsigned char previous[8];  /* result of a put: the first bytes of what it replaced */
+    uint8_t previous_n;         /* ... and how many there were; 0: nothing */
     struct redis_command redis; /* private */
 };
 

@@ -200,6 +200,13 @@ describe("a reload", function()
     assert.equal(reloads + 6, gw:metric("perigee_reloads_total", { result = "failed" }))
   end)
 
+  it("that finds no model keeps the old ones", function()
+    gateway.write_models(gw.schemas, "-- a file half written")
+    check.says(check.status(gw:admin("/admin/reload", "POST"), 422).body, "no model left")
+    check.status(gw:get "/models/Note?id=nobody", 404)
+    assert.equal(3, version())
+  end)
+
   it("under load fails nobody", function()
     local connections = {}
     for i = 1, 8 do connections[i] = http.connect(gw.address) end
@@ -248,6 +255,18 @@ describe("a reload", function()
     process.eventually("the old fingerprint", 5, function()
       return http.request(gw.address, "GET", "/models/Note?id=kept").status == 200
     end)
+  end)
+end)
+
+describe("a gateway without models", function()
+  it("lives, but is not ready", function()
+    local gw = gateway.start { models = "-- none yet" }
+    check.status(gw:admin "/healthz", 200)
+    check.says(check.status(gw:admin "/readyz", 503).body, "models")
+    gateway.write_models(gw.schemas, models)
+    check.status(gw:admin("/admin/reload", "POST"), 200)
+    check.status(gw:admin "/readyz", 200)
+    gw:finish()
   end)
 end)
 

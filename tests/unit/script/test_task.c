@@ -84,9 +84,9 @@ static void test_callbacks_may_wait(void **state)
 {
     struct world *w = world_open();
     assert_ends(world_run(w, 1000, "return (string.gsub('x', 'x', function() sleep(0) return 'y' end))"), OK, "y");
-    assert_ends(world_run(w, 1000,
-                          "local t = {2, 1} table.sort(t, function(a, b) sleep(0) return a < b end) return t[1]"),
-                OK, "1");
+    assert_ends(
+        world_run(w, 1000, "local t = {2, 1} table.sort(t, function(a, b) sleep(0) return a < b end) return t[1]"), OK,
+        "1");
     world_close(w);
 }
 

@@ -167,7 +167,8 @@ static void test_runaways_on_a_full_stack(void **state)
 {
     struct world *w = world_open();
     for (unsigned i = 0; i < 25; i++) {
-        struct outcome o = world_run(w, 15 + i, "local function f() pcall(f) return f() end while true do pcall(f) end");
+        struct outcome o =
+            world_run(w, 15 + i, "local function f() pcall(f) return f() end while true do pcall(f) end");
         assert_int_equal(o.status, LOADER_TIMEOUT);
     }
     world_close(w);

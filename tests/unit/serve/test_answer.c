@@ -83,7 +83,8 @@ static void paths_lead_to_models(void **state)
 
 static void other_paths_and_methods_are_refused(void **state)
 {
-    static const char *const nowhere[] = {"/", "/models", "/models/", "/models/User/", "/models/User/x", "/Models/User", ""};
+    static const char *const nowhere[] = {"/", "/models", "/models/", "/models/User/", "/models/User/x", "/Models/User",
+                                          ""};
     struct route r;
     for (size_t i = 0; i < sizeof nowhere / sizeof *nowhere; i++)
         assert_int_equal(route(METHOD_GET, "GET", nowhere[i], &r), NOT_FOUND);
@@ -96,8 +97,10 @@ static void other_paths_and_methods_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_tag_is_its_64_bits_in_quotes),      cmocka_unit_test(tags_are_found_in_lists),
-        cmocka_unit_test(directives_are_found),                cmocka_unit_test(paths_lead_to_models),
+        cmocka_unit_test(a_tag_is_its_64_bits_in_quotes),
+        cmocka_unit_test(tags_are_found_in_lists),
+        cmocka_unit_test(directives_are_found),
+        cmocka_unit_test(paths_lead_to_models),
         cmocka_unit_test(other_paths_and_methods_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

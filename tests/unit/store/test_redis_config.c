@@ -129,13 +129,13 @@ static void test_print_shows_no_secret(void **state)
     char out[300];
     struct redis_config c = good("redis://bob:secret@h:1/2");
     redis_config_print(&c, out, sizeof out);
-    assert_string_equal(out, "h:1/2");
+    assert_string_equal(out, "redis://h:1/2");
     c = good("redis://[::1]");
     redis_config_print(&c, out, sizeof out);
-    assert_string_equal(out, "[::1]:6379/0");
+    assert_string_equal(out, "redis://[::1]:6379/0");
     c = good("redis+unix://:secret@/s");
     redis_config_print(&c, out, sizeof out);
-    assert_string_equal(out, "/s");
+    assert_string_equal(out, "redis+unix:///s");
 }
 
 int main(void)
