@@ -1,7 +1,8 @@
 /* serve/route.c -- paths and methods. */
 #include "serve/route.h"
 
-#define ALLOW_RECORD "GET, HEAD, PUT, DELETE, OPTIONS"
+#define ALLOW_RECORD      "GET, HEAD, PUT, DELETE, OPTIONS"
+#define ALLOW_DESCRIPTION "GET, HEAD, OPTIONS"
 
 const char *operation_label(enum operation op)
 {
@@ -36,6 +37,53 @@ static enum status operation_of(const struct http_request *request, struct route
     }
 }
 
+/* What is only read, and takes no query: `op` for GET and HEAD. */
+static enum status describe(const struct http_request *request, enum operation op, struct route *route,
+                            struct problem *why)
+{
+    route->op = request->method == METHOD_OPTIONS ? OP_OPTIONS : op;
+    route->allow = ALLOW_DESCRIPTION;
+    switch (request->method) {
+    case METHOD_OPTIONS: return OK;
+    case METHOD_GET:
+    case METHOD_HEAD: break;
+    default:
+        return problem_set(why, METHOD_NOT_ALLOWED, NULL, "a description takes %s, not %.*s", route->allow,
+                           SLICE_ARG(request->method_name));
+    }
+    if (request->query.n) return problem_set(why, MALFORMED_REQUEST, NULL, "a description takes no query");
+    return OK;
+}
+
+/* What follows a model's name and begins with '_'. */
+static enum status action(const struct http_request *request, struct slice name, struct route *route,
+                          struct problem *why)
+{
+    static const struct slice actions[] = {{"_schema", 7}};
+    if (slice_eq(name, actions[0])) return describe(request, OP_SCHEMA, route, why);
+    struct slice near = nearest_name(name, actions, sizeof actions / sizeof *actions);
+    return problem_set(why, NOT_FOUND, NULL, "models have no action `%.*s`%s%.*s%s", SLICE_ARG(name),
+                       near.p ? " (did you mean `" : "", SLICE_ARG(near), near.p ? "`?)" : "");
+}
+
+/* Behind "/models/": NAME or NAME/_ACTION. */
+static enum status below_models(const struct http_request *request, struct slice path, struct arena *arena,
+                                struct route *route, struct problem *why)
+{
+    struct slice rest = path, name = slice_cut(&rest, '/'), last;
+    bool is_record = !rest.p;
+    if (!decode_segment(name, arena, &name) || (!is_record && !decode_segment(rest, arena, &last)))
+        return problem_set(why, MALFORMED_REQUEST, NULL,
+                           "the path has a '%%' that two hexadecimal digits do not follow");
+    if (is_record) last = name;
+    bool is_action = slice_starts(last, SLICE("_"));
+    if (name.n == 0 || is_record == is_action)
+        return problem_set(why, NOT_FOUND, NULL,
+                           "records are at /models/NAME?key=value, actions at /models/NAME/_ACTION");
+    route->model = name;
+    return is_action ? action(request, last, route, why) : operation_of(request, route, why);
+}
+
 enum status route_request(const struct http_request *request, struct arena *arena, struct route *route,
                           struct problem *why)
 {
@@ -45,14 +93,11 @@ enum status route_request(const struct http_request *request, struct arena *aren
         return OK;
     }
     if (request->method == METHOD_CONNECT) return operation_of(request, route, why); /* its target is no path */
-    struct slice models = SLICE("/models/");
-    struct slice name = slice_starts(request->path, models) ? slice_skip(request->path, models.n) : SLICE("");
-    if (name.n == 0 || memchr(name.p, '/', name.n))
-        return problem_set(why, NOT_FOUND, NULL, "records are at /models/NAME?key=value");
-    if (!decode_segment(name, arena, &route->model))
-        return problem_set(why, MALFORMED_REQUEST, NULL,
-                           "the path has a '%%' that two hexadecimal digits do not follow");
-    return operation_of(request, route, why);
+    if (slice_eq(request->path, SLICE("/models"))) return describe(request, OP_LIST, route, why);
+    if (slice_eq(request->path, SLICE("/openapi.json"))) return describe(request, OP_OPENAPI, route, why);
+    if (slice_starts(request->path, SLICE("/models/")))
+        return below_models(request, slice_skip(request->path, strlen("/models/")), arena, route, why);
+    return problem_set(why, NOT_FOUND, NULL, "there are /models/NAME?key=value, /models and /openapi.json");
 }
 
 enum status route_key(const struct http_request *request, const struct model *m, struct arena *arena,

@@ -14,7 +14,10 @@
     X(OP_HEAD,    "head")       \
     X(OP_PUT,     "put")        \
     X(OP_DELETE,  "delete")     \
-    X(OP_OPTIONS, "options")
+    X(OP_OPTIONS, "options")    \
+    X(OP_LIST,    "list")       \
+    X(OP_SCHEMA,  "schema")     \
+    X(OP_OPENAPI, "openapi")
 /* clang-format on */
 
 enum operation {
@@ -28,12 +31,12 @@ const char *operation_label(enum operation op); /* "get": the metric label */
 
 struct route {
     enum operation op;
-    struct slice model; /* decoded name in the arena; absent for OPTIONS * */
+    struct slice model; /* decoded name in the arena; absent where the path names none */
     const char *allow;  /* on METHOD_NOT_ALLOWED and for OP_OPTIONS: the Allow header's value */
 };
 
-/* OK; NOT_FOUND for a path nobody serves; METHOD_NOT_ALLOWED (with allow) and NOT_IMPLEMENTED for the method;
- * MALFORMED_REQUEST for a bad escape. */
+/* OK; NOT_FOUND for a path nobody serves; METHOD_NOT_ALLOWED (with allow) for the method; MALFORMED_REQUEST for a bad escape, and for
+ * a query where none is taken. */
 enum status route_request(const struct http_request *request, struct arena *arena, struct route *route,
                           struct problem *why);
 

@@ -7,6 +7,7 @@
  *         fetch           store, else one flight of its loader  now or later
  *         answer          record -> headers and slices          now
  *       save_put, save_delete (save.c)
+ *       describe_answer: lists and schemas (describe.c)
  *     serve_reply     counted, written
  *
  * A request that waits keeps itself in its exchange's arena and a reference to its generation of models (in its fetch). */
@@ -14,6 +15,7 @@
 
 #include "base/clock.h"
 #include "serve/answer.h"
+#include "serve/describe.h"
 #include "serve/fetch.h"
 #include "serve/fill.h"
 #include "serve/problem.h"
@@ -51,8 +53,13 @@ void generation_unref(struct generation *g)
 {
     if (--g->refs) return;
     size_t at = 0;
-    for (struct served *served; (served = map_next(&g->models, &at));) free(served);
+    for (struct served *served; (served = map_next(&g->models, &at));) {
+        blob_unref(served->schema.text);
+        free(served);
+    }
     map_deinit(&g->models);
+    blob_unref(g->list.text);
+    blob_unref(g->openapi.text);
     vm_retire(g->vm);
     free(g);
 }
@@ -227,12 +234,8 @@ void serve_request(struct exchange *ex)
         refuse(ex, &route, &why);
         return;
     }
-    if (!route.model.p) {
-        options_reply(ex, NULL, &route);
-        return;
-    }
-    struct served *served = find_model(s, &route, &why);
-    if (!served) {
+    struct served *served = route.model.p ? find_model(s, &route, &why) : NULL;
+    if (route.model.p && !served) {
         problem_reply(ex, NULL, route.op, &why, NULL);
         return;
     }
@@ -241,6 +244,9 @@ void serve_request(struct exchange *ex)
     case OP_HEAD: read_start(ex, served, route.op); break;
     case OP_PUT: save_put(ex, served); break;
     case OP_DELETE: save_delete(ex, served); break;
+    case OP_LIST:
+    case OP_SCHEMA:
+    case OP_OPENAPI: describe_answer(ex, served, route.op); break;
     case OP_OPTIONS:
     case OPERATIONS: options_reply(ex, served, &route); break;
     }

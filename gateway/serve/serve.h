@@ -29,18 +29,26 @@ enum outcome {
         OUTCOMES
 };
 
+/* A text about the models, made when it is first asked for (describe.h). */
+struct description {
+    struct blob *text; /* NULL: not yet */
+    uint64_t tag;
+};
+
 /* One generation of models on one worker. Requests that wait hold a reference, so that a reload swaps the models under nobody:
  * the old vm is retired when its last request has been answered. */
 struct generation {
     unsigned refs;
     struct vm *vm;
     struct map models; /* name -> struct served * */
+    struct description list, openapi;
 };
 
 /* A model as this worker serves it: with its counters, found once. */
 struct served {
     const struct model *model;
     struct generation *generation;
+    struct description schema;
     struct counter *requests[OPERATIONS][OUTCOMES]; /* made at first use */
     struct counter *damaged;
     struct counter *loads_inflight;

@@ -1,0 +1,64 @@
+/* serve/describe.c -- descriptions are made, kept with what they describe, and answered like records: with a tag, or 304. */
+#include "serve/describe.h"
+
+#include "base/hash.h"
+#include "serve/answer.h"
+#include "serve/openapi.h"
+#include "serve/problem.h"
+
+#include <stdlib.h>
+
+#define DESCRIPTION_BYTES_MAX (256u << 20)
+
+static void put_schema(struct buffer *b, const struct model *m)
+{
+    jot(b, "{'$schema':'https://json-schema.org/draft/2020-12/schema',");
+    schema_put_record(b, m, SCHEMA_RECORD);
+    buffer_char(b, '}');
+}
+
+/* False when it would be too long. */
+static bool make(struct description *d, const struct registry *registry, const struct model *m, enum operation op)
+{
+    struct buffer b;
+    buffer_init(&b, DESCRIPTION_BYTES_MAX);
+    if (op == OP_LIST) schema_put_list(&b, registry);
+    else if (op == OP_SCHEMA) put_schema(&b, m);
+    else openapi_put(&b, registry);
+    if (!b.overflow) {
+        d->text = blob_copy(buffer_view(&b));
+        d->tag = hash_fixed(buffer_view(&b));
+    }
+    buffer_deinit(&b);
+    return d->text != NULL;
+}
+
+static void answer(struct exchange *ex, const struct description *d, enum operation op)
+{
+    char etag[19];
+    answer_etag(d->tag, etag);
+    struct slice condition = http_request_header(&ex->request, "if-none-match");
+    bool unchanged = condition.p && answer_etag_listed(condition, etag, true);
+    reply_begin(&ex->reply, unchanged ? 304 : 200);
+    reply_header(&ex->reply, "ETag", slice_of(etag));
+    reply_header(&ex->reply, "Cache-Control", SLICE("no-cache")); /* a reload may change it at any time */
+    if (unchanged) return;
+    reply_header(&ex->reply, "Content-Type",
+                 op == OP_SCHEMA ? SLICE("application/schema+json") : SLICE("application/json"));
+    reply_body(&ex->reply, blob_slice(d->text), blob_ref(d->text));
+}
+
+void describe_answer(struct exchange *ex, struct served *served, enum operation op)
+{
+    struct serve *s = ex->owner;
+    struct generation *g = s->now;
+    struct description *d = op == OP_LIST ? &g->list : op == OP_SCHEMA ? &served->schema : &g->openapi;
+    if (!d->text && !make(d, vm_registry(g->vm), served ? served->model : NULL, op)) {
+        struct problem why;
+        problem_set(&why, INTERNAL, NULL, "the models are too many, or their defaults too long, to be described");
+        problem_reply(ex, served, op, &why, NULL);
+        return;
+    }
+    answer(ex, d, op);
+    serve_reply(ex, served, op, (enum outcome)OK);
+}
