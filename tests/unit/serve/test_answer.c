@@ -83,8 +83,18 @@ static void paths_lead_to_models(void **state)
 
 static void other_paths_and_methods_are_refused(void **state)
 {
-    static const char *const nowhere[] = {"/", "/models", "/models/", "/models/User/", "/models/User/x", "/Models/User",
-                                          ""};
+    static const char *const nowhere[] = {"/",
+                                          "/models/",
+                                          "/models/User/",
+                                          "/models/User/x",
+                                          "/Models/User",
+                                          "",
+                                          "/models/_schema",
+                                          "/models//_schema",
+                                          "/models/User/_x",
+                                          "/models/User/x/_schema",
+                                          "/models/User/_schema/",
+                                          "/openapi"};
     struct route r;
     for (size_t i = 0; i < sizeof nowhere / sizeof *nowhere; i++)
         assert_int_equal(route(METHOD_GET, "GET", nowhere[i], &r), NOT_FOUND);
@@ -92,6 +102,49 @@ static void other_paths_and_methods_are_refused(void **state)
     assert_int_equal(route(METHOD_POST, "POST", "/models/User", &r), METHOD_NOT_ALLOWED);
     assert_string_equal(r.allow, "GET, HEAD, PUT, DELETE, OPTIONS");
     assert_int_equal(route(METHOD_OTHER, "PROPFIND", "/models/User", &r), METHOD_NOT_ALLOWED);
+}
+
+static void descriptions_are_only_read(void **state)
+{
+    static const struct {
+        const char *path;
+        enum operation op;
+    } described[] = {{"/models", OP_LIST},
+                     {"/models/User/_schema", OP_SCHEMA},
+                     {"/models/User/%5fschema", OP_SCHEMA},
+                     {"/openapi.json", OP_OPENAPI}};
+    struct route r;
+    for (size_t i = 0; i < sizeof described / sizeof *described; i++) {
+        assert_int_equal(route(METHOD_GET, "GET", described[i].path, &r), OK);
+        assert_int_equal(r.op, described[i].op);
+        if (r.op == OP_SCHEMA) assert_true(slice_eq(r.model, SLICE("User")));
+        else assert_null(r.model.p);
+        forget(&r);
+        assert_int_equal(route(METHOD_HEAD, "HEAD", described[i].path, &r), OK);
+        assert_int_equal(r.op, described[i].op);
+        forget(&r);
+        assert_int_equal(route(METHOD_OPTIONS, "OPTIONS", described[i].path, &r), OK);
+        assert_int_equal(r.op, OP_OPTIONS);
+        assert_string_equal(r.allow, "GET, HEAD, OPTIONS");
+        forget(&r);
+        assert_int_equal(route(METHOD_PUT, "PUT", described[i].path, &r), METHOD_NOT_ALLOWED);
+        assert_string_equal(r.allow, "GET, HEAD, OPTIONS");
+    }
+}
+
+static void an_unknown_action_names_the_nearest(void **state)
+{
+    struct http_request request = {.method = METHOD_GET, .path = SLICE("/models/User/_shema")};
+    struct arena arena;
+    struct route r;
+    struct problem why;
+    arena_init(&arena);
+    assert_int_equal(route_request(&request, &arena, &r, &why), NOT_FOUND);
+    assert_non_null(strstr(why.detail, "`_shema` (did you mean `_schema`?)"));
+    request.path = SLICE("/models");
+    request.query = SLICE("x=1");
+    assert_int_equal(route_request(&request, &arena, &r, &why), MALFORMED_REQUEST);
+    arena_deinit(&arena);
 }
 
 int main(void)
@@ -102,6 +155,8 @@ int main(void)
         cmocka_unit_test(directives_are_found),
         cmocka_unit_test(paths_lead_to_models),
         cmocka_unit_test(other_paths_and_methods_are_refused),
+        cmocka_unit_test(descriptions_are_only_read),
+        cmocka_unit_test(an_unknown_action_names_the_nearest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,238 @@
+/* Models described: the exact texts of a small one, and that whatever is written is one JSON value with no name twice. */
+#include "model/json.h"
+#include "serve/openapi.h"
+#include "serve/schema.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+static struct registry registry;
+static struct buffer text;
+
+static struct model *declare(const char *name, const struct field *fields, size_t n, int from_miss)
+{
+    struct model *m = registry_model_new(&registry);
+    m->name = slice_of(name);
+    m->from_miss = from_miss;
+    m->fields = n;
+    m->field = arena_alloc(&registry.arena, n * sizeof *fields);
+    memcpy(m->field, fields, n * sizeof *fields);
+    model_finish(m, SLICE("perigee"), &registry.arena);
+    assert_true(registry_add(&registry, m));
+    return m;
+}
+
+static int set_up(void **state)
+{
+    registry_init(&registry);
+    buffer_init(&text, 1 << 20);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    buffer_deinit(&text);
+    registry_deinit(&registry);
+    return 0;
+}
+
+#define TEXT(words)                                                                                                    \
+    {                                                                                                                  \
+        words, sizeof words - 1                                                                                        \
+    }
+
+static const struct field of_user[] = {
+    {.name = TEXT("username"), .kind = FIELD_KEY, .type = TYPE_STRING},
+    {.name = TEXT("region"), .kind = FIELD_KEY, .type = TYPE_STRING, .default_json = TEXT("\"eu\"")},
+    {.name = TEXT("email"), .kind = FIELD_VALUE, .type = TYPE_STRING, .required = true},
+    {.name = TEXT("age"), .kind = FIELD_VALUE, .type = TYPE_INTEGER, .required = true, .default_json = TEXT("18")},
+    {.name = TEXT("more"), .kind = FIELD_VALUE, .type = TYPE_ANY},
+};
+#define OF_USER of_user, sizeof of_user / sizeof *of_user
+
+/* One of everything that can be declared; the quotes in the defaults must come out as they went in. */
+static const struct field of_all[] = {
+    {.name = TEXT("k_any"), .kind = FIELD_KEY, .type = TYPE_ANY},
+    {.name = TEXT("k_integer"), .kind = FIELD_KEY, .type = TYPE_INTEGER, .default_json = TEXT("9223372036854775807")},
+    {.name = TEXT("k_number"), .kind = FIELD_KEY, .type = TYPE_NUMBER},
+    {.name = TEXT("k_boolean"), .kind = FIELD_KEY, .type = TYPE_BOOLEAN},
+    {.name = TEXT("any"), .kind = FIELD_VALUE, .type = TYPE_ANY, .required = true},
+    {.name = TEXT("string"),
+     .kind = FIELD_VALUE,
+     .type = TYPE_STRING,
+     .default_json = TEXT("\"it's \\\"so\\\" 100%s\"")},
+    {.name = TEXT("integer"), .kind = FIELD_VALUE, .type = TYPE_INTEGER, .default_json = TEXT("null")},
+    {.name = TEXT("number"), .kind = FIELD_VALUE, .type = TYPE_NUMBER, .default_json = TEXT("1.10")},
+    {.name = TEXT("boolean"), .kind = FIELD_VALUE, .type = TYPE_BOOLEAN},
+    {.name = TEXT("array"), .kind = FIELD_VALUE, .type = TYPE_ARRAY, .required = true},
+    {.name = TEXT("object"), .kind = FIELD_VALUE, .type = TYPE_OBJECT},
+    {.name = TEXT("prefs"), .kind = FIELD_PACKED},
+    {.name = TEXT("friend"), .kind = FIELD_REFERENCE, .target = TEXT("User")},
+};
+#define OF_ALL of_all, sizeof of_all / sizeof *of_all
+
+static struct slice written(void)
+{
+    assert_false(text.overflow);
+    return buffer_view(&text);
+}
+
+static bool says(const char *words) { return memmem(text.p, text.n, words, strlen(words)) != NULL; }
+
+#define assert_text(s, wanted)                                                                                         \
+    do {                                                                                                               \
+        struct slice got_ = s;                                                                                         \
+        assert_int_equal(got_.n, strlen(wanted));                                                                      \
+        assert_memory_equal(got_.p, wanted, got_.n);                                                                   \
+    } while (0)
+
+static void a_schema_has_types_defaults_and_what_must_be_there(void **state)
+{
+    schema_put_record(&text, declare("User", OF_USER, 0), SCHEMA_RECORD);
+    assert_text(
+        written(),
+        "\"title\":\"User\",\"description\":\"A record of model User. Numbers stand as they were saved, every digit of "
+        "them: read them with a parser that keeps long ones.\",\"type\":\"object\",\"properties\":{"
+        "\"username\":{\"description\":\"Key: a string.\",\"type\":\"string\"},"
+        "\"region\":{\"description\":\"Key: a string; its default is taken when it is left out.\",\"type\":\"string\","
+        "\"default\":\"eu\"},"
+        "\"email\":{\"description\":\"Field: a string; required.\",\"type\":\"string\"},"
+        "\"age\":{\"description\":\"Field: an integer of any length; required; its default is taken when it is left "
+        "out.\",\"type\":\"integer\",\"default\":18},"
+        "\"more\":{\"description\":\"Field: any JSON value.\"}},"
+        "\"required\":[\"username\",\"region\",\"email\",\"age\"],\"additionalProperties\":false,"
+        "\"examples\":[{\"username\":\"text\",\"region\":\"eu\",\"email\":\"text\",\"age\":18,\"more\":\"text\"}]");
+}
+
+static void what_is_saved_may_lack_keys_and_defaults(void **state)
+{
+    schema_put_record(&text, declare("User", OF_USER, 0), SCHEMA_SAVE);
+    written();
+    assert_true(says("\"required\":[\"email\"],"));
+}
+
+static void the_list_has_keys_fields_loader_and_links(void **state)
+{
+    declare("User", OF_USER, 7);
+    declare("Note", of_user, 1, -1);
+    schema_put_list(&text, &registry);
+    assert_text(
+        written(),
+        "{\"models\":[{\"name\":\"User\",\"keys\":[{\"name\":\"username\",\"type\":\"string\",\"required\":true},"
+        "{\"name\":\"region\",\"type\":\"string\",\"required\":false,\"default\":\"eu\"}],"
+        "\"fields\":[{\"name\":\"email\",\"type\":\"string\",\"required\":true},"
+        "{\"name\":\"age\",\"type\":\"integer\",\"required\":true,\"default\":18},"
+        "{\"name\":\"more\",\"type\":\"any\",\"required\":false}],\"loader\":true,"
+        "\"links\":{\"record\":\"/models/User{?username,region}\",\"schema\":\"/models/User/_schema\"}},"
+        "{\"name\":\"Note\",\"keys\":[{\"name\":\"username\",\"type\":\"string\",\"required\":true}],"
+        "\"fields\":[],\"loader\":false,"
+        "\"links\":{\"record\":\"/models/Note{?username}\",\"schema\":\"/models/Note/_schema\"}}],"
+        "\"links\":{\"self\":\"/models\",\"openapi\":\"/openapi.json\"}}");
+}
+
+static void each_type_has_its_schema(void **state)
+{
+    buffer_char(&text, '{');
+    schema_put_record(&text, declare("All", OF_ALL, -1), SCHEMA_RECORD);
+    written();
+    assert_true(says("\"oneOf\":[{\"type\":\"string\"},{\"type\":\"number\"},{\"type\":\"boolean\"}]"));
+    assert_true(says("\"type\":\"integer\",\"format\":\"int64\",\"default\":9223372036854775807}"));
+    assert_true(says("\"any\":{\"description\":\"Field: any JSON value; required.\",\"not\":{\"type\":\"null\"}}"));
+    assert_true(says("\"type\":[\"string\",\"null\"],\"default\":\"it's \\\"so\\\" 100%s\"}"));
+    assert_true(says("\"type\":[\"integer\",\"null\"],\"default\":null}")); /* of any length: no format */
+    assert_true(says("\"type\":[\"number\",\"null\"],\"default\":1.10}"));
+    assert_true(says("\"type\":[\"boolean\",\"null\"]}"));
+    assert_true(says("\"type\":\"array\",\"items\":{}}"));
+    assert_true(says("\"type\":[\"object\",\"null\"]}"));
+    assert_false(says("\"friend\":\"text\"")); /* nobody can save it: no example has it */
+}
+
+/* One JSON value, without white space; an object that had a name twice would be longer than its members. */
+static void assert_json(struct slice json, struct arena *arena)
+{
+    struct json_member *member;
+    struct slice *element;
+    struct problem why;
+    size_t n, bytes = 2;
+    if (json_kind(json) == JSON_OBJECT) {
+        assert_int_equal(json_members(json, arena, &member, &n, &why), OK);
+        for (size_t i = 0; i < n; i++) {
+            bytes += member[i].name.n + strlen("\"\":") + member[i].value.n + (i > 0);
+            assert_json(member[i].value, arena);
+        }
+        assert_int_equal(bytes, json.n);
+    } else if (json_kind(json) == JSON_ARRAY) {
+        assert_int_equal(json_elements(json, arena, &element, &n, &why), OK);
+        for (size_t i = 0; i < n; i++) assert_json(element[i], arena);
+    }
+}
+
+static void assert_document(void)
+{
+    struct slice compact;
+    struct problem why;
+    struct arena arena;
+    arena_init(&arena);
+    assert_int_equal(json_compact(written(), &arena, &compact, &why), OK);
+    assert_int_equal(compact.n, text.n);
+    assert_json(compact, &arena);
+    arena_deinit(&arena);
+}
+
+static void all_that_is_written_is_json(void **state)
+{
+    openapi_put(&text, &registry);
+    assert_document();
+    assert_false(says("_schema\"")); /* no model, no path to its schema */
+    declare("All", OF_ALL, -1);
+    declare("User", OF_USER, 7);
+    buffer_reset(&text);
+    openapi_put(&text, &registry);
+    assert_document();
+    assert_true(says("\"/models/{model}/_schema\""));
+    assert_true(says("\"enum\":[\"All\",\"User\"]"));
+    buffer_reset(&text);
+    schema_put_list(&text, &registry);
+    assert_document();
+}
+
+static void only_models_that_load_fail_in_loaders(void **state)
+{
+    declare("Note", of_user, 1, -1);
+    openapi_put(&text, &registry);
+    assert_false(says("{\"$ref\":\"#/components/responses/load."));
+    declare("User", OF_USER, 7);
+    buffer_reset(&text);
+    openapi_put(&text, &registry);
+    assert_true(says("\"502\":{\"$ref\":\"#/components/responses/load.502\"}"));
+}
+
+static void the_same_models_give_the_same_bytes(void **state)
+{
+    declare("User", OF_USER, 7);
+    openapi_put(&text, &registry);
+    size_t n = text.n;
+    openapi_put(&text, &registry);
+    assert_int_equal(text.n, 2 * n);
+    assert_memory_equal(text.p, text.p + n, n);
+}
+
+#define DESCRIBED(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        DESCRIBED(a_schema_has_types_defaults_and_what_must_be_there),
+        DESCRIBED(what_is_saved_may_lack_keys_and_defaults),
+        DESCRIBED(the_list_has_keys_fields_loader_and_links),
+        DESCRIBED(each_type_has_its_schema),
+        DESCRIBED(all_that_is_written_is_json),
+        DESCRIBED(only_models_that_load_fail_in_loaders),
+        DESCRIBED(the_same_models_give_the_same_bytes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
