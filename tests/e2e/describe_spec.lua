@@ -1,0 +1,329 @@
+-- tests/e2e/describe_spec.lua -- what the gateway says of itself is what it does: the list, the schemas and the OpenAPI document parse,
+-- change with the models, and every answer that the tests provoke is one that the document promises.
+local check = require "tests.support.check"
+local gateway = require "tests.support.gateway"
+local http = require "tests.support.http"
+local process = require "tests.support.process"
+local schema = require "tests.support.schema"
+local cjson = require "cjson"
+
+local models = [[
+model "User" { username = key(), region = key{ default = "eu" }, email = field{ type = "string", required = true },
+  age = field{ type = "integer", required = true, default = 18 }, more = field() }
+model "All" { k = key{ type = "any" }, i = key{ type = "integer" }, n = key{ type = "number" }, b = key{ type = "boolean" },
+  any = field{ required = true }, s = field{ type = "string", default = "it's \"so\" 100%s" }, integer = field{ type = "integer" },
+  number = field{ type = "number", default = 1.5 }, boolean = field{ type = "boolean" }, array = field{ type = "array", required = true },
+  object = field{ type = "object" } }
+model "models" { Schema = key() }
+model "Loaded" { id = key(), text = field(), options = { expires = 300, negative = 60, hard_timeout = 0.2 },
+  from_miss = function(self)
+    if self.id == "none" then return missing end
+    if self.id == "bad" then error "bad" end
+    if self.id == "slow" then sleep(30) end
+    self.text = "x"
+  end }
+]]
+local names = { "User", "All", "models", "Loaded" }
+
+-- Calls each(method, call, path, item) for every call of the document.
+local function calls(document, each)
+  for path, item in pairs(document.paths) do
+    for method, call in pairs(item) do
+      if method ~= "parameters" then each(method, call, path, item) end
+    end
+  end
+end
+
+local function resolved(document, one) return one["$ref"] and schema.follow(document, one["$ref"]) or one end
+
+-- Raises unless the document promises this answer to this call.
+local function check_promised(document, method, path, response)
+  local call = document.paths[path][method]
+  local promise = call.responses[tostring(response.status)]
+  if not promise then error(("%s %s: %d is not promised"):format(method, path, response.status), 2) end
+  promise = resolved(document, promise)
+  for _, name in ipairs { "ETag", "Age", "Cache-Control", "Cache-Status", "Location", "Retry-After", "Preference-Applied" } do
+    local value = response.headers[name:lower()]
+    local header = promise.headers and promise.headers[name]
+    if value and not header and not (response.status >= 400 and (name == "Age" or name == "Cache-Status")) then
+      error(("%s %s: %d comes with %s"):format(method, path, response.status, name), 2)
+    end
+    if value then
+      local why = schema.fault(document, resolved(document, header or document.components.headers[name]).schema, tonumber(value) or value)
+      assert(not why, name .. " " .. tostring(why))
+    end
+  end
+  if response.body == "" then return end
+  local content = promise.content and promise.content[response.headers["content-type"]]
+  if not content then error(("%s %s: %d with %s"):format(method, path, response.status, response.headers["content-type"]), 2) end
+  local why = schema.fault(document, content.schema, cjson.decode(response.body))
+  if why then error(("%s %s: %d: %s: %s"):format(method, path, response.status, why, response.body), 2) end
+end
+
+describe("descriptions", function()
+  local gw, document
+  setup(function()
+    gw = gateway.start { models = models, workers = 2, args = { "--max-body", "64KiB" } }
+    document = check.document(gw:get "/openapi.json")
+  end)
+  teardown(function() gw:finish() end)
+
+  it("list the models, in their order", function()
+    local list = check.document(gw:get "/models")
+    local listed = {}
+    for i, model in ipairs(list.models) do listed[i] = model.name end
+    assert.same(names, listed)
+    assert.same({
+      name = "User", loader = false,
+      keys = { { name = "username", type = "string", required = true }, { name = "region", type = "string", required = false, default = "eu" } },
+      fields = { { name = "email", type = "string", required = true }, { name = "age", type = "integer", required = true, default = 18 },
+        { name = "more", type = "any", required = false } },
+      links = { record = "/models/User{?username,region}", schema = "/models/User/_schema" },
+    }, list.models[1])
+    assert.is_true(list.models[4].loader)
+    assert.same({ self = "/models", openapi = "/openapi.json" }, list.links)
+    assert.is_nil(schema.fault(document, document.components.schemas._Models, list))
+  end)
+
+  it("have a schema of each model, that its records fit", function()
+    for _, model in ipairs(check.document(gw:get "/models").models) do
+      local response = check.status(gw:get(model.links.schema), 200)
+      assert.equal("application/schema+json", response.headers["content-type"])
+      local described = cjson.decode(response.body)
+      assert.equal("https://json-schema.org/draft/2020-12/schema", described["$schema"])
+      assert.equal(model.name, described.title)
+      assert.is_false(described.additionalProperties)
+      for _, member in ipairs(model.keys) do assert.is_string(described.properties[member.name].description) end
+      for _, example in ipairs(described.examples) do assert.is_nil(schema.fault(described, described, example)) end
+      described["$schema"] = nil
+      assert.same(document.components.schemas[model.name], described)
+    end
+  end)
+
+  it("and refuse what does not fit", function()
+    local user = cjson.decode(gw:get("/models/User/_schema").body)
+    for text, fits in pairs {
+      ['{"username":"a","region":"eu","email":"e","age":1}'] = true, ['{"username":"a","region":"eu","email":"e","age":1,"more":null}'] = true,
+      ['{"username":"a","email":"e","age":1}'] = false, ['{"username":"a","region":"eu","email":null,"age":1}'] = false,
+      ['{"username":"a","region":"eu","email":"e","age":"1"}'] = false, ['{"username":"a","region":"eu","email":"e","age":1,"x":1}'] = false,
+    } do
+      assert.equal(fits, schema.fault(user, user, cjson.decode(text)) == nil, text)
+    end
+  end)
+
+  it("are OpenAPI 3.1 whose references lead somewhere", function()
+    local function walk(at)
+      if at["$ref"] then schema.follow(document, at["$ref"]) end
+      for _, one in pairs(at) do
+        if type(one) == "table" then walk(one) end
+      end
+    end
+    assert.equal("3.1.0", document.openapi)
+    walk(document)
+    local ids, paths, tags = {}, {}, {}
+    for _, tag in ipairs(document.tags) do tags[tag.name] = true end
+    calls(document, function(_, call)
+      assert.is_nil(ids[call.operationId], call.operationId)
+      ids[call.operationId] = true
+      assert.is_true(tags[call.tags[1]], call.tags[1])
+    end)
+    for path in pairs(document.paths) do paths[#paths + 1] = path end
+    table.sort(paths)
+    assert.same({ "/models", "/models/All", "/models/Loaded", "/models/User", "/models/models", "/models/{model}/_schema", "/openapi.json" }, paths)
+    for _, name in ipairs { "getUser", "headUser", "saveUser", "deleteUser", "getmodels", "listModels", "describeModel", "describeGateway" } do
+      assert.is_true(ids[name], name)
+    end
+  end)
+
+  it("have examples that fit, of parameters, headers and problems", function()
+    local components = document.components
+    for _, name in ipairs(names) do
+      for _, one in ipairs { components.schemas[name], components.schemas[name .. ".save"] } do
+        for _, example in ipairs(one.examples) do assert.is_nil(schema.fault(document, one, example)) end
+      end
+    end
+    calls(document, function(_, call, path, item)
+      for _, list in ipairs { item.parameters or {}, call.parameters or {} } do
+        for _, parameter in ipairs(list) do
+          parameter = resolved(document, parameter)
+          if parameter.example ~= nil then assert.is_nil(schema.fault(document, parameter.schema, parameter.example), path) end
+        end
+      end
+      for status, promise in pairs(call.responses) do
+        local content = (resolved(document, promise).content or {})["application/problem+json"]
+        for _, example in pairs(content and content.examples or {}) do
+          local value = resolved(document, example).value
+          assert.equal(tonumber(status), value.status)
+          assert.is_nil(schema.fault(document, content.schema, value))
+        end
+      end
+    end)
+    for _, header in pairs(components.headers) do
+      if header.example then assert.is_nil(schema.fault(document, header.schema, header.example)) end
+    end
+  end)
+
+  -- The record that the document shows, and its address by the examples of its keys.
+  local function example_of(name)
+    local keys = {}
+    for _, parameter in ipairs(document.paths["/models/" .. name].parameters) do keys[parameter.name] = parameter.example end
+    return document.components.schemas[name .. ".save"].examples[1], "/models/" .. name .. http.query(keys)
+  end
+
+  it("are true of a record's life", function()
+    for _, name in ipairs(names) do
+      local path, example, address = "/models/" .. name, example_of(name)
+      local body = cjson.encode(example):gsub('"array":{}', '"array":[]')
+      local function call(method, target, headers, sent)
+        local response = gw:request(method:upper(), target, headers, sent)
+        check_promised(document, method, path, response)
+        return response
+      end
+      check.status(call("put", path, nil, body), 201)
+      check.status(call("put", address .. "&_expires=90s", { ["Cache-Control"] = "max-age=60" }, body), 204)
+      check.status(call("put", path, { Prefer = "return=representation" }, body), 200)
+      local response = check.status(call("get", address), 200)
+      assert.same(example, cjson.decode(response.body))
+      check.status(call("get", address, { ["If-None-Match"] = response.headers.etag }), 304)
+      check.status(call("head", address), 200)
+      check.status(call("delete", address), 204)
+      check.status(call("delete", address), 204)
+      check.status(call("head", address), 404)
+      check.status(call("get", address, { ["Cache-Control"] = "only-if-cached" }), 504)
+      check.status(call("put", path, { Prefer = "return=representation" }, body), 201)
+      call("delete", address)
+    end
+  end)
+
+  it("are true of what goes wrong", function()
+    local function call(path, method, target, code, headers, body)
+      local response = gw:request(method:upper(), target, headers, body)
+      check.problem(response, response.status, code)
+      check_promised(document, method, path, response)
+    end
+    for _, method in ipairs { "get", "put", "delete" } do
+      local body = method == "put" and '{"email":"e"}' or nil
+      call("/models/User", method, "/models/User", "key-required", nil, body)
+      call("/models/User", method, "/models/User?usrname=x", "unknown-key", nil, body)
+      call("/models/User", method, "/models/User?username=x&_no=1", "malformed-request", nil, body)
+      call("/models/All", method, "/models/All?i=x", "key-type", nil, body)
+      call("/models/User", method, "/models/User?username=" .. ("x"):rep(9000), "uri-too-long", nil, body)
+      call("/models/User", method, "/models/User?username=x", "headers-too-large", { ["X-Large"] = ("x"):rep(20000) }, body)
+      call("/models/User", method, "/models/User?username=x", "expectation-failed", { Expect = "more" }, body)
+      call("/models/User", method, "/models/User?username=x", "body-too-large", nil, ("x"):rep(70000))
+    end
+    call("/models/User", "get", "/models/User?username=none", "missing")
+    call("/models/User", "put", "/models/User", "malformed-json", nil, "{")
+    call("/models/User", "put", "/models/User?username=x", "key-conflict", nil, '{"username":"y","email":"e"}')
+    call("/models/User", "put", "/models/User?username=x", "unknown-field", nil, '{"emial":"e"}')
+    call("/models/User", "put", "/models/User?username=x", "field-type", nil, '{"email":1}')
+    call("/models/User", "put", "/models/User?username=x", "field-required", nil, '{}')
+    call("/models/User", "put", "/models/User?username=x", "unsupported-media", { ["Content-Type"] = "text/plain" }, "x")
+    call("/models/User", "put", "/models/User?username=x", "not-implemented", { ["If-Unmodified-Since"] = "Sun, 22 Nov 2026 18:00:00 GMT" }, "{}")
+    call("/models/Loaded", "get", "/models/Loaded?id=none", "missing")
+    call("/models/Loaded", "get", "/models/Loaded?id=bad", "loader-error")
+    call("/models/Loaded", "get", "/models/Loaded?id=slow", "loader-timeout")
+    call("/models/{model}/_schema", "get", "/models/Usr/_schema", "unknown-model")
+    for _, path in ipairs { "/models", "/openapi.json" } do
+      call(path, "get", path .. "?x=1", "malformed-request")
+      call(path, "get", path, "body-too-large", nil, ("x"):rep(70000))
+    end
+    assert.is_nil(document.paths["/models/User"].get.responses["502"]) -- it has no loader
+  end)
+
+  it("are answered as promised, with a tag and 304", function()
+    local targets = { ["/models"] = "/models", ["/openapi.json"] = "/openapi.json", ["/models/{model}/_schema"] = "/models/All/_schema" }
+    for path, target in pairs(targets) do
+      local response = gw:get(target)
+      check_promised(document, "get", path, response)
+      assert.equal("no-cache", response.headers["cache-control"])
+      assert.truthy(response.headers.etag:match '^"%x+"$')
+      for _ = 1, 8 do -- on whichever worker
+        assert.equal(response.body, http.request(gw.address, "GET", target).body)
+      end
+      local head = check.status(gw:head(target), 200)
+      for _, name in ipairs { "etag", "cache-control", "content-type", "content-length" } do
+        assert.equal(response.headers[name], head.headers[name])
+      end
+      for _, condition in ipairs { response.headers.etag, "W/" .. response.headers.etag, '"x", ' .. response.headers.etag, "*" } do
+        local unchanged = check.status(gw:get(target, { ["If-None-Match"] = condition }), 304)
+        check_promised(document, "get", path, unchanged)
+        assert.equal(response.headers.etag, unchanged.headers.etag)
+      end
+      check.status(gw:get(target, { ["If-None-Match"] = '"x"' }), 200)
+    end
+  end)
+
+  it("are only read", function()
+    for _, target in ipairs { "/models", "/openapi.json", "/models/User/_schema" } do
+      for _, method in ipairs { "PUT", "POST", "PATCH", "DELETE" } do
+        local response = gw:request(method, target, nil, "{}")
+        check.problem(response, 405, "method-not-allowed")
+        assert.equal("GET, HEAD, OPTIONS", response.headers.allow)
+      end
+      local response = check.status(gw:request("OPTIONS", target), 204)
+      assert.equal("GET, HEAD, OPTIONS", response.headers.allow)
+      check.problem(gw:get(target .. "?a=b"), 400, "malformed-request")
+    end
+  end)
+
+  it("name the action that was meant", function()
+    check.says(check.problem(gw:get "/models/User/_shema", 404, "not-found").detail, "`_shema`", "did you mean `_schema`?")
+    check.problem(gw:get "/models/User/_nothing", 404, "not-found")
+    check.problem(gw:get "/models/_schema", 404, "not-found")
+    check.problem(gw:get "/models/User/x/_schema", 404, "not-found")
+    check.problem(gw:get "/models/User/_schema/", 404, "not-found")
+    check.says(check.problem(gw:get "/models/Usr/_schema", 404, "unknown-model").detail, "did you mean `User`?")
+  end)
+
+  it("are counted", function()
+    local function counts(op, model) return gw:metric("perigee_requests_total", { op = op, model = model, outcome = "ok" }) end
+    local list, one, openapi = counts("list", "-"), counts("schema", "User"), counts("openapi", "-")
+    gw:get "/models"
+    gw:head "/models/User/_schema"
+    gw:get "/openapi.json"
+    assert.same({ list + 1, one + 1, openapi + 1 }, { counts("list", "-"), counts("schema", "User"), counts("openapi", "-") })
+  end)
+end)
+
+describe("descriptions and a reload", function()
+  it("change together, for those who ask from then on", function()
+    local gw = gateway.start { models = models, workers = 2 }
+    local before = {}
+    for _, target in ipairs { "/models", "/openapi.json", "/models/User/_schema" } do before[target] = gw:get(target) end
+    gateway.write_models(gw.schemas, models:gsub("email =", "mail ="))
+    check.status(gw:admin("/admin/reload", "POST"), 200)
+    for target, old in pairs(before) do
+      process.eventually("a new " .. target, 5, function()
+        for _ = 1, 6 do
+          if http.request(gw.address, "GET", target).headers.etag == old.headers.etag then return false end
+        end
+        return true
+      end)
+      local new = check.status(gw:get(target, { ["If-None-Match"] = old.headers.etag }), 200)
+      assert.is_nil(new.body:find('"email"', 1, true))
+      check.says(new.body, '"mail"')
+    end
+    gateway.write_models(gw.schemas, { a = [[model "Other" { id = key() }]] })
+    check.status(gw:admin("/admin/reload", "POST"), 200)
+    process.eventually("no User", 5, function() return gw:get("/models/User/_schema").status == 404 end)
+    gw:finish()
+  end)
+end)
+
+describe("very many models", function()
+  it("are described too", function()
+    local texts = {}
+    for i = 1, 300 do
+      local fields = {}
+      for j = 1, 60 do fields[j] = ("field_%d = field{ type = 'integer', default = %d }"):format(j, j) end
+      texts[i] = ("model 'Model%d' { id = key(), %s }"):format(i, table.concat(fields, ", "))
+    end
+    local half = #texts / 2
+    local gw = gateway.start { models = { a = table.concat(texts, "\n", 1, half), b = table.concat(texts, "\n", half + 1) } }
+    assert.equal(300, #check.document(gw:get "/models").models)
+    local document = check.document(gw:get "/openapi.json")
+    assert.is_table(document.paths["/models/Model300"].put)
+    gw:finish()
+  end)
+end)
