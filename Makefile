@@ -30,7 +30,7 @@ bench: build ## measure, beside the floor and the peers; rows are kept in bench/
 	@scripts/deps bench
 	@bench/run
 
-lint: ## layers, layout, clang-tidy, luacheck
+lint: ## layers, layout, clang-tidy, luacheck; the OpenAPI document where its linters are installed
 	@scripts/deps build test lint
 	@scripts/lint
 
