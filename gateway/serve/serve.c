@@ -6,7 +6,7 @@
  *         key             which record                          now
  *         fetch           store, else one flight of its loader  now or later
  *         answer          record -> headers and slices          now
- *       save_put, save_delete (save.c)
+ *       save_put, save_delete (save.c), patch_record (patch.c)
  *     serve_reply     counted, written
  *
  * A request that waits keeps itself in its exchange's arena and a reference to its generation of models (in its fetch). */
@@ -16,6 +16,7 @@
 #include "serve/answer.h"
 #include "serve/fetch.h"
 #include "serve/fill.h"
+#include "serve/patch.h"
 #include "serve/problem.h"
 #include "serve/save.h"
 
@@ -66,6 +67,7 @@ void serve_init(struct serve *s, struct vm *vm, struct store *store, const char 
                         .flights = flights,
                         .metrics = metrics};
     list_init(&s->fills);
+    map_init(&s->patched);
     for (int op = 0; op < OPERATIONS; op++) {
         struct slice label = slice_of(operation_label(op));
         s->request_time[op] = metrics_histogram(metrics, METRIC_REQUEST_TIME, &label);
@@ -81,7 +83,11 @@ void serve_swap(struct serve *s, struct vm *vm)
 
 void serve_stop(struct serve *s) { fill_stop_all(s); }
 
-void serve_deinit(struct serve *s) { generation_unref(s->now); }
+void serve_deinit(struct serve *s)
+{
+    map_deinit(&s->patched);
+    generation_unref(s->now);
+}
 
 /* -- counting -- */
 
@@ -196,6 +202,7 @@ static void options_reply(struct exchange *ex, struct served *served, const stru
 {
     reply_begin(&ex->reply, 204);
     reply_header(&ex->reply, "Allow", slice_of(route->allow));
+    reply_header(&ex->reply, "Accept-Patch", SLICE(PATCH_MEDIA));
     serve_reply(ex, served, OP_OPTIONS, (enum outcome)OK);
 }
 
@@ -240,6 +247,7 @@ void serve_request(struct exchange *ex)
     case OP_GET:
     case OP_HEAD: read_start(ex, served, route.op); break;
     case OP_PUT: save_put(ex, served); break;
+    case OP_PATCH: patch_record(ex, served); break;
     case OP_DELETE: save_delete(ex, served); break;
     case OP_OPTIONS:
     case OPERATIONS: options_reply(ex, served, &route); break;
