@@ -1,14 +1,14 @@
 /* serve/patch.c -- PATCH, from the request to its answer:
  *
  *     patch_record   query and body -> key, patch, terms                  now
- *       queue        behind the patches of this record that came before   now or later
+ *       turn         behind the patches of this record that came before   now or later
  *       look         store_get ... looked                                 now or later
  *       merge        record and patch -> sealed record                    now
  *       replace      store_replace ... replaced                           now or later
- *     patch_end      answered; the next one of the queue looks
+ *     patch_end      answered; the next one has the turn
  *
- * The store replaces only what was looked at. Whoever lost that race looks again: other workers and gateways, and saves, make races;
- * the patches of one worker wait for each other. Nothing is loaded for a patch: what is not there cannot be changed. Like any write it
+ * The store replaces only what was looked at. Whoever lost that race looks again: saves and other gateways make races; the patches of
+ * one process take turns. Nothing is loaded for a patch: what is not there cannot be changed. Like any write it
  * bars the flight of its record, but only once there is something to replace. A client that leaves takes its patch along, unless the
  * store has it already. */
 #include "serve/patch.h"
@@ -19,21 +19,10 @@
 #include "serve/seal.h"
 #include "serve/terms.h"
 
-#include <stdlib.h>
-
 #define ATTEMPTS_MAX 16
-#define QUEUE_MAX    128
-#define TEXT_MAX     (8u << 20) /* what patches may let a record grow to */
+#define TEXT_MAX     (2u << 20) /* what patches may let a record grow to; one that was larger before may stay as large */
 
 _Static_assert(REDIS_HEAD >= ENVELOPE_HEADER, "time and tag must be among what tells two values apart");
-
-/* The patches of one record on this worker that wait for the one that runs. */
-struct queue {
-    struct list waiting;
-    unsigned n;
-    struct slice key;
-    char key_bytes[];
-};
 
 /* One PATCH; lives in its exchange's arena. */
 struct patch {
@@ -42,19 +31,15 @@ struct patch {
     struct record_key key;
     struct slice changes; /* the body, compact */
     struct terms terms;
-    struct queue *queue;
-    struct list link; /* in queue->waiting */
     struct store_op op;
     struct blob *merged; /* to be stored; one reference */
     uint64_t until_ms;   /* ... until then */
     struct flight_write fence;
-    struct flight_waiter waiter; /* for a load that is storing the same record */
+    struct flight_waiter waiter; /* for its turn; later for a load that is storing the same record */
     unsigned attempts;
-    enum { NOT_BEGUN, QUEUED, LOOKING, WAITING_FOR_FLIGHT, REPLACING } state;
+    enum { NOT_BEGUN, WAITING_FOR_TURN, LOOKING, WAITING_FOR_FLIGHT, REPLACING } state;
     bool waiting; /* holds a reference to its generation */
 };
-
-static void look(struct patch *p);
 
 /* -- waiting -- */
 
@@ -69,60 +54,20 @@ static void patch_wait(struct patch *p)
     p->ex->on_gone = on_patch_gone;
 }
 
-/* True when it is p's turn; else p waits, or the queue is full and p->queue NULL. */
-static bool queue_enter(struct patch *p)
-{
-    struct serve *s = p->ex->owner;
-    struct slice key = p->key.stored;
-    struct queue *q = map_get(&s->patched, key);
-    if (q && q->n == QUEUE_MAX) return false;
-    p->queue = q;
-    if (q) {
-        list_append(&q->waiting, &p->link);
-        q->n++;
-        p->state = QUEUED;
-        patch_wait(p);
-        return false;
-    }
-    p->queue = q = malloc(sizeof *q + key.n);
-    if (!q) abort();
-    memcpy(q->key_bytes, key.p, key.n);
-    *q = (struct queue){.key = slice_from(q->key_bytes, key.n)};
-    list_init(&q->waiting);
-    map_put(&s->patched, q->key, q);
-    return true;
-}
-
-/* p's turn ends. Returns the one whose turn it is now, or NULL. */
-static struct patch *queue_leave(struct patch *p)
-{
-    struct serve *s = p->ex->owner;
-    struct queue *q = p->queue;
-    if (q->n == 0) {
-        map_remove(&s->patched, q->key);
-        free(q);
-        return NULL;
-    }
-    q->n--;
-    return container_of(list_shift(&q->waiting), struct patch, link);
-}
-
 static void on_patch_gone(struct exchange *ex)
 {
-    struct patch *p = ex->user, *next = NULL;
+    struct patch *p = ex->user;
     struct serve *s = ex->owner;
-    if (p->state == QUEUED) {
-        list_remove(&p->link);
-        p->queue->n--;
+    if (p->state == WAITING_FOR_TURN) {
+        flight_turn_leave(&p->waiter);
     } else {
         if (p->state == WAITING_FOR_FLIGHT) flight_leave(&p->waiter);
         else store_cancel(&p->op);
         if (p->state == REPLACING) flight_write_end(s->flights, &p->fence);
-        next = queue_leave(p);
+        flight_turn_end(s->flights, p->key.stored);
     }
     blob_unref(p->merged);
     generation_unref(p->served->generation);
-    if (next) look(next);
 }
 
 /* -- the end -- */
@@ -132,9 +77,10 @@ static void patch_end(struct patch *p, const struct problem *why)
 {
     struct exchange *ex = p->ex;
     struct served *served = p->served;
+    struct serve *s = ex->owner;
     struct generation *generation = p->waiting ? served->generation : NULL;
-    struct patch *next = queue_leave(p);
     struct blob *merged = p->merged;
+    flight_turn_end(s->flights, p->key.stored);
     if (why) {
         problem_reply(ex, served, OP_PATCH, why, &p->key);
     } else {
@@ -144,10 +90,11 @@ static void patch_end(struct patch *p, const struct problem *why)
     }
     blob_unref(merged);
     if (generation) generation_unref(generation);
-    if (next) look(next); /* as deep as the queue is long, at most */
 }
 
 /* -- replacing -- */
+
+static void look(struct patch *p);
 
 static void forget_merged(struct patch *p)
 {
@@ -187,6 +134,7 @@ static void on_flight_landed(struct flight_waiter *waiter, const struct flight_o
 static void replace(struct patch *p, struct blob *old, uint64_t now_ms)
 {
     struct serve *s = p->ex->owner;
+    p->waiter.done = on_flight_landed;
     if (!flight_write_begin(s->flights, p->key.stored, &p->fence, &p->waiter)) {
         blob_unref(old);
         forget_merged(p); /* it is about to be outdated */
@@ -235,13 +183,13 @@ static enum status merge(struct patch *p, const struct envelope *old, uint64_t n
     struct buffer text;
     enum status st;
     arena_init(&scratch);
-    buffer_init(&text, TEXT_MAX);
+    buffer_init(&text, old->text.n > TEXT_MAX ? old->text.n : TEXT_MAX);
     if (!merge_open(p->served->model, old->text, &scratch, &draft))
         st = problem_set(why, seal_damaged(p->ex->owner, p->served, p->key.stored, old->text.n), NULL, "%s", "");
     else if ((st = merge_patch(&p->key, p->changes, &scratch, &draft, why)) == OK)
         st = codec_write(&p->key, &draft, &scratch, &text, &refs, &n_refs, why);
     if (st == OK && text.overflow)
-        st = problem_set(why, BODY_TOO_LARGE, NULL, "the record would be larger than %u MiB", TEXT_MAX >> 20);
+        st = problem_set(why, BODY_TOO_LARGE, NULL, "patches let no record grow beyond %u MiB", TEXT_MAX >> 20);
     if (st == OK) seal_merged(p, old, buffer_view(&text), refs, n_refs, now_ms);
     buffer_deinit(&text);
     arena_deinit(&scratch);
@@ -319,19 +267,35 @@ static void refuse(struct patch *p, const struct problem *why)
     serve_reply(p->ex, p->served, OP_PATCH, (enum outcome)why->status);
 }
 
+static void on_turn(struct flight_waiter *waiter, const struct flight_outcome *none)
+{
+    look(container_of(waiter, struct patch, waiter));
+}
+
+static void take_turn(struct patch *p)
+{
+    struct serve *s = p->ex->owner;
+    struct problem why;
+    p->waiter.done = on_turn;
+    switch (flight_turn_take(s->flights, p->key.stored, &p->waiter)) {
+    case TURN_NOW: look(p); break;
+    case TURN_LATER:
+        p->state = WAITING_FOR_TURN;
+        patch_wait(p);
+        break;
+    case TURN_NEVER:
+        problem_set(&why, OVERLOADED, NULL, "too many patches of this record wait");
+        refuse(p, &why);
+        break;
+    }
+}
+
 void patch_record(struct exchange *ex, struct served *served)
 {
     struct problem why;
     struct patch *p = arena_zalloc(&ex->arena, sizeof *p);
     p->ex = ex;
     p->served = served;
-    p->waiter.done = on_flight_landed;
-    if (patch_read(p, &why) != OK) {
-        refuse(p, &why);
-    } else if (queue_enter(p)) {
-        look(p);
-    } else if (!p->queue) {
-        problem_set(&why, OVERLOADED, NULL, "too many patches of this record wait");
-        refuse(p, &why);
-    }
+    if (patch_read(p, &why) == OK) take_turn(p);
+    else refuse(p, &why);
 }

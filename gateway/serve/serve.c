@@ -67,7 +67,6 @@ void serve_init(struct serve *s, struct vm *vm, struct store *store, const char 
                         .flights = flights,
                         .metrics = metrics};
     list_init(&s->fills);
-    map_init(&s->patched);
     for (int op = 0; op < OPERATIONS; op++) {
         struct slice label = slice_of(operation_label(op));
         s->request_time[op] = metrics_histogram(metrics, METRIC_REQUEST_TIME, &label);
@@ -83,11 +82,7 @@ void serve_swap(struct serve *s, struct vm *vm)
 
 void serve_stop(struct serve *s) { fill_stop_all(s); }
 
-void serve_deinit(struct serve *s)
-{
-    map_deinit(&s->patched);
-    generation_unref(s->now);
-}
+void serve_deinit(struct serve *s) { generation_unref(s->now); }
 
 /* -- counting -- */
 

@@ -54,8 +54,7 @@ struct serve {
     struct store *store;
     const char *store_detail; /* where a hit was found: "memory" or "redis" */
     struct flight_port *flights;
-    struct list fills;  /* flights that this worker leads */
-    struct map patched; /* stored key -> the queue of those who patch it (patch.c) */
+    struct list fills; /* flights that this worker leads */
     struct metrics *metrics;
     struct histogram *request_time[OPERATIONS];
 };
