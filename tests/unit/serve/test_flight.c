@@ -290,7 +290,7 @@ struct turner {
     int turns;
 };
 
-static void on_turn(struct flight_waiter *w, const struct flight_outcome *none)
+static void on_own_turn(struct flight_waiter *w, const struct flight_outcome *none)
 {
     assert_null(none);
     container_of(w, struct turner, waiter)->turns++;
@@ -298,7 +298,7 @@ static void on_turn(struct flight_waiter *w, const struct flight_outcome *none)
 
 static enum flight_turn take_turn(struct flight_port *p, struct slice key, struct turner *t)
 {
-    *t = (struct turner){.waiter.done = on_turn};
+    *t = (struct turner){.waiter.done = on_own_turn};
     return flight_turn_take(p, key, &t->waiter);
 }
 
