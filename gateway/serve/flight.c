@@ -360,8 +360,6 @@ enum flight_turn flight_turn_take(struct flight_port *p, struct slice key, struc
     } else {
         waiter_begin(w, p, key);
         w->flight = NULL;
-        w->line = line;
-        w->called = false;
         list_append(&line->waiters, &w->link);
         line->n_waiters++;
     }
@@ -369,43 +367,20 @@ enum flight_turn flight_turn_take(struct flight_port *p, struct slice key, struc
     return turn;
 }
 
-/* The stripe is held. */
-static void call_next(struct stripe *s, struct flight_line *line)
-{
-    if (line->n_waiters == 0) {
-        map_remove(&s->lines, line->key);
-        free(line);
-        return;
-    }
-    line->n_waiters--;
-    struct flight_waiter *w = container_of(list_shift(&line->waiters), struct flight_waiter, link);
-    w->called = true;
-    waiter_post(w, NULL); /* w may be another worker's, and gone as soon as the stripe is given back */
-}
-
 void flight_turn_end(struct flight_port *p, struct slice key)
 {
     struct stripe *s = &p->flights->stripe[stripe_of(key)];
     uv_mutex_lock(&s->lock);
-    call_next(s, map_get(&s->lines, key));
-    uv_mutex_unlock(&s->lock);
-}
-
-void flight_turn_leave(struct flight_waiter *w)
-{
-    struct stripe *s = &w->port->flights->stripe[w->stripe];
-    uv_mutex_lock(&s->lock);
-    if (w->called) { /* it is its turn, but the letter lies unread */
-        uv_mutex_lock(&w->port->lock);
-        list_remove(&w->link);
-        uv_mutex_unlock(&w->port->lock);
-        call_next(s, w->line);
+    struct flight_line *line = map_get(&s->lines, key);
+    struct list *next = list_shift(&line->waiters);
+    if (next) {
+        line->n_waiters--;
+        waiter_post(container_of(next, struct flight_waiter, link), NULL);
     } else {
-        list_remove(&w->link);
-        w->line->n_waiters--;
+        map_remove(&s->lines, line->key);
+        free(line);
     }
     uv_mutex_unlock(&s->lock);
-    w->port = NULL;
 }
 
 /* -- landing -- */

@@ -31,7 +31,6 @@ struct flight_outcome *flight_outcome_new(enum status status); /* returns a new 
 void flight_outcome_unref(struct flight_outcome *o);
 
 struct flight_waiter;
-struct flight_line;
 
 /* The waiter is its owner's again; borrows the outcome for the call. */
 typedef void flight_done(struct flight_waiter *w, const struct flight_outcome *outcome);
@@ -43,8 +42,6 @@ struct flight_waiter {
     struct flight_port *port;
     struct flight *flight;
     struct flight_outcome *outcome;
-    struct flight_line *line;
-    bool called;
     unsigned stripe;
 };
 
@@ -91,7 +88,7 @@ void flight_write_end(struct flight_port *p, struct flight_write *write);
  * that, whoever is a little slower than the others would find the record changed every time. */
 enum flight_turn {
     TURN_NOW,   /* it is the caller's turn, until flight_turn_end */
-    TURN_LATER, /* w's done is called when it is, without an outcome */
+    TURN_LATER, /* w's done is called when it is, without an outcome; nobody leaves before */
     TURN_NEVER, /* too many wait: OVERLOADED */
 };
 
@@ -99,9 +96,6 @@ enum flight_turn {
 
 enum flight_turn flight_turn_take(struct flight_port *p, struct slice key, struct flight_waiter *w); /* copies key */
 void flight_turn_end(struct flight_port *p, struct slice key);
-
-/* Who waits for his turn leaves; done will not be called. */
-void flight_turn_leave(struct flight_waiter *w);
 
 /* The leader asks this before it stores; on true, writes wait until the flight has landed. */
 bool flight_may_store(struct flight *f);

@@ -9,8 +9,8 @@
  *
  * The store replaces only what was looked at. Whoever lost that race looks again: saves and other gateways make races; the patches of
  * one process take turns. Nothing is loaded for a patch: what is not there cannot be changed. Like any write it
- * bars the flight of its record, but only once there is something to replace. A client that leaves takes its patch along, unless the
- * store has it already. */
+ * bars the flight of its record, but only once there is something to replace. The client may leave; the patch goes on and
+ * the exchange with it, as in save.c. */
 #include "serve/patch.h"
 
 #include "base/clock.h"
@@ -37,37 +37,16 @@ struct patch {
     struct flight_write fence;
     struct flight_waiter waiter; /* for its turn; later for a load that is storing the same record */
     unsigned attempts;
-    enum { NOT_BEGUN, WAITING_FOR_TURN, LOOKING, WAITING_FOR_FLIGHT, REPLACING } state;
     bool waiting; /* holds a reference to its generation */
 };
 
 /* -- waiting -- */
-
-static void on_patch_gone(struct exchange *ex);
 
 static void patch_wait(struct patch *p)
 {
     if (p->waiting) return;
     p->waiting = true;
     generation_ref(p->served->generation);
-    p->ex->user = p;
-    p->ex->on_gone = on_patch_gone;
-}
-
-static void on_patch_gone(struct exchange *ex)
-{
-    struct patch *p = ex->user;
-    struct serve *s = ex->owner;
-    if (p->state == WAITING_FOR_TURN) {
-        flight_turn_leave(&p->waiter);
-    } else {
-        if (p->state == WAITING_FOR_FLIGHT) flight_leave(&p->waiter);
-        else store_cancel(&p->op);
-        if (p->state == REPLACING) flight_write_end(s->flights, &p->fence);
-        flight_turn_end(s->flights, p->key.stored);
-    }
-    blob_unref(p->merged);
-    generation_unref(p->served->generation);
 }
 
 /* -- the end -- */
@@ -138,11 +117,9 @@ static void replace(struct patch *p, struct blob *old, uint64_t now_ms)
     if (!flight_write_begin(s->flights, p->key.stored, &p->fence, &p->waiter)) {
         blob_unref(old);
         forget_merged(p); /* it is about to be outdated */
-        p->state = WAITING_FOR_FLIGHT;
         patch_wait(p);
         return;
     }
-    p->state = REPLACING;
     p->op.done = on_replaced;
     enum status st = store_replace(s->store, p->key.stored, blob_slice(old), p->merged, p->until_ms, now_ms, &p->op);
     blob_unref(old);
@@ -229,7 +206,6 @@ static void look(struct patch *p)
         patch_end(p, &why);
         return;
     }
-    p->state = LOOKING;
     p->op.done = on_looked;
     enum status st = store_get(s->store, p->key.stored, clock_wall_ms(), &p->op);
     if (st == PENDING) patch_wait(p);
@@ -262,7 +238,6 @@ static enum status patch_read(struct patch *p, struct problem *why)
 static void refuse(struct patch *p, const struct problem *why)
 {
     problem_fill(p->ex, why, p->served->model, NULL);
-    reply_header(&p->ex->reply, "Cache-Control", SLICE("no-store"));
     if (why->status == UNSUPPORTED_MEDIA) reply_header(&p->ex->reply, "Accept-Patch", SLICE(PATCH_MEDIA));
     serve_reply(p->ex, p->served, OP_PATCH, (enum outcome)why->status);
 }
@@ -279,10 +254,7 @@ static void take_turn(struct patch *p)
     p->waiter.done = on_turn;
     switch (flight_turn_take(s->flights, p->key.stored, &p->waiter)) {
     case TURN_NOW: look(p); break;
-    case TURN_LATER:
-        p->state = WAITING_FOR_TURN;
-        patch_wait(p);
-        break;
+    case TURN_LATER: patch_wait(p); break;
     case TURN_NEVER:
         problem_set(&why, OVERLOADED, NULL, "too many patches of this record wait");
         refuse(p, &why);
