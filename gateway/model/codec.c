@@ -48,7 +48,7 @@ enum status codec_set(const struct model *m, struct record_draft *d, const struc
 
 /* -- reading -- */
 
-static enum status unknown_field(const struct model *m, struct slice name, struct problem *why)
+enum status codec_unknown_field(const struct model *m, struct slice name, struct problem *why)
 {
     struct slice names[MODEL_FIELDS_MAX];
     for (size_t i = 0; i < m->fields; i++) names[i] = m->field[i].name;
@@ -69,7 +69,7 @@ enum status codec_read(const struct model *m, struct slice body, struct key_draf
     if (st == OK) st = json_members(compact, arena, &member, &n, why);
     for (size_t i = 0; st == OK && i < n; i++) {
         const struct field *f = model_field(m, member[i].name);
-        if (!f) st = unknown_field(m, member[i].name, why);
+        if (!f) st = codec_unknown_field(m, member[i].name, why);
         else if (f->kind == FIELD_KEY) st = key_set_json(m, key, model_key_position(m, f), member[i].value, arena, why);
         else st = codec_set(m, d, f, member[i].value, why);
     }

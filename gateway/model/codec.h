@@ -21,6 +21,9 @@ void codec_draft_init(const struct model *m, struct arena *arena, struct record_
 enum status codec_read(const struct model *m, struct slice body, struct key_draft *key, struct arena *arena,
                        struct record_draft *d, struct problem *why);
 
+/* UNKNOWN_FIELD, naming the nearest there is. */
+enum status codec_unknown_field(const struct model *m, struct slice name, struct problem *why);
+
 /* Sets one field from compact JSON, with the type check of codec_read; null is allowed for every field that is not
  * required (else FIELD_REQUIRED). FIELD_TYPE names field, wanted and given type. Borrows `json` for as long as the draft is used.
  * References and packed fields take no value this way: REFERENCE_INVALID, FIELD_TYPE. `f` is no key. */

@@ -231,8 +231,8 @@ enum status json_members(struct slice compact, struct arena *arena, struct json_
     map_init(&seen);
     while (p < end) {
         const char *name_end = string_end(p, end), *value = name_end + 1, *behind = value_end(value, end);
-        struct json_member member = {json_string(slice_from(p, (size_t)(name_end - p)), arena),
-                                     slice_from(value, (size_t)(behind - value))};
+        struct slice quoted = slice_from(p, (size_t)(name_end - p));
+        struct json_member member = {json_string(quoted, arena), quoted, slice_from(value, (size_t)(behind - value))};
         uintptr_t before = (uintptr_t)map_get(&seen, member.name);
         if (before) {
             list[before - 1] = member;

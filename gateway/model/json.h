@@ -12,8 +12,9 @@
 enum json_kind { JSON_NULL, JSON_FALSE, JSON_TRUE, JSON_INTEGER, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
 
 struct json_member {
-    struct slice name;  /* decoded: any UTF-8, NUL too; in the arena or in the compact text */
-    struct slice value; /* compact text */
+    struct slice name;   /* decoded: any UTF-8, NUL too; in the arena or in the compact text */
+    struct slice quoted; /* the name as it stands in the compact text */
+    struct slice value;  /* compact text */
 };
 
 /* Checks that `text` is exactly one JSON value, at most JSON_DEPTH_MAX deep, valid UTF-8, no BOM, no lone surrogates, and

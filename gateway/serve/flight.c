@@ -7,6 +7,9 @@
  * A save or delete bars the flights of its record, from flight_write_begin to flight_write_end; one that is storing already it waits
  * for. So a record in the store is never overwritten by what was loaded before it.
  *
+ * Those who change a record stand in the line of its key; the first has the turn, and calls the next one with a letter.
+ * Flights, writes and turns share the stripes and the letter-boxes, so they share a file, though a long one.
+ *
  * Locks: a flight, its waiter list and flight_landings belong to the stripe of its key; a port's letter-box has a lock of its own.
  * A waiter moves from flight to letter-box while its stripe is held, so flight_leave, which holds the stripe first, always knows
  * in which of the two it stands. Order: stripe before port. */
@@ -33,10 +36,19 @@ struct flight {
     char key_bytes[];
 };
 
+/* Who waits for a turn; there is a line as long as someone has the turn. */
+struct flight_line {
+    struct list waiters;
+    size_t n_waiters;
+    struct slice key;
+    char key_bytes[];
+};
+
 struct stripe {
     uv_mutex_t lock;
     struct map by_key; /* flights */
     struct map writes; /* of a key that is being written: the first struct flight_write */
+    struct map lines;
     _Atomic unsigned landings;
 };
 
@@ -71,6 +83,7 @@ static struct flight_outcome *outcome_ref(struct flight_outcome *o)
 
 void flight_outcome_unref(struct flight_outcome *o)
 {
+    if (!o) return; /* a turn has none */
     if (atomic_fetch_sub_explicit(&o->refs, 1, memory_order_acq_rel) != 1) return;
     blob_unref(o->blob);
     free(o);
@@ -86,6 +99,7 @@ struct flights *flights_new(void)
         uv_mutex_init(&f->stripe[i].lock);
         map_init(&f->stripe[i].by_key);
         map_init(&f->stripe[i].writes);
+        map_init(&f->stripe[i].lines);
     }
     return f;
 }
@@ -93,9 +107,10 @@ struct flights *flights_new(void)
 void flights_free(struct flights *f)
 {
     for (int i = 0; i < STRIPES; i++) {
-        assert(f->stripe[i].by_key.n == 0 && f->stripe[i].writes.n == 0);
+        assert(f->stripe[i].by_key.n == 0 && f->stripe[i].writes.n == 0 && f->stripe[i].lines.n == 0);
         map_deinit(&f->stripe[i].by_key);
         map_deinit(&f->stripe[i].writes);
+        map_deinit(&f->stripe[i].lines);
         uv_mutex_destroy(&f->stripe[i].lock);
     }
     free(f);
@@ -304,19 +319,71 @@ bool flight_may_store(struct flight *f)
     return f->storing;
 }
 
-/* -- landing -- */
+/* -- letters -- */
 
 /* The stripe is held. */
 static void waiter_post(struct flight_waiter *w, struct flight_outcome *outcome)
 {
     struct flight_port *p = w->port;
     w->flight = NULL;
-    w->outcome = outcome_ref(outcome);
+    w->outcome = outcome ? outcome_ref(outcome) : NULL;
     uv_mutex_lock(&p->lock);
     list_append(&p->letters, &w->link);
     uv_async_send(&p->async); /* here, since a port without letters may close; many sends before it wakes count once */
     uv_mutex_unlock(&p->lock);
 }
+
+/* -- turns -- */
+
+static struct flight_line *line_new(struct stripe *s, struct slice key)
+{
+    struct flight_line *line = calloc(1, sizeof *line + key.n);
+    if (!line) abort();
+    memcpy(line->key_bytes, key.p, key.n);
+    line->key = slice_from(line->key_bytes, key.n);
+    list_init(&line->waiters);
+    map_put(&s->lines, line->key, line);
+    return line;
+}
+
+enum flight_turn flight_turn_take(struct flight_port *p, struct slice key, struct flight_waiter *w)
+{
+    struct stripe *s = &p->flights->stripe[stripe_of(key)];
+    enum flight_turn turn = TURN_LATER;
+    uv_mutex_lock(&s->lock);
+    struct flight_line *line = map_get(&s->lines, key);
+    if (!line) {
+        line_new(s, key);
+        turn = TURN_NOW;
+    } else if (line->n_waiters == FLIGHT_TURNS_MAX) {
+        turn = TURN_NEVER;
+    } else {
+        waiter_begin(w, p, key);
+        w->flight = NULL;
+        list_append(&line->waiters, &w->link);
+        line->n_waiters++;
+    }
+    uv_mutex_unlock(&s->lock);
+    return turn;
+}
+
+void flight_turn_end(struct flight_port *p, struct slice key)
+{
+    struct stripe *s = &p->flights->stripe[stripe_of(key)];
+    uv_mutex_lock(&s->lock);
+    struct flight_line *line = map_get(&s->lines, key);
+    struct list *next = list_shift(&line->waiters);
+    if (next) {
+        line->n_waiters--;
+        waiter_post(container_of(next, struct flight_waiter, link), NULL);
+    } else {
+        map_remove(&s->lines, line->key);
+        free(line);
+    }
+    uv_mutex_unlock(&s->lock);
+}
+
+/* -- landing -- */
 
 void flight_land(struct flight *f, struct flight_outcome *outcome)
 {

@@ -84,6 +84,19 @@ bool flight_write_begin(struct flight_port *p, struct slice key, struct flight_w
 /* Whoever asks from now on starts anew, and who has looked in the store before looks again. */
 void flight_write_end(struct flight_port *p, struct flight_write *write);
 
+/* Those who read a record, change it and write it back take turns, on all workers together, in the order in which they came. Without
+ * that, whoever is a little slower than the others would find the record changed every time. */
+enum flight_turn {
+    TURN_NOW,   /* it is the caller's turn, until flight_turn_end */
+    TURN_LATER, /* w's done is called when it is, without an outcome; nobody leaves before */
+    TURN_NEVER, /* too many wait: OVERLOADED */
+};
+
+#define FLIGHT_TURNS_MAX 256
+
+enum flight_turn flight_turn_take(struct flight_port *p, struct slice key, struct flight_waiter *w); /* copies key */
+void flight_turn_end(struct flight_port *p, struct slice key);
+
 /* The leader asks this before it stores; on true, writes wait until the flight has landed. */
 bool flight_may_store(struct flight *f);
 

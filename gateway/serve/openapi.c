@@ -14,7 +14,7 @@
 #define END       OK
 #define CODES_MAX 24
 
-enum call { ANY, READ, LOAD, SAVE, DELETE, SCHEMA, CALLS };
+enum call { ANY, READ, LOAD, SAVE, PATCH, DELETE, SCHEMA, CALLS };
 
 static const struct problems {
     const char *name;
@@ -25,6 +25,8 @@ static const struct problems {
     [LOAD]   = {"load",   {ANY_RECORD, MISSING, NOT_CACHED, LOADER_ERROR, LOADER_TIMEOUT, END}},
     [SAVE]   = {"save",   {ANY_RECORD, MALFORMED_JSON, KEY_CONFLICT, UNSUPPORTED_MEDIA, UNKNOWN_FIELD, FIELD_TYPE,
                            FIELD_REQUIRED, END}},
+    [PATCH]  = {"patch",  {ANY_RECORD, MISSING, MALFORMED_JSON, KEY_CONFLICT, UNSUPPORTED_MEDIA, UNKNOWN_FIELD,
+                           FIELD_TYPE, FIELD_REQUIRED, END}},
     [DELETE] = {"delete", {ANY_RECORD, END}},
     [SCHEMA] = {"schema", {ANY_REQUEST, UNKNOWN_MODEL, END}},
 };
@@ -187,6 +189,23 @@ static void put_put(struct buffer *b, const struct model *m)
     end_call(b, SAVE);
 }
 
+static void put_patch(struct buffer *b, const struct model *m)
+{
+    begin_call(b, m, "patch", "patch",
+               "'summary':'Change a record','description':'A merge patch (RFC 7396), in one step: members of the body "
+               "replace those of the record, null removes them, objects are merged. Nothing is loaded.'");
+    jot(b, "'parameters':[{" REF "parameters/_expires'},{" REF "parameters/Cache-Control.save'},{" REF
+           "parameters/Prefer'}],");
+    jot(b, "'requestBody':{'required':true,'content':{'application/"
+           "merge-patch+json':{'schema':{'type':'object'},'example':{}}}},");
+    jot(b,
+        "'responses':{'200':{'description':'The record has been changed. As it is now, because Prefer asked for it.',"
+        "'headers':{'ETag':{" REF "headers/ETag'},'Preference-Applied':{" REF "headers/Preference-Applied'}}," CONTENT
+        "},'204':{" REF "responses/saved'}",
+        SLICE_ARG(m->name));
+    end_call(b, PATCH);
+}
+
 static void put_delete(struct buffer *b, const struct model *m)
 {
     begin_call(b, m, "delete", "delete", "'summary':'Delete a record','description':'Whether it is there or not.'");
@@ -210,6 +229,8 @@ static void put_model(struct buffer *b, const struct model *m)
     put_head(b, m);
     buffer_char(b, ',');
     put_put(b, m);
+    buffer_char(b, ',');
+    put_patch(b, m);
     buffer_char(b, ',');
     put_delete(b, m);
     buffer_char(b, '}');
@@ -301,7 +322,7 @@ static const char parameters[] =
 static const char responses[] =
     "'found':{'description':'The record is there.'," RECORD_HEADERS "},"
     "'not-modified':{'description':'The client has it already.'," RECORD_HEADERS "},"
-    "'saved':{'description':'The record has been replaced.','headers':{'ETag':{" REF "headers/ETag'}}},"
+    "'saved':{'description':'The record is saved.','headers':{'ETag':{" REF "headers/ETag'}}},"
     "'deleted':{'description':'The record is not there, whether it was or not.'}";
 
 static const char schemas[] =

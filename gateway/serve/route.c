@@ -1,7 +1,7 @@
 /* serve/route.c -- paths and methods. */
 #include "serve/route.h"
 
-#define ALLOW_RECORD      "GET, HEAD, PUT, DELETE, OPTIONS"
+#define ALLOW_RECORD      "GET, HEAD, PUT, PATCH, DELETE, OPTIONS"
 #define ALLOW_DESCRIPTION "GET, HEAD, OPTIONS"
 
 const char *operation_label(enum operation op)
@@ -29,6 +29,7 @@ static enum status operation_of(const struct http_request *request, struct route
     case METHOD_GET: route->op = OP_GET; return OK;
     case METHOD_HEAD: route->op = OP_HEAD; return OK;
     case METHOD_PUT: route->op = OP_PUT; return OK;
+    case METHOD_PATCH: route->op = OP_PATCH; return OK;
     case METHOD_DELETE: route->op = OP_DELETE; return OK;
     case METHOD_OPTIONS: route->op = OP_OPTIONS; return OK;
     default:

@@ -13,6 +13,7 @@
     X(OP_GET,     "get")        \
     X(OP_HEAD,    "head")       \
     X(OP_PUT,     "put")        \
+    X(OP_PATCH,   "patch")      \
     X(OP_DELETE,  "delete")     \
     X(OP_OPTIONS, "options")    \
     X(OP_LIST,    "list")       \

@@ -31,18 +31,27 @@ static bool is_of_key(const struct envelope *e, struct slice key)
     return slice_eq(e->sections, key_section(key, section));
 }
 
+static void count_damage(struct serve *s, struct served *served)
+{
+    if (!served->damaged) served->damaged = metrics_counter(s->metrics, METRIC_DAMAGED, &served->model->name);
+    counter_add(served->damaged, 1);
+}
+
+enum status seal_damaged(struct serve *s, struct served *served, struct slice key, size_t bytes)
+{
+    count_damage(s, served);
+    log_warn("a stored value is no envelope of ours; taken as missing", LOG_SLICE("key", key),
+             LOG_NUMBER("bytes", bytes));
+    return MISSING;
+}
+
 enum status seal_open(struct serve *s, struct served *served, const struct blob *blob, struct slice key,
                       struct envelope *e)
 {
     bool whole = envelope_open(blob_slice(blob), e);
-    if (whole && is_of_key(e, key)) return OK;
-    if (!served->damaged) served->damaged = metrics_counter(s->metrics, METRIC_DAMAGED, &served->model->name);
-    counter_add(served->damaged, 1);
-    if (whole) {
-        log_error("the store answered with another record", LOG_SLICE("key", key));
-        return STORE_UNAVAILABLE;
-    }
-    log_warn("a stored value is no envelope of ours; taken as missing", LOG_SLICE("key", key),
-             LOG_NUMBER("bytes", blob->n));
-    return MISSING;
+    if (!whole) return seal_damaged(s, served, key, blob->n);
+    if (is_of_key(e, key)) return OK;
+    count_damage(s, served);
+    log_error("the store answered with another record", LOG_SLICE("key", key));
+    return STORE_UNAVAILABLE;
 }

@@ -11,6 +11,9 @@
 struct blob *seal_make(struct serve *s, struct envelope *e, const struct envelope_ref *refs, size_t n_refs,
                        struct slice key);
 
+/* Counts and logs a stored value that is taken as missing, since it is no record of ours. Returns MISSING. */
+enum status seal_damaged(struct serve *s, struct served *served, struct slice key, size_t bytes);
+
 /* Opens what the store gave for this key, as a view into blob: OK; MISSING: no envelope of ours; STORE_UNAVAILABLE: another record's.
  * The last two are counted and logged. */
 enum status seal_open(struct serve *s, struct served *served, const struct blob *blob, struct slice key,

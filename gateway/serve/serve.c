@@ -6,7 +6,7 @@
  *         key             which record                          now
  *         fetch           store, else one flight of its loader  now or later
  *         answer          record -> headers and slices          now
- *       save_put, save_delete (save.c)
+ *       save_put, save_delete (save.c), patch_record (patch.c)
  *       describe_answer: lists and schemas (describe.c)
  *     serve_reply     counted, written
  *
@@ -18,6 +18,7 @@
 #include "serve/describe.h"
 #include "serve/fetch.h"
 #include "serve/fill.h"
+#include "serve/patch.h"
 #include "serve/problem.h"
 #include "serve/save.h"
 
@@ -203,6 +204,7 @@ static void options_reply(struct exchange *ex, struct served *served, const stru
 {
     reply_begin(&ex->reply, 204);
     reply_header(&ex->reply, "Allow", slice_of(route->allow));
+    if (strstr(route->allow, "PATCH")) reply_header(&ex->reply, "Accept-Patch", SLICE(PATCH_MEDIA));
     serve_reply(ex, served, OP_OPTIONS, (enum outcome)OK);
 }
 
@@ -243,6 +245,7 @@ void serve_request(struct exchange *ex)
     case OP_GET:
     case OP_HEAD: read_start(ex, served, route.op); break;
     case OP_PUT: save_put(ex, served); break;
+    case OP_PATCH: patch_record(ex, served); break;
     case OP_DELETE: save_delete(ex, served); break;
     case OP_LIST:
     case OP_SCHEMA:

@@ -223,6 +223,23 @@ static unsigned first_bytes(struct entry *e, unsigned char out[8])
     return n;
 }
 
+/* Gives e, which stands in the index, this blob and this end, and makes room for it. Returns the blob it had, or NULL. */
+static struct blob *entry_fill(struct stripe *s, uint64_t share, struct entry *e, struct blob *b, uint64_t until_ms,
+                               uint64_t now_ms, struct entry **dead)
+{
+    struct blob *replaced = e->blob;
+    if (replaced) {
+        s->bytes -= entry_bytes(e);
+        e->visited = 1; /* it is wanted again, and keeps its place */
+    }
+    e->blob = blob_ref(b);
+    e->until_ms = until_ms;
+    s->bytes += entry_bytes(e);
+    evict(s, share, e, now_ms, dead);
+    if (s->bytes > share) entry_drop(s, e, dead); /* the buckets grew for it */
+    return replaced;
+}
+
 unsigned memory_put(struct memory *m, struct slice key, struct blob *b, uint64_t until_ms, uint64_t now_ms,
                     unsigned char previous[8])
 {
@@ -238,25 +255,44 @@ unsigned memory_put(struct memory *m, struct slice key, struct blob *b, uint64_t
     if (until_ms <= now_ms || !affordable(s, m->share, fresh, b)) {
         if (e) entry_remove(s, at, &dead);
     } else {
-        if (e) {
-            s->bytes -= entry_bytes(e);
-            replaced = e->blob;
-            e->visited = 1; /* it is wanted again, and keeps its place */
-        } else {
+        if (!e) {
             entry_insert(s, e = fresh);
             fresh = NULL;
         }
-        e->blob = blob_ref(b);
-        e->until_ms = until_ms;
-        s->bytes += entry_bytes(e);
-        evict(s, m->share, e, now_ms, &dead);
-        if (s->bytes > m->share) entry_drop(s, e, &dead); /* the buckets grew for it */
+        replaced = entry_fill(s, m->share, e, b, until_ms, now_ms, &dead);
     }
     pthread_mutex_unlock(&s->lock);
     blob_unref(replaced);
     free(fresh);
     bury(dead);
     return previous_n;
+}
+
+/* Most often the very blob that was read, so that nothing is compared under the lock; and what differs differs early. */
+static bool holds(struct entry *e, struct slice expected)
+{
+    return e->blob->p == expected.p || slice_eq(blob_slice(e->blob), expected);
+}
+
+enum status memory_replace(struct memory *m, struct slice key, struct slice expected, struct blob *b, uint64_t until_ms,
+                           uint64_t now_ms)
+{
+    uint64_t hash = hash_seeded(key);
+    struct stripe *s = stripe_of(m, hash);
+    struct entry *dead = NULL;
+    struct blob *replaced = NULL;
+    enum status status = OK;
+
+    pthread_mutex_lock(&s->lock);
+    struct entry **at = find(s, key, (uint32_t)hash), *e = found(at);
+    if (!e || e->until_ms <= now_ms) status = MISSING;
+    else if (!holds(e, expected)) status = PRECONDITION_FAILED;
+    else if (until_ms <= now_ms || !affordable(s, m->share, e, b)) entry_remove(s, at, &dead);
+    else replaced = entry_fill(s, m->share, e, b, until_ms, now_ms, &dead);
+    pthread_mutex_unlock(&s->lock);
+    blob_unref(replaced);
+    bury(dead);
+    return status;
 }
 
 bool memory_delete(struct memory *m, struct slice key, uint64_t now_ms)

@@ -6,6 +6,7 @@
 #define PERIGEE_STORE_MEMORY_H
 
 #include "base/blob.h"
+#include "base/status.h"
 
 #include <stdint.h>
 
@@ -26,6 +27,11 @@ struct blob *memory_get(struct memory *m, struct slice key, uint64_t now_ms);
  * the bound is not kept (what it replaces is gone all the same). */
 unsigned memory_put(struct memory *m, struct slice key, struct blob *b, uint64_t until_ms, uint64_t now_ms,
                     unsigned char previous[8]);
+
+/* Puts b where a live record with exactly the bytes of `expected` is: OK; PRECONDITION_FAILED where another one is, MISSING where
+ * none is. Otherwise as memory_put. */
+enum status memory_replace(struct memory *m, struct slice key, struct slice expected, struct blob *b, uint64_t until_ms,
+                           uint64_t now_ms);
 
 /* True when a live record was there. */
 bool memory_delete(struct memory *m, struct slice key, uint64_t now_ms);

@@ -24,7 +24,7 @@
 #define UNSENT_MAX     (8u << 20) /* bytes that wait for the socket; beyond it OVERLOADED */
 #define TTL_MAX_MS     (100ull * 365 * 24 * 3600 * 1000)
 
-enum kind { GET, PUT, DELETE, KINDS };
+enum kind { GET, PUT, REPLACE, DELETE, KINDS };
 
 static const struct {
     const char *label;
@@ -33,6 +33,7 @@ static const struct {
 } kinds[KINDS] = {
     [GET] = {"get", 1, {EXPECT_VALUE}},
     [PUT] = {"put", 2, {EXPECT_PREFIX, EXPECT_OK}}, /* GETRANGE, SET */
+    [REPLACE] = {"replace", 1, {EXPECT_NUMBER}},    /* EVAL */
     [DELETE] = {"delete", 1, {EXPECT_NUMBER}},
 };
 
@@ -234,8 +235,9 @@ static void on_previous(struct redis_slot *s, const struct redis_reply *reply)
 static void on_number(struct redis *r, const struct redis_reply *reply)
 {
     struct redis_slot *s = front(r);
-    if (s->command) s->command->number = reply->head.integer;
-    finish(r, reply->head.integer > 0 ? OK : MISSING, NULL);
+    long long number = reply->head.integer;
+    if (s->command) s->command->number = number;
+    finish(r, number > 0 ? OK : s->kind == REPLACE && number == 0 ? PRECONDITION_FAILED : MISSING, NULL);
 }
 
 static void on_reply(void *arg, struct redis_reply *reply)
@@ -408,15 +410,54 @@ enum status redis_get(struct redis *r, struct slice key, struct redis_command *c
     return st;
 }
 
+/* A number as it stands in a command. */
+struct digits {
+    char text[24];
+};
+
+static struct slice digits(uint64_t number, struct digits *out)
+{
+    return slice_from(out->text, (size_t)snprintf(out->text, sizeof out->text, "%llu", (unsigned long long)number));
+}
+
+static struct slice ttl_digits(uint64_t ttl_ms, struct digits *out)
+{
+    return digits(ttl_ms < TTL_MAX_MS ? ttl_ms : TTL_MAX_MS, out);
+}
+
 enum status redis_put(struct redis *r, struct slice key, struct slice value, uint64_t ttl_ms, struct redis_command *c,
                       redis_done *done)
 {
     enum status st = ask(r, PUT, c, done);
     if (st != PENDING) return st;
-    char ttl[24];
-    snprintf(ttl, sizeof ttl, "%llu", (unsigned long long)(ttl_ms < TTL_MAX_MS ? ttl_ms : TTL_MAX_MS));
+    struct digits d;
+    struct slice ttl = ttl_digits(ttl_ms, &d);
     send_command(r, c, 4, (struct slice[]){SLICE("GETRANGE"), key, SLICE("0"), SLICE("7")});
-    send_command(r, c, ttl_ms ? 5 : 3, (struct slice[]){SLICE("SET"), key, value, SLICE("PX"), slice_of(ttl)});
+    send_command(r, c, ttl_ms ? 5 : 3, (struct slice[]){SLICE("SET"), key, value, SLICE("PX"), ttl});
+    return st;
+}
+
+/* KEYS: key. ARGV: head and length of what is expected, value, ttl. Sent whole each time: it is shorter than most records, and a server
+ * that has forgotten it needs no second question. */
+static const char replace_script[] = "local n = redis.call('STRLEN', KEYS[1]) "
+                                     "if n == 0 then return -1 end "
+                                     "if n ~= tonumber(ARGV[2]) "
+                                     "or redis.call('GETRANGE', KEYS[1], 0, #ARGV[1] - 1) ~= ARGV[1] then return 0 end "
+                                     "if ARGV[4] == '0' then redis.call('SET', KEYS[1], ARGV[3]) "
+                                     "else redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4]) end "
+                                     "return 1";
+
+enum status redis_replace(struct redis *r, struct slice key, struct slice expected, struct slice value, uint64_t ttl_ms,
+                          struct redis_command *c, redis_done *done)
+{
+    assert(expected.n > 0);
+    enum status st = ask(r, REPLACE, c, done);
+    if (st != PENDING) return st;
+    struct digits length, ttl;
+    struct slice head = slice_from(expected.p, expected.n < REDIS_HEAD ? expected.n : REDIS_HEAD);
+    send_command(r, c, 8,
+                 (struct slice[]){SLICE("EVAL"), slice_of(replace_script), SLICE("1"), key, head,
+                                  digits(expected.n, &length), value, ttl_digits(ttl_ms, &ttl)});
     return st;
 }
 

@@ -53,11 +53,17 @@ void redis_close(struct redis *r, void (*closed)(void *arg), void *arg);
 
 bool redis_up(const struct redis *r); /* connected, authenticated, and not known to hang */
 
+/* Bytes at the front of a value by which redis_replace knows it again; and its length. */
+#define REDIS_HEAD 52
+
 /* Each returns PENDING, or STORE_UNAVAILABLE / OVERLOADED at once. Keys and values are borrowed for the call. A get ends OK or
- * MISSING (also for what is no string, or too long), a put OK, a delete OK or MISSING; each may end STORE_UNAVAILABLE. */
+ * MISSING (also for what is no string, or too long), a put OK, a delete OK or MISSING; a replace OK when `expected` was there still,
+ * PRECONDITION_FAILED when something else was, MISSING when nothing; each may end STORE_UNAVAILABLE. */
 enum status redis_get(struct redis *r, struct slice key, struct redis_command *c, redis_done *done);
 enum status redis_put(struct redis *r, struct slice key, struct slice value, uint64_t ttl_ms /* 0: none */,
                       struct redis_command *c, redis_done *done);
+enum status redis_replace(struct redis *r, struct slice key, struct slice expected /* not empty */, struct slice value,
+                          uint64_t ttl_ms /* 0: none */, struct redis_command *c, redis_done *done);
 enum status redis_delete(struct redis *r, struct slice key, struct redis_command *c, redis_done *done);
 
 /* done will not be called; the reply, when it comes, is dropped. The struct is the caller's again at once. Harmless on one

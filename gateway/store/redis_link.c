@@ -48,9 +48,9 @@ static void lose(struct redis_link *l, struct redis_loss loss)
 
 sds redis_format(int argc, const struct slice *argv)
 {
-    const char *p[5];
-    size_t n[5];
-    assert(argc <= 5);
+    const char *p[8];
+    size_t n[8];
+    assert(argc <= 8);
     for (int i = 0; i < argc; i++) {
         p[i] = argv[i].p;
         n[i] = argv[i].n;

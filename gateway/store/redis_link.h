@@ -38,7 +38,7 @@ size_t redis_link_unsent(const struct redis_link *l);
 /* Answers what has arrived, without waiting for the loop to say so; only when ready. l may be gone after. */
 void redis_link_read(struct redis_link *l);
 
-/* A command as it is sent; at most 5 arguments. Free it with redisFreeSdsCommand. */
+/* A command as it is sent; at most 8 arguments. Free it with redisFreeSdsCommand. */
 sds redis_format(int argc, const struct slice *argv);
 
 #endif

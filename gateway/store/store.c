@@ -54,6 +54,9 @@ enum status store_get(struct store *s, struct slice key, uint64_t now_ms, struct
     return op->value ? OK : MISSING;
 }
 
+/* What Redis takes for the time until then. */
+static uint64_t ttl(uint64_t until_ms, uint64_t now_ms) { return until_ms == CLOCK_NEVER ? 0 : until_ms - now_ms; }
+
 enum status store_put(struct store *s, struct slice key, struct blob *value, uint64_t until_ms, uint64_t now_ms,
                       struct store_op *op)
 {
@@ -63,8 +66,16 @@ enum status store_put(struct store *s, struct slice key, struct blob *value, uin
         return OK;
     }
     if (until_ms <= now_ms) return redis_delete(s->redis, key, &op->redis, on_redis_past);
-    uint64_t ttl_ms = until_ms == CLOCK_NEVER ? 0 : until_ms - now_ms;
-    return redis_put(s->redis, key, blob_slice(value), ttl_ms, &op->redis, on_redis);
+    return redis_put(s->redis, key, blob_slice(value), ttl(until_ms, now_ms), &op->redis, on_redis);
+}
+
+enum status store_replace(struct store *s, struct slice key, struct slice expected, struct blob *value,
+                          uint64_t until_ms, uint64_t now_ms, struct store_op *op)
+{
+    begin(op);
+    if (!s->redis) return memory_replace(s->memory, key, expected, value, until_ms, now_ms);
+    if (until_ms <= now_ms) until_ms = now_ms + 1; /* in one step with the comparison it can end no sooner */
+    return redis_replace(s->redis, key, expected, blob_slice(value), ttl(until_ms, now_ms), &op->redis, on_redis);
 }
 
 enum status store_delete(struct store *s, struct slice key, uint64_t now_ms, struct store_op *op)

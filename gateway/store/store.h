@@ -42,6 +42,12 @@ enum status store_get(struct store *s, struct slice key, uint64_t now_ms, struct
 enum status store_put(struct store *s, struct slice key, struct blob *value, uint64_t until_ms, uint64_t now_ms,
                       struct store_op *op);
 
+/* Stores like store_put, but only where `expected` is what is stored still, byte for byte: OK. PRECONDITION_FAILED when it is something
+ * else by now, MISSING when it is gone. (Redis compares length and the first REDIS_HEAD bytes: values must differ there if they
+ * differ at all.) Borrows key and expected, which is not empty; op->previous is not filled. */
+enum status store_replace(struct store *s, struct slice key, struct slice expected, struct blob *value,
+                          uint64_t until_ms, uint64_t now_ms, struct store_op *op);
+
 /* OK when it was there, MISSING when not. */
 enum status store_delete(struct store *s, struct slice key, uint64_t now_ms, struct store_op *op);
 

@@ -130,7 +130,7 @@ describe("descriptions", function()
     for path in pairs(document.paths) do paths[#paths + 1] = path end
     table.sort(paths)
     assert.same({ "/models", "/models/All", "/models/Loaded", "/models/User", "/models/models", "/models/{model}/_schema", "/openapi.json" }, paths)
-    for _, name in ipairs { "getUser", "headUser", "saveUser", "deleteUser", "getmodels", "listModels", "describeModel", "describeGateway" } do
+    for _, name in ipairs { "getUser", "headUser", "saveUser", "patchUser", "deleteUser", "getmodels", "listModels", "describeModel", "describeGateway" } do
       assert.is_true(ids[name], name)
     end
   end)
@@ -186,8 +186,11 @@ describe("descriptions", function()
       assert.same(example, cjson.decode(response.body))
       check.status(call("get", address, { ["If-None-Match"] = response.headers.etag }), 304)
       check.status(call("head", address), 200)
+      check.status(call("patch", address, { ["Content-Type"] = "application/merge-patch+json" }, "{}"), 204)
+      check.status(call("patch", address .. "&_expires=90s", { Prefer = "return=representation" }, "{}"), 200)
       check.status(call("delete", address), 204)
       check.status(call("delete", address), 204)
+      check.status(call("patch", address, nil, "{}"), 404)
       check.status(call("head", address), 404)
       check.status(call("get", address, { ["Cache-Control"] = "only-if-cached" }), 504)
       check.status(call("put", path, { Prefer = "return=representation" }, body), 201)
@@ -220,6 +223,14 @@ describe("descriptions", function()
     call("/models/User", "put", "/models/User?username=x", "field-required", nil, '{}')
     call("/models/User", "put", "/models/User?username=x", "unsupported-media", { ["Content-Type"] = "text/plain" }, "x")
     call("/models/User", "put", "/models/User?username=x", "not-implemented", { ["If-Unmodified-Since"] = "Sun, 22 Nov 2026 18:00:00 GMT" }, "{}")
+    check.status(gw:put("/models/User?username=patched", '{"email":"e"}'), 201)
+    for body, code in pairs {
+      ["{"] = "malformed-json", ['{"username":"y"}'] = "key-conflict", ['{"emial":"e"}'] = "unknown-field", ['{"email":1}'] = "field-type",
+      ['{"email":null}'] = "field-required", ["[]"] = "malformed-request",
+    } do
+      call("/models/User", "patch", "/models/User?username=patched", code, nil, body)
+    end
+    call("/models/User", "patch", "/models/User?username=patched", "unsupported-media", { ["Content-Type"] = "text/plain" }, "x")
     call("/models/Loaded", "get", "/models/Loaded?id=none", "missing")
     call("/models/Loaded", "get", "/models/Loaded?id=bad", "loader-error")
     call("/models/Loaded", "get", "/models/Loaded?id=slow", "loader-timeout")

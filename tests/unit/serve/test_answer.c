@@ -100,7 +100,7 @@ static void other_paths_and_methods_are_refused(void **state)
         assert_int_equal(route(METHOD_GET, "GET", nowhere[i], &r), NOT_FOUND);
     assert_int_equal(route(METHOD_GET, "GET", "/models/%zz", &r), MALFORMED_REQUEST);
     assert_int_equal(route(METHOD_POST, "POST", "/models/User", &r), METHOD_NOT_ALLOWED);
-    assert_string_equal(r.allow, "GET, HEAD, PUT, DELETE, OPTIONS");
+    assert_string_equal(r.allow, "GET, HEAD, PUT, PATCH, DELETE, OPTIONS");
     assert_int_equal(route(METHOD_OTHER, "PROPFIND", "/models/User", &r), METHOD_NOT_ALLOWED);
 }
 

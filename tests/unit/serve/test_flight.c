@@ -285,12 +285,141 @@ static void many_threads(void **state)
     flights_free(flights);
 }
 
+struct turner {
+    struct flight_waiter waiter;
+    int turns;
+};
+
+static void on_own_turn(struct flight_waiter *w, const struct flight_outcome *none)
+{
+    assert_null(none);
+    container_of(w, struct turner, waiter)->turns++;
+}
+
+static enum flight_turn take_turn(struct flight_port *p, struct slice key, struct turner *t)
+{
+    *t = (struct turner){.waiter.done = on_own_turn};
+    return flight_turn_take(p, key, &t->waiter);
+}
+
+static void turns_come_in_order(void **state)
+{
+    struct bench b;
+    struct turner t[4], other;
+    bench_open(&b);
+    assert_int_equal(take_turn(b.port, KEY, &t[0]), TURN_NOW);
+    for (int i = 1; i < 4; i++) assert_int_equal(take_turn(b.port, KEY, &t[i]), TURN_LATER);
+    assert_int_equal(take_turn(b.port, SLICE("another key"), &other), TURN_NOW);
+    flight_turn_end(b.port, SLICE("another key"));
+    deliver(&b);
+    for (int i = 0; i < 4; i++) {
+        for (int k = 1; k < 4; k++) assert_int_equal(t[k].turns, k <= i);
+        flight_turn_end(b.port, KEY);
+        if (i < 3) assert_int_equal(t[i + 1].turns, 0); /* never within the call */
+        deliver(&b);
+    }
+    assert_int_equal(take_turn(b.port, KEY, &t[0]), TURN_NOW); /* the line has ended */
+    flight_turn_end(b.port, KEY);
+    bench_close(&b);
+}
+
+static void a_line_has_an_end(void **state)
+{
+    static struct turner t[FLIGHT_TURNS_MAX + 1];
+    struct bench b;
+    struct turner surplus;
+    bench_open(&b);
+    for (int i = 0; i <= FLIGHT_TURNS_MAX; i++)
+        assert_int_equal(take_turn(b.port, KEY, &t[i]), i ? TURN_LATER : TURN_NOW);
+    assert_int_equal(take_turn(b.port, KEY, &surplus), TURN_NEVER);
+    flight_turn_end(b.port, KEY);
+    assert_int_equal(take_turn(b.port, KEY, &surplus), TURN_LATER);
+    for (int i = 0; i <= FLIGHT_TURNS_MAX; i++) {
+        deliver(&b);
+        flight_turn_end(b.port, KEY);
+    }
+    assert_int_equal(surplus.turns, 1);
+    assert_int_equal(t[FLIGHT_TURNS_MAX].turns, 1);
+    bench_close(&b);
+}
+
+/* Loops on threads of their own add to a number that nothing else protects. */
+enum { TURN_THREADS = 4, TURNS = 2000 };
+
+struct turning {
+    struct bench bench; /* its flights are shared */
+    struct turner turner;
+    struct flights *shared;
+    unsigned *number, had;
+};
+
+static void turning_next(struct turning *t);
+
+static void turning_add(struct turning *t)
+{
+    *t->number += 1;
+    t->had++;
+    flight_turn_end(t->bench.port, KEY);
+}
+
+static void on_turning(struct flight_waiter *w, const struct flight_outcome *none)
+{
+    struct turning *t = container_of(container_of(w, struct turner, waiter), struct turning, turner);
+    turning_add(t);
+    turning_next(t);
+}
+
+static void turning_next(struct turning *t)
+{
+    while (t->had < TURNS) {
+        t->turner.waiter.done = on_turning;
+        enum flight_turn turn = flight_turn_take(t->bench.port, KEY, &t->turner.waiter);
+        assert_int_not_equal(turn, TURN_NEVER);
+        if (turn == TURN_LATER) return;
+        turning_add(t);
+    }
+}
+
+static void turning_run(void *arg)
+{
+    struct turning *t = arg;
+    uv_loop_init(&t->bench.loop);
+    t->bench.port = flight_port_open(t->shared, &t->bench.loop);
+    turning_next(t);
+    while (t->had < TURNS) uv_run(&t->bench.loop, UV_RUN_ONCE);
+    flight_port_close(t->bench.port);
+    uv_run(&t->bench.loop, UV_RUN_DEFAULT);
+    assert_int_equal(uv_loop_close(&t->bench.loop), 0);
+}
+
+static void one_at_a_time_across_threads(void **state)
+{
+    struct flights *shared = flights_new();
+    struct turning t[TURN_THREADS] = {0};
+    uv_thread_t thread[TURN_THREADS];
+    unsigned number = 0;
+    for (int i = 0; i < TURN_THREADS; i++) {
+        t[i] = (struct turning){.shared = shared, .number = &number};
+        uv_thread_create(&thread[i], turning_run, &t[i]);
+    }
+    for (int i = 0; i < TURN_THREADS; i++) uv_thread_join(&thread[i]);
+    assert_int_equal(number, TURN_THREADS * TURNS);
+    flights_free(shared);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(one_leads_and_all_get_the_outcome),    cmocka_unit_test(who_leaves_is_not_called),
-        cmocka_unit_test(a_write_bars_the_load_before_it),      cmocka_unit_test(a_write_bars_the_load_beside_it),
-        cmocka_unit_test(a_write_waits_for_a_load_that_stores), cmocka_unit_test(many_threads),
+        cmocka_unit_test(one_leads_and_all_get_the_outcome),
+        cmocka_unit_test(who_leaves_is_not_called),
+        cmocka_unit_test(a_write_bars_the_load_before_it),
+        cmocka_unit_test(a_write_bars_the_load_beside_it),
+        cmocka_unit_test(a_write_waits_for_a_load_that_stores),
+        cmocka_unit_test(many_threads),
+        cmocka_unit_test(turns_come_in_order),
+
+        cmocka_unit_test(a_line_has_an_end),
+        cmocka_unit_test(one_at_a_time_across_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

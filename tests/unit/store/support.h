@@ -91,6 +91,15 @@ static inline enum status ask_put(struct redis *r, struct ask *a, const char *ke
     return a->status;
 }
 
+static inline enum status ask_replace(struct redis *r, struct ask *a, const char *key, struct slice expected,
+                                      struct slice value, uint64_t ttl_ms)
+{
+    *a = (struct ask){.status = PENDING, .starting = true};
+    a->status = redis_replace(r, slice_of(key), expected, value, ttl_ms, &a->c, on_answer);
+    a->starting = false;
+    return a->status;
+}
+
 static inline enum status ask_delete(struct redis *r, struct ask *a, const char *key)
 {
     *a = (struct ask){.status = PENDING, .starting = true};

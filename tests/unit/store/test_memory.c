@@ -128,6 +128,102 @@ static void test_a_record_ends_at_its_end(void **state)
     memory_free(m);
 }
 
+static enum status replace(struct memory *m, struct slice expected, struct slice value, uint64_t until, uint64_t now)
+{
+    struct blob *b = blob_copy(value);
+    enum status st = memory_replace(m, SLICE("a"), expected, b, until, now);
+    blob_unref(b);
+    return st;
+}
+
+static void assert_held(struct memory *m, struct slice value, uint64_t now)
+{
+    struct blob *b = memory_get(m, SLICE("a"), now);
+    assert_non_null(b);
+    assert_true(slice_eq(blob_slice(b), value));
+    blob_unref(b);
+}
+
+static void test_only_what_is_expected_is_replaced(void **state)
+{
+    struct memory *m = memory_new(MIB);
+    assert_int_equal(replace(m, SLICE("one"), SLICE("two"), CLOCK_NEVER, NOW), MISSING);
+    put(m, SLICE("b"), SLICE("one"), CLOCK_NEVER, NOW);
+    put(m, SLICE("a"), SLICE("one"), NOW + 10, NOW);
+
+    assert_int_equal(replace(m, SLICE("onE"), SLICE("two"), CLOCK_NEVER, NOW), PRECONDITION_FAILED);
+    assert_int_equal(replace(m, SLICE("on"), SLICE("two"), CLOCK_NEVER, NOW), PRECONDITION_FAILED);
+    assert_int_equal(replace(m, SLICE("one "), SLICE("two"), CLOCK_NEVER, NOW), PRECONDITION_FAILED);
+    assert_held(m, SLICE("one"), NOW);
+    assert_int_equal(replace(m, SLICE("one"), SLICE("two"), CLOCK_NEVER, NOW + 10), MISSING); /* past its end */
+
+    assert_int_equal(replace(m, SLICE("one"), SLICE("a second one"), NOW + 20, NOW), OK);
+    assert_held(m, SLICE("a second one"), NOW + 19);
+    assert_int_equal(replace(m, SLICE("one"), SLICE("three"), CLOCK_NEVER, NOW), PRECONDITION_FAILED);
+
+    struct blob *got = memory_get(m, SLICE("a"), NOW);
+    assert_int_equal(replace(m, blob_slice(got), SLICE("three"), CLOCK_NEVER, NOW), OK); /* by the blob itself */
+    assert_int_equal(atomic_load(&got->refs), 1);
+    blob_unref(got);
+    assert_held(m, SLICE("three"), NOW + 1000000);
+
+    assert_int_equal(replace(m, SLICE("three"), SLICE("four"), NOW, NOW), OK); /* ends now: as a delete */
+    assert_null(memory_get(m, SLICE("a"), NOW));
+    assert_int_equal(stats(m).records, 1);
+    memory_free(m);
+}
+
+static void test_a_replacement_is_weighed(void **state)
+{
+    struct memory *m = memory_new(MIB);
+    uint64_t before = stats(m).bytes;
+    put(m, SLICE("a"), SLICE("one"), CLOCK_NEVER, NOW);
+    struct blob *large = blob_new(100000), *too_large = blob_new(2 * MIB);
+    memset(large->p, 'x', large->n);
+    assert_int_equal(memory_replace(m, SLICE("a"), SLICE("one"), large, CLOCK_NEVER, NOW), OK);
+    assert_in_range(stats(m).bytes - before, 100000, 102000);
+    assert_int_equal(memory_replace(m, SLICE("a"), blob_slice(large), too_large, CLOCK_NEVER, NOW), OK);
+    assert_int_equal(stats(m).records, 0); /* not kept, nor what it replaced */
+    assert_in_range(stats(m).bytes - before, 0, 500);
+    blob_unref(large);
+    blob_unref(too_large);
+    memory_free(m);
+}
+
+static struct memory *counted;
+
+/* Counts up in one record, whatever the others do: read, add, replace, until it is ours. */
+static void *count_up(void *arg)
+{
+    for (int i = 0; i < 2000; i++) {
+        enum status st;
+        do {
+            char text[24];
+            struct blob *old = memory_get(counted, SLICE("n"), NOW);
+            int n = snprintf(text, sizeof text, "%010ld", strtol(old->p, NULL, 10) + 1);
+            struct blob *b = blob_copy(slice_from(text, (size_t)n + 1));
+            st = memory_replace(counted, SLICE("n"), blob_slice(old), b, CLOCK_NEVER, NOW);
+            blob_unref(b);
+            blob_unref(old);
+        } while (st == PRECONDITION_FAILED);
+    }
+    return NULL;
+}
+
+static void test_no_replacement_is_lost(void **state)
+{
+    enum { THREADS = 4 };
+    pthread_t threads[THREADS];
+    counted = memory_new(MIB);
+    put(counted, SLICE("n"), slice_from("0000000000", 11), CLOCK_NEVER, NOW);
+    for (int i = 0; i < THREADS; i++) pthread_create(&threads[i], NULL, count_up, NULL);
+    for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
+    struct blob *b = memory_get(counted, SLICE("n"), NOW);
+    assert_string_equal(b->p, "0000008000");
+    blob_unref(b);
+    memory_free(counted);
+}
+
 static void test_a_sweep_drops_the_dead_and_no_others(void **state)
 {
     struct memory *m = memory_new(256 * MIB);
@@ -375,6 +471,9 @@ int main(void)
         cmocka_unit_test(test_what_was_put_is_found),
         cmocka_unit_test(test_empty_keys_and_values_are_records),
         cmocka_unit_test(test_a_record_ends_at_its_end),
+        cmocka_unit_test(test_only_what_is_expected_is_replaced),
+        cmocka_unit_test(test_a_replacement_is_weighed),
+        cmocka_unit_test(test_no_replacement_is_lost),
         cmocka_unit_test(test_a_sweep_drops_the_dead_and_no_others),
         cmocka_unit_test(test_zero_bytes_keep_nothing),
         cmocka_unit_test(test_a_record_too_large_is_not_kept_nor_what_it_replaces),

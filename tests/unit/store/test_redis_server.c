@@ -198,6 +198,122 @@ static void test_a_ttl_ends_it(void **state)
     server_stop(&s);
 }
 
+static void test_only_what_is_expected_is_replaced(void **state)
+{
+    struct server s;
+    struct client c;
+    struct ask a;
+    char old[200], other[200];
+    struct slice expected = slice_from(old, sizeof old);
+    start(&s, &c);
+    for (size_t i = 0; i < sizeof old; i++) old[i] = (char)(i * 7); /* a NUL, a CR and a LF among them */
+    memcpy(other, old, sizeof old);
+    other[REDIS_HEAD - 1] ^= 1;
+
+    assert_int_equal(ask_replace(c.redis, &a, "k", expected, SLICE("new"), 0), PENDING);
+    assert_int_equal(wait_for(&c.loop, &a), MISSING);
+    assert_int_equal(tell(&s, "EXISTS k"), 0);
+    ask_put(c.redis, &a, "k", expected, 100000);
+    assert_int_equal(wait_for(&c.loop, &a), OK);
+
+    ask_replace(c.redis, &a, "k", slice_from(old, sizeof old - 1), SLICE("new"), 0); /* another length */
+    assert_int_equal(wait_for(&c.loop, &a), PRECONDITION_FAILED);
+    ask_replace(c.redis, &a, "k", slice_from(other, sizeof old), SLICE("new"), 0);
+    assert_int_equal(wait_for(&c.loop, &a), PRECONDITION_FAILED);
+    assert_int_equal(do_get(&c.loop, c.redis, &a, "k"), OK);
+    assert_int_equal(a.value->n, sizeof old);
+    assert_memory_equal(a.value->p, old, sizeof old);
+    blob_unref(a.value);
+    assert_in_range(tell(&s, "PTTL k"), 50000, 100000);
+
+    ask_replace(c.redis, &a, "k", expected, SLICE("new"), 30000);
+    assert_int_equal(wait_for(&c.loop, &a), OK);
+    assert_in_range(tell(&s, "PTTL k"), 15000, 30000);
+    ask_replace(c.redis, &a, "k", SLICE("new"), SLICE("newer"), 0); /* shorter than a head */
+    assert_int_equal(wait_for(&c.loop, &a), OK);
+    assert_int_equal(tell(&s, "PTTL k"), -1);
+    ask_replace(c.redis, &a, "k", SLICE("newer"), SLICE("newest"), UINT64_MAX - 1);
+    assert_int_equal(wait_for(&c.loop, &a), OK);
+    assert_int_equal(do_get(&c.loop, c.redis, &a, "k"), OK);
+    assert_value(&a, "newest");
+
+    assert_int_equal(tell(&s, "SCRIPT FLUSH"), 2); /* a server that forgets */
+    ask_replace(c.redis, &a, "k", SLICE("newest"), SLICE("last"), 0);
+    assert_int_equal(wait_for(&c.loop, &a), OK);
+    client_close(&c);
+    server_stop(&s);
+}
+
+/* Many that have read the same, add and replace: what they were told to be done is there in the end. */
+static void test_no_replacement_is_lost(void **state)
+{
+    enum { EACH = 8, ROUNDS = 200 };
+    struct server s;
+    struct client c;
+    struct ask get[EACH], replace[EACH], a;
+    unsigned done = 0, lost = 0;
+    start(&s, &c);
+    assert_int_equal(do_put(&c.loop, c.redis, &a, "n", "000000", 0), OK);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < EACH; i++) ask_get(c.redis, &get[i], "n");
+        for (int i = 0; i < EACH; i++) {
+            char text[24];
+            assert_int_equal(wait_for(&c.loop, &get[i]), OK);
+            snprintf(text, sizeof text, "%06lu", strtoul(get[i].value->p, NULL, 10) + 1);
+            ask_replace(c.redis, &replace[i], "n", blob_slice(get[i].value), slice_from(text, 6), 0);
+            blob_unref(get[i].value);
+        }
+        for (int i = 0; i < EACH; i++) {
+            enum status st = wait_for(&c.loop, &replace[i]);
+            assert_true(st == OK || st == PRECONDITION_FAILED);
+            *(st == OK ? &done : &lost) += 1;
+        }
+    }
+    char wanted[24];
+    snprintf(wanted, sizeof wanted, "%06u", done);
+    assert_int_equal(do_get(&c.loop, c.redis, &a, "n"), OK);
+    assert_value(&a, wanted);
+    assert_int_equal(done, ROUNDS); /* of those who have read the same, one */
+    assert_int_equal(lost, ROUNDS * (EACH - 1));
+    client_close(&c);
+    server_stop(&s);
+}
+
+static void test_a_replacement_that_may_not_be(void **state)
+{
+    struct server s = {.port = free_port()};
+    struct client c;
+    struct ask a;
+    server_start(&s);
+    assert_int_equal(tell(&s, "ACL SETUSER bob on >pass ~* +@all -eval"), 2);
+    struct redis_config config = config_for(s.path);
+    strcpy(config.user, "bob");
+    strcpy(config.password, "pass");
+    client_open(&c, &config);
+    assert_int_equal(do_put(&c.loop, c.redis, &a, "k", "v", 0), OK);
+    ask_replace(c.redis, &a, "k", SLICE("v"), SLICE("w"), 0);
+    assert_int_equal(wait_for(&c.loop, &a), STORE_UNAVAILABLE);
+    assert_int_equal(errors_of(c.metrics, "replace", "error"), 1);
+    assert_true(redis_up(c.redis));
+    assert_int_equal(do_get(&c.loop, c.redis, &a, "k"), OK);
+    assert_value(&a, "v");
+
+    assert_int_equal(tell(&s, "ACL SETUSER bob +eval"), 2);
+    assert_int_equal(tell(&s, "DEL k"), 1);
+    assert_int_equal(tell(&s, "LPUSH k a b"), 2);
+    ask_replace(c.redis, &a, "k", SLICE("v"), SLICE("w"), 0); /* another type has come between */
+    assert_int_equal(wait_for(&c.loop, &a), STORE_UNAVAILABLE);
+    assert_int_equal(tell(&s, "LLEN k"), 2);
+
+    ask_replace(c.redis, &a, "k", SLICE("v"), SLICE("w"), 0);
+    redis_cancel(&a.c);
+    struct ask after;
+    assert_int_equal(do_get(&c.loop, c.redis, &after, "other"), MISSING);
+    assert_int_equal(a.answers, 0);
+    client_close(&c);
+    server_stop(&s);
+}
+
 static void test_another_type_is_missing_and_can_be_replaced(void **state)
 {
     struct server s;
@@ -372,6 +488,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bytes_come_back),
         cmocka_unit_test(test_a_ttl_ends_it),
+        cmocka_unit_test(test_only_what_is_expected_is_replaced),
+        cmocka_unit_test(test_no_replacement_is_lost),
+        cmocka_unit_test(test_a_replacement_that_may_not_be),
         cmocka_unit_test(test_another_type_is_missing_and_can_be_replaced),
         cmocka_unit_test(test_a_full_server_fails_writes_only),
         cmocka_unit_test(test_tcp_by_name_with_user_and_database),

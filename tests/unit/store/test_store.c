@@ -58,6 +58,11 @@ static void script_one_key(struct visit *v, int argc, struct slice *argv)
     } else if (slice_eq(argv[0], SLICE("SET"))) {
         snprintf(kept, sizeof kept, "%.*s", SLICE_ARG(argv[2]));
         say(v, "+OK\r\n");
+    } else if (slice_eq(argv[0], SLICE("EVAL"))) { /* EVAL script 1 key head length value ttl */
+        struct slice there = slice_of(kept), head = argv[4];
+        bool same = there.n == strtoul(argv[5].p, NULL, 10) && slice_starts(there, head);
+        say(v, !there.n ? ":-1\r\n" : same ? ":1\r\n" : ":0\r\n");
+        if (same) snprintf(kept, sizeof kept, "%.*s", SLICE_ARG(argv[6]));
     } else if (slice_eq(argv[0], SLICE("DEL"))) {
         say(v, kept[0] ? ":1\r\n" : ":0\r\n");
         kept[0] = '\0';
@@ -103,6 +108,32 @@ static void walk_through(struct store *s, uv_loop_t *loop)
     blob_unref(b);
 }
 
+static void walk_through_replacing(struct store *s, uv_loop_t *loop)
+{
+    struct op o = fresh();
+    struct blob *one = blob_copy(SLICE("one")), *two = blob_copy(SLICE("two"));
+    struct slice key = SLICE("r");
+    assert_int_equal(settle(loop, &o, store_replace(s, key, blob_slice(one), two, CLOCK_NEVER, NOW, &o.op)), MISSING);
+    o = fresh();
+    assert_int_equal(settle(loop, &o, store_put(s, key, one, CLOCK_NEVER, NOW, &o.op)), OK);
+    o = fresh();
+    assert_int_equal(settle(loop, &o, store_replace(s, key, blob_slice(one), two, NOW + 60000, NOW, &o.op)), OK);
+    o = fresh();
+    assert_int_equal(settle(loop, &o, store_replace(s, key, blob_slice(one), two, CLOCK_NEVER, NOW, &o.op)),
+                     PRECONDITION_FAILED);
+    o = fresh();
+    assert_int_equal(settle(loop, &o, store_get(s, key, NOW, &o.op)), OK);
+    assert_true(slice_eq(blob_slice(o.value), blob_slice(two)));
+    blob_unref(o.value);
+    o = fresh();
+    assert_int_equal(settle(loop, &o, store_replace(s, key, blob_slice(two), one, NOW, NOW, &o.op)),
+                     OK); /* ends at once */
+    o = fresh();
+    settle(loop, &o, store_delete(s, key, NOW, &o.op));
+    blob_unref(one);
+    blob_unref(two);
+}
+
 static int64_t up(struct metrics *m) { return atomic_load(&metrics_counter(m, METRIC_STORE_UP, NULL)->v); }
 
 static void test_memory(void **state)
@@ -111,6 +142,7 @@ static void test_memory(void **state)
     struct metrics *metrics = metrics_new();
     struct store *s = store_new(memory, NULL, metrics);
     walk_through(s, NULL);
+    walk_through_replacing(s, NULL);
     assert_true(store_up(s));
     assert_int_equal(up(metrics), 1);
     memory_free(memory);
@@ -127,6 +159,7 @@ static void test_redis(void **state)
     struct store *s = store_new(NULL, w->redis, w->metrics);
     assert_int_equal(up(w->metrics), 0);
     walk_through(s, &w->loop);
+    walk_through_replacing(s, &w->loop);
     assert_int_equal(up(w->metrics), 1);
     assert_true(store_up(s));
 

@@ -1,0 +1,273 @@
+/* serve/patch.c -- PATCH, from the request to its answer:
+ *
+ *     patch_record   query and body -> key, patch, terms                  now
+ *       turn         behind the patches of this record that came before   now or later
+ *       look         store_get ... looked                                 now or later
+ *       merge        record and patch -> sealed record                    now
+ *       replace      store_replace ... replaced                           now or later
+ *     patch_end      answered; the next one has the turn
+ *
+ * The store replaces only what was looked at. Whoever lost that race looks again: saves and other gateways make races; the patches of
+ * one process take turns. Nothing is loaded for a patch: what is not there cannot be changed. Like any write it
+ * bars the flight of its record, but only once there is something to replace. The client may leave; the patch goes on and
+ * the exchange with it, as in save.c. */
+#include "serve/patch.h"
+
+#include "base/clock.h"
+#include "model/merge.h"
+#include "serve/problem.h"
+#include "serve/seal.h"
+#include "serve/terms.h"
+
+#define ATTEMPTS_MAX 16
+#define TEXT_MAX     (2u << 20) /* what patches may let a record grow to; one that was larger before may stay as large */
+
+_Static_assert(REDIS_HEAD >= ENVELOPE_HEADER, "time and tag must be among what tells two values apart");
+
+/* One PATCH; lives in its exchange's arena. */
+struct patch {
+    struct exchange *ex;
+    struct served *served;
+    struct record_key key;
+    struct slice changes; /* the body, compact */
+    struct terms terms;
+    struct store_op op;
+    struct blob *merged; /* to be stored; one reference */
+    uint64_t until_ms;   /* ... until then */
+    struct flight_write fence;
+    struct flight_waiter waiter; /* for its turn; later for a load that is storing the same record */
+    unsigned attempts;
+    bool waiting; /* holds a reference to its generation */
+};
+
+/* -- waiting -- */
+
+static void patch_wait(struct patch *p)
+{
+    if (p->waiting) return;
+    p->waiting = true;
+    generation_ref(p->served->generation);
+}
+
+/* -- the end -- */
+
+/* The last thing done with p. `why` NULL: it is saved. */
+static void patch_end(struct patch *p, const struct problem *why)
+{
+    struct exchange *ex = p->ex;
+    struct served *served = p->served;
+    struct serve *s = ex->owner;
+    struct generation *generation = p->waiting ? served->generation : NULL;
+    struct blob *merged = p->merged;
+    flight_turn_end(s->flights, p->key.stored);
+    if (why) {
+        problem_reply(ex, served, OP_PATCH, why, &p->key);
+    } else {
+        reply_begin(&ex->reply, p->terms.represent ? 200 : 204);
+        terms_answer(&p->terms, &ex->reply, merged);
+        serve_reply(ex, served, OP_PATCH, OUTCOME_SAVED);
+    }
+    blob_unref(merged);
+    if (generation) generation_unref(generation);
+}
+
+/* -- replacing -- */
+
+static void look(struct patch *p);
+
+static void forget_merged(struct patch *p)
+{
+    blob_unref(p->merged);
+    p->merged = NULL;
+}
+
+static void replaced(struct patch *p, enum status status)
+{
+    struct serve *s = p->ex->owner;
+    struct problem why;
+    flight_write_end(s->flights, &p->fence);
+    if (status == OK) {
+        patch_end(p, NULL);
+        return;
+    }
+    forget_merged(p);
+    if (status == PRECONDITION_FAILED) {
+        look(p);
+        return;
+    }
+    problem_set(&why, status, NULL, status == MISSING ? "" : "nothing is known to be saved");
+    patch_end(p, &why);
+}
+
+static void on_replaced(struct store_op *op, enum status status, struct blob *value)
+{
+    replaced(container_of(op, struct patch, op), status);
+}
+
+static void on_flight_landed(struct flight_waiter *waiter, const struct flight_outcome *outcome)
+{
+    look(container_of(waiter, struct patch, waiter));
+}
+
+/* Takes the reference to what was looked at. */
+static void replace(struct patch *p, struct blob *old, uint64_t now_ms)
+{
+    struct serve *s = p->ex->owner;
+    p->waiter.done = on_flight_landed;
+    if (!flight_write_begin(s->flights, p->key.stored, &p->fence, &p->waiter)) {
+        blob_unref(old);
+        forget_merged(p); /* it is about to be outdated */
+        patch_wait(p);
+        return;
+    }
+    p->op.done = on_replaced;
+    enum status st = store_replace(s->store, p->key.stored, blob_slice(old), p->merged, p->until_ms, now_ms, &p->op);
+    blob_unref(old);
+    if (st == PENDING) patch_wait(p);
+    else replaced(p, st);
+}
+
+/* -- merging -- */
+
+/* Opens what the store gave: OK when it is a live record of ours. */
+static enum status open_live(struct patch *p, const struct blob *blob, uint64_t now_ms, struct envelope *e)
+{
+    enum status st = seal_open(p->ex->owner, p->served, blob, p->key.stored, e);
+    bool live = st == OK && e->kind == ENVELOPE_RECORD && e->fresh_until_ms > now_ms;
+    return st == OK && !live ? MISSING : st;
+}
+
+/* Seals the text for as long as the record has still to live, or as the request says. */
+static void seal_merged(struct patch *p, const struct envelope *old, struct slice text, const struct envelope_ref *refs,
+                        size_t n_refs, uint64_t now_ms)
+{
+    uint64_t end = clock_add(now_ms, p->terms.life_ms);
+    struct envelope e = {.kind = ENVELOPE_RECORD,
+                         .stored_ms = now_ms,
+                         .fresh_until_ms = p->terms.has_life ? end : old->fresh_until_ms,
+                         .stale_until_ms = p->terms.has_life ? end : old->stale_until_ms,
+                         .text = text};
+    p->until_ms = e.stale_until_ms;
+    p->merged = seal_make(p->ex->owner, &e, refs, n_refs, p->key.stored);
+}
+
+static enum status merge(struct patch *p, const struct envelope *old, uint64_t now_ms, struct problem *why)
+{
+    struct record_draft draft;
+    struct envelope_ref *refs;
+    size_t n_refs;
+    struct arena scratch; /* of one attempt */
+    struct buffer text;
+    enum status st;
+    arena_init(&scratch);
+    buffer_init(&text, old->text.n > TEXT_MAX ? old->text.n : TEXT_MAX);
+    if (!merge_open(p->served->model, old->text, &scratch, &draft))
+        st = problem_set(why, seal_damaged(p->ex->owner, p->served, p->key.stored, old->text.n), NULL, "%s", "");
+    else if ((st = merge_patch(&p->key, p->changes, &scratch, &draft, why)) == OK)
+        st = codec_write(&p->key, &draft, &scratch, &text, &refs, &n_refs, why);
+    if (st == OK && text.overflow)
+        st = problem_set(why, BODY_TOO_LARGE, NULL, "patches let no record grow beyond %u MiB", TEXT_MAX >> 20);
+    if (st == OK) seal_merged(p, old, buffer_view(&text), refs, n_refs, now_ms);
+    buffer_deinit(&text);
+    arena_deinit(&scratch);
+    return st;
+}
+
+/* -- looking -- */
+
+/* The store has answered. Takes the blob. */
+static void looked(struct patch *p, enum status status, struct blob *blob)
+{
+    struct envelope e;
+    struct problem why;
+    uint64_t now = clock_wall_ms();
+    if (status == OK) status = open_live(p, blob, now, &e);
+    problem_set(&why, status, NULL, status == MISSING ? "" : "nothing was saved");
+    if (status == OK) status = merge(p, &e, now, &why);
+    if (status == OK) {
+        replace(p, blob, now);
+        return;
+    }
+    blob_unref(blob);
+    patch_end(p, &why);
+}
+
+static void on_looked(struct store_op *op, enum status status, struct blob *blob)
+{
+    looked(container_of(op, struct patch, op), status, blob);
+}
+
+static void look(struct patch *p)
+{
+    struct serve *s = p->ex->owner;
+    struct problem why;
+    if (p->attempts++ == ATTEMPTS_MAX) {
+        problem_set(&why, OVERLOADED, NULL, "the record has changed each of %d times; nothing was saved", ATTEMPTS_MAX);
+        patch_end(p, &why);
+        return;
+    }
+    p->op.done = on_looked;
+    enum status st = store_get(s->store, p->key.stored, clock_wall_ms(), &p->op);
+    if (st == PENDING) patch_wait(p);
+    else looked(p, st, st == OK ? p->op.value : NULL);
+}
+
+/* -- the beginning -- */
+
+/* All that can be said of the request before the record is seen. */
+static enum status patch_read(struct patch *p, struct problem *why)
+{
+    const struct http_request *request = &p->ex->request;
+    const struct model *m = p->served->model;
+    struct arena *arena = &p->ex->arena;
+    struct key_draft draft;
+    struct query_option *option;
+    struct json_member *member;
+    size_t n;
+    enum status st;
+    key_draft_init(&draft);
+    if ((st = terms_unconditional(request, why)) != OK) return st;
+    if ((st = terms_media(request, why)) != OK) return st;
+    if ((st = key_parse_query(m, request->query, arena, &draft, &option, &n, why)) != OK) return st;
+    if ((st = terms_read(request, option, n, &p->terms, why)) != OK) return st;
+    if ((st = key_finish(m, &draft, arena, &p->key, why)) != OK) return st;
+    if ((st = json_compact(request->body, arena, &p->changes, why)) != OK) return st;
+    return json_members(p->changes, arena, &member, &n, why); /* it must be an object */
+}
+
+static void refuse(struct patch *p, const struct problem *why)
+{
+    problem_fill(p->ex, why, p->served->model, NULL);
+    if (why->status == UNSUPPORTED_MEDIA) reply_header(&p->ex->reply, "Accept-Patch", SLICE(PATCH_MEDIA));
+    serve_reply(p->ex, p->served, OP_PATCH, (enum outcome)why->status);
+}
+
+static void on_turn(struct flight_waiter *waiter, const struct flight_outcome *none)
+{
+    look(container_of(waiter, struct patch, waiter));
+}
+
+static void take_turn(struct patch *p)
+{
+    struct serve *s = p->ex->owner;
+    struct problem why;
+    p->waiter.done = on_turn;
+    switch (flight_turn_take(s->flights, p->key.stored, &p->waiter)) {
+    case TURN_NOW: look(p); break;
+    case TURN_LATER: patch_wait(p); break;
+    case TURN_NEVER:
+        problem_set(&why, OVERLOADED, NULL, "too many patches of this record wait");
+        refuse(p, &why);
+        break;
+    }
+}
+
+void patch_record(struct exchange *ex, struct served *served)
+{
+    struct problem why;
+    struct patch *p = arena_zalloc(&ex->arena, sizeof *p);
+    p->ex = ex;
+    p->served = served;
+    if (patch_read(p, &why) == OK) take_turn(p);
+    else refuse(p, &why);
+}
