@@ -5,7 +5,6 @@ local http = require "tests.support.http"
 local process = require "tests.support.process"
 local redis = require "tests.support.redis"
 local socket = require "socket"
-local cjson = require "cjson"
 
 local models = [[
 model "User" { username = key(), region = key{ default = "eu" }, email = field{ type = "string", required = true },
