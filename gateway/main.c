@@ -82,11 +82,7 @@ static enum status derive_key(const struct registry *registry, struct slice name
 {
     const struct model *m = registry_find(registry, name);
     struct key_draft draft;
-    if (!m) {
-        struct slice near = registry_nearest(registry, name);
-        return problem_set(why, UNKNOWN_MODEL, NULL, "no model `%.*s`%s%.*s%s", SLICE_ARG(name),
-                           near.p ? " (did you mean `" : "", SLICE_ARG(near), near.p ? "`?)" : "");
-    }
+    if (!m) return registry_unknown(registry, name, why);
     key_draft_init(&draft);
     for (int i = 0; i < pairs; i++) {
         struct slice value = slice_of(pair[i]);

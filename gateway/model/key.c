@@ -318,3 +318,11 @@ struct slice key_location(const struct record_key *key, struct arena *arena)
     out = put_pairs(out, &pairs);
     return slice_from(text, (size_t)(out - text));
 }
+
+struct record_key key_copy(const struct record_key *key, struct arena *arena)
+{
+    struct record_key copy = {.model = key->model, .stored = arena_dup(arena, key->stored)};
+    copy.pairs = slice_skip(copy.stored, copy.stored.n - key->pairs.n);
+    for (size_t i = 0; i < key->model->keys; i++) copy.json[i] = arena_dup(arena, key->json[i]);
+    return copy;
+}

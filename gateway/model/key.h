@@ -59,4 +59,7 @@ enum status key_parse_query(const struct model *m, struct slice query, struct ar
  * Names in order of declaration; a string value of type `any` stands in quotes. */
 struct slice key_location(const struct record_key *key, struct arena *arena);
 
+/* The same key with all its texts in this arena. */
+struct record_key key_copy(const struct record_key *key, struct arena *arena);
+
 #endif

@@ -51,3 +51,10 @@ struct slice registry_nearest(const struct registry *r, struct slice name)
     free(names);
     return nearest;
 }
+
+enum status registry_unknown(const struct registry *r, struct slice name, struct problem *why)
+{
+    struct slice near = registry_nearest(r, name);
+    return problem_set(why, UNKNOWN_MODEL, NULL, "no model `%.*s`%s%.*s%s", SLICE_ARG(name),
+                       near.p ? " (did you mean `" : "", SLICE_ARG(near), near.p ? "`?)" : "");
+}

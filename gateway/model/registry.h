@@ -25,4 +25,7 @@ const struct model *registry_find(const struct registry *r, struct slice name);
 /* The nearest model name for "did you mean", or {NULL,0}. */
 struct slice registry_nearest(const struct registry *r, struct slice name);
 
+/* Says that there is no model of this name, and which is the nearest. Returns UNKNOWN_MODEL. */
+enum status registry_unknown(const struct registry *r, struct slice name, struct problem *why);
+
 #endif

@@ -2,7 +2,8 @@
  *
  * Reading: yyjson, numbers kept as text. Its document is held by a userdata, so that it is freed also when a push raises.
  * Writing: one walk that neither raises nor calls a metamethod; members of objects are sorted by name, so that the same value
- * gives the same bytes in every Lua state. Both recurse at most JSON_DEPTH_MAX deep. */
+ * gives the same bytes in every Lua state. Both recurse at most JSON_DEPTH_MAX deep. Over 400 lines, because what the one
+ * direction makes of null, [], {} and long numbers the other must know again. */
 #include "script/convert.h"
 
 #include "base/json.h"

@@ -44,10 +44,7 @@ struct load *load_start(struct vm *vm, const struct record_key *key, load_done *
     load->owner = owner;
     load->fields = load->answer = LUA_NOREF;
     arena_init(&load->arena);
-    load->key.model = m;
-    load->key.pairs = arena_dup(&load->arena, key->pairs);
-    load->key.stored = arena_dup(&load->arena, key->stored);
-    for (size_t i = 0; i < m->keys; i++) load->key.json[i] = arena_dup(&load->arena, key->json[i]);
+    load->key = key_copy(key, &load->arena);
     uint64_t deadline_us = clock_add(clock_mono_us(), m->options.hard_timeout_ms * 1000);
     load->task = task_start(vm, m->from_miss, deadline_us, push_arguments, load_ended, load);
     return load;

@@ -28,14 +28,6 @@ struct fill {
     uint64_t started_us;
 };
 
-static struct record_key key_copy(const struct record_key *key, struct arena *arena)
-{
-    struct record_key copy = {.model = key->model, .stored = arena_dup(arena, key->stored)};
-    copy.pairs = slice_skip(copy.stored, copy.stored.n - key->pairs.n);
-    for (size_t i = 0; i < key->model->keys; i++) copy.json[i] = arena_dup(arena, key->json[i]);
-    return copy;
-}
-
 static void fill_land(struct fill *f, struct flight_outcome *outcome)
 {
     struct generation *generation = f->served->generation;

@@ -218,13 +218,8 @@ static void refuse(struct exchange *ex, const struct route *route, const struct 
 static struct served *find_model(struct serve *s, const struct route *route, struct problem *why)
 {
     struct served *served = map_get(&s->now->models, route->model);
-    if (served) return served;
-    struct slice near = registry_nearest(vm_registry(s->now->vm), route->model);
-    if (near.p)
-        problem_set(why, UNKNOWN_MODEL, NULL, "no model `%.*s` (did you mean `%.*s`?)", SLICE_ARG(route->model),
-                    SLICE_ARG(near));
-    else problem_set(why, UNKNOWN_MODEL, NULL, "no model `%.*s`", SLICE_ARG(route->model));
-    return NULL;
+    if (!served) registry_unknown(vm_registry(s->now->vm), route->model, why);
+    return served;
 }
 
 void serve_request(struct exchange *ex)
