@@ -80,9 +80,9 @@ static int run_check(int argc, char **argv) { return with_config(argc, argv, che
 static enum status derive_key(const struct registry *registry, struct slice name, int pairs, char **pair,
                               struct arena *arena, struct record_key *key, struct problem *why)
 {
-    const struct model *m = registry_find(registry, name);
+    const struct model *m = registry_find(registry, name); /* or a method: Home.geocode */
     struct key_draft draft;
-    if (!m) return registry_unknown(registry, name, why);
+    if (!m) return registry_unknown(registry, MODEL_RECORD, name, why);
     key_draft_init(&draft);
     for (int i = 0; i < pairs; i++) {
         struct slice value = slice_of(pair[i]);

@@ -6,6 +6,7 @@
 void codec_draft_init(const struct model *m, struct arena *arena, struct record_draft *d)
 {
     d->value = arena_zalloc(arena, m->fields * sizeof *d->value);
+    d->reference = m->refers ? arena_zalloc(arena, m->fields * sizeof *d->reference) : NULL;
 }
 
 /* -- one value -- */
@@ -24,7 +25,7 @@ static const struct {
 };
 
 enum status codec_set(const struct model *m, struct record_draft *d, const struct field *f, struct slice json,
-                      struct problem *why)
+                      struct codec_reader *r, struct problem *why)
 {
     enum json_kind kind = json_kind(json);
     char path[MODEL_NAME_MAX + 1];
@@ -59,19 +60,20 @@ enum status codec_unknown_field(const struct model *m, struct slice name, struct
                        near.p ? " (did you mean `" : "", SLICE_ARG(near), near.p ? "`?)" : "");
 }
 
-enum status codec_read(const struct model *m, struct slice body, struct key_draft *key, struct arena *arena,
+enum status codec_read(const struct model *m, struct slice body, struct key_draft *key, struct codec_reader *r,
                        struct record_draft *d, struct problem *why)
 {
     struct json_member *member;
     struct slice compact;
     size_t n;
-    enum status st = json_compact(body, arena, &compact, why);
-    if (st == OK) st = json_members(compact, arena, &member, &n, why);
+    enum status st = json_compact(body, r->arena, &compact, why);
+    if (st == OK) st = json_members(compact, r->arena, &member, &n, why);
     for (size_t i = 0; st == OK && i < n; i++) {
         const struct field *f = model_field(m, member[i].name);
         if (!f) st = codec_unknown_field(m, member[i].name, why);
-        else if (f->kind == FIELD_KEY) st = key_set_json(m, key, model_key_position(m, f), member[i].value, arena, why);
-        else st = codec_set(m, d, f, member[i].value, why);
+        else if (f->kind == FIELD_KEY)
+            st = key_set_json(m, key, model_key_position(m, f), member[i].value, r->arena, why);
+        else st = codec_set(m, d, f, member[i].value, r, why);
     }
     return st;
 }

@@ -8,17 +8,47 @@
 #include "model/json.h"
 #include "model/key.h"
 
-/* A record's values, compact JSON by field index; absent = unset. Keys are filled from the record_key on writing. */
-struct record_draft {
-    struct slice *value; /* model->fields of them */
+/* One reference that a draft holds: what stands for it in the record's text (design: key members, then `$ref`), and the target's key. */
+struct draft_reference {
+    struct slice stub, pairs;
 };
+
+/* The members of a reference field: one, or as many as the list has. */
+struct draft_references {
+    struct draft_reference *at;
+    size_t n;
+};
+
+/* A record's values by field index. value[i]: compact JSON, absent = unset; of a reference field it only tells whether it is unset, "null", or
+ * set ("[]" and "{}" stand for what reference[i] holds). Keys are filled from the record_key on writing. */
+struct record_draft {
+    struct slice *value;                /* model->fields of them */
+    struct draft_references *reference; /* the same */
+};
+
+/* A record that was given inside another one, to be saved with it. */
+struct codec_target {
+    struct record_key key;
+    struct record_draft draft;
+};
+
+/* What codec_read may take beside plain values, and what it gathers. */
+struct codec_reader {
+    struct arena *arena; /* all results lie in it, or in what is read */
+    bool packed;         /* {"$packed":"..."} is taken: only from a handler, which has made it */
+    bool cascade; /* references may carry fields: they are gathered in target[], those first that others refer to */
+    struct codec_target *target;
+    size_t targets, cap;
+};
+
+#define CASCADE_MAX 1000
 
 /* A draft with nothing set, in the arena. */
 void codec_draft_init(const struct model *m, struct arena *arena, struct record_draft *d);
 
 /* Reads the body of a save. Keys found in it join `key` (KEY_CONFLICT where they disagree); other members must be fields
- * (UNKNOWN_FIELD with the nearest name) of the right type (FIELD_TYPE). The draft's slices lie in the arena or in `body`. */
-enum status codec_read(const struct model *m, struct slice body, struct key_draft *key, struct arena *arena,
+ * (UNKNOWN_FIELD with the nearest name) of the right type (FIELD_TYPE), references that codec_set takes. */
+enum status codec_read(const struct model *m, struct slice body, struct key_draft *key, struct codec_reader *r,
                        struct record_draft *d, struct problem *why);
 
 /* UNKNOWN_FIELD, naming the nearest there is. */
@@ -26,12 +56,14 @@ enum status codec_unknown_field(const struct model *m, struct slice name, struct
 
 /* Sets one field from compact JSON, with the type check of codec_read; null is allowed for every field that is not
  * required (else FIELD_REQUIRED). FIELD_TYPE names field, wanted and given type. Borrows `json` for as long as the draft is used.
- * References and packed fields take no value this way: REFERENCE_INVALID, FIELD_TYPE. `f` is no key. */
+ * A reference takes an object of the target's keys, a list an array of such, both with or without `$ref`, which then must name the same
+ * record; more members only where r->cascade is set; else REFERENCE_INVALID with the path ("friends[2].username"). `f` is no key. */
 enum status codec_set(const struct model *m, struct record_draft *d, const struct field *f, struct slice json,
-                      struct problem *why);
+                      struct codec_reader *r, struct problem *why);
 
 /* Fills defaults, checks `required` (FIELD_REQUIRED), and appends the record's JSON text to `out`: keys and set fields in
- * the order of declaration. Reference slots are reported in *refs (arena). Whether `out` overflowed is the caller's to see. */
+ * the order of declaration. Reference slots are reported in *refs (arena); more than ENVELOPE_REFS_MAX are REFERENCE_INVALID.
+ * Whether `out` overflowed is the caller's to see. */
 enum status codec_write(const struct record_key *key, struct record_draft *d, struct arena *arena, struct buffer *out,
                         struct envelope_ref **refs, size_t *n_refs, struct problem *why);
 

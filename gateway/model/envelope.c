@@ -117,6 +117,16 @@ bool envelope_open(struct slice bytes, struct envelope *e)
            sections_good(e->sections);
 }
 
+struct slice envelope_section(const struct envelope *e, uint8_t type)
+{
+    for (struct slice rest = e->sections; rest.n;) {
+        size_t length = get(rest.p + 1, 3);
+        if ((uint8_t)rest.p[0] == type) return slice_from(rest.p + SECTION_HEADER, length);
+        rest = slice_skip(rest, SECTION_HEADER + length);
+    }
+    return (struct slice){NULL, 0};
+}
+
 bool envelope_next_ref(const struct envelope *e, size_t *at, struct envelope_ref *ref)
 {
     struct slice rest = slice_skip(e->table, *at);

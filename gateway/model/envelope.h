@@ -17,7 +17,7 @@
  * A reference: 2 field index, 2 bytes of key, 4 offset in the text, 4 length in the text, then the target's pairs
  * (model/key.h). References stand in the order of their offsets, are not
  * empty and do not overlap; a negative has none.
- * A section: 1 type, 3 length, then its bytes; unknown types are skipped (tags and origin validators will stand here). */
+ * A section: 1 type, 3 length, then its bytes; unknown types are skipped. */
 #ifndef PERIGEE_MODEL_ENVELOPE_H
 #define PERIGEE_MODEL_ENVELOPE_H
 
@@ -51,6 +51,14 @@ struct envelope {
  * this format: every length, order and offset is checked here, so that readers need not (the text is not hashed again). Never
  * reads outside `bytes`. */
 bool envelope_open(struct slice bytes, struct envelope *e);
+
+/* The bytes of the section of this type, absent when there is none. */
+struct slice envelope_section(const struct envelope *e, uint8_t type);
+
+#define SECTION_KEY  1 /* serve/seal.h */
+#define SECTION_TAGS 2 /* each tag: 1 byte of length, then its text; sorted, none twice */
+#define TAGS_MAX     64
+#define TAG_MAX      255
 
 /* Walks the references: *at starts at 0; false at the end. */
 bool envelope_next_ref(const struct envelope *e, size_t *at, struct envelope_ref *ref);

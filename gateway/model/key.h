@@ -13,7 +13,8 @@
 
 #define KEY_PAIRS_MAX 256
 
-/* Key values being gathered. json[i] belongs to model->key[i], in canonical JSON; absent until set. */
+/* Key values being gathered. json[i] belongs to model->key[i], in canonical JSON; absent until set (and for good, where an
+ * argument is optional). */
 struct key_draft {
     struct slice json[MODEL_KEYS_MAX];
 };
@@ -21,9 +22,10 @@ struct key_draft {
 /* A complete key. */
 struct record_key {
     const struct model *model;
-    struct slice json[MODEL_KEYS_MAX]; /* as in the draft, none absent */
-    struct slice pairs;                /* "name=value&..." or "#<hex>" */
-    struct slice stored;               /* the whole stored key; `pairs` is its tail */
+    struct slice
+        json[MODEL_KEYS_MAX]; /* as in the draft, with defaults; absent: an optional argument that was not given */
+    struct slice pairs;       /* "name=value&..." or "#<hex>" */
+    struct slice stored;      /* the whole stored key; `pairs` is its tail */
 };
 
 void key_draft_init(struct key_draft *d);
@@ -42,7 +44,8 @@ enum status key_set_text(const struct model *m, struct key_draft *d, struct slic
 enum status key_set_json(const struct model *m, struct key_draft *d, size_t key_index, struct slice json,
                          struct arena *arena, struct problem *why);
 
-/* Applies defaults and derives the stored key into the arena. KEY_REQUIRED names the key that is missing. */
+/* Applies defaults and derives the stored key into the arena. KEY_REQUIRED names the key that is missing. What is optional and absent has
+ * no pair. */
 enum status key_finish(const struct model *m, const struct key_draft *d, struct arena *arena, struct record_key *key,
                        struct problem *why);
 
@@ -54,6 +57,9 @@ struct query_option {
 };
 enum status key_parse_query(const struct model *m, struct slice query, struct arena *arena, struct key_draft *d,
                             struct query_option **options, size_t *n_options, struct problem *why);
+
+/* Reads such a path and query (a `$ref`): the record of model m that it names. False for anything else. */
+bool key_at_location(const struct model *m, struct slice location, struct arena *arena, struct record_key *key);
 
 /* The path and query under which the record is read: "/models/User?username=bob" (for Location and $ref).
  * Names in order of declaration; a string value of type `any` stands in quotes. */

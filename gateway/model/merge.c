@@ -70,12 +70,12 @@ struct slice merge_value(struct slice target, struct slice patch, struct arena *
 
 /* -- records -- */
 
-bool merge_open(const struct model *m, struct slice text, struct arena *arena, struct record_draft *d)
+bool merge_open(const struct model *m, const struct envelope *e, struct arena *arena, struct record_draft *d)
 {
     struct json_member *member;
     struct slice compact;
     size_t n;
-    if (json_compact(text, arena, &compact, NULL) != OK) return false;
+    if (json_compact(e->text, arena, &compact, NULL) != OK) return false;
     if (json_members(compact, arena, &member, &n, NULL) != OK) return false;
     codec_draft_init(m, arena, d);
     for (size_t i = 0; i < n; i++) {
@@ -105,6 +105,7 @@ enum status merge_patch(const struct record_key *key, struct slice patch, struct
                         struct problem *why)
 {
     const struct model *m = key->model;
+    struct codec_reader r = {.arena = arena};
     struct json_member *member;
     size_t n;
     enum status st = json_members(patch, arena, &member, &n, why);
@@ -114,7 +115,7 @@ enum status merge_patch(const struct record_key *key, struct slice patch, struct
         if (!f) st = codec_unknown_field(m, member[i].name, why);
         else if (f->kind == FIELD_KEY) st = check_key(key, f, member[i].value, arena, why);
         else if (is_null(member[i].value) && !f->required) *value = (struct slice){NULL, 0};
-        else st = codec_set(m, d, f, merge_value(*value, member[i].value, arena), why);
+        else st = codec_set(m, d, f, merge_value(*value, member[i].value, arena), &r, why);
     }
     return st;
 }

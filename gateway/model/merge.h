@@ -10,12 +10,13 @@
  * than both together. In the arena, or `patch` itself. */
 struct slice merge_value(struct slice target, struct slice patch, struct arena *arena);
 
-/* Cuts a stored record's text into the values of its fields, which lie in `text` or in the arena. False when the text is none of this
- * model's records: nothing is believed of what a store gives back. */
-bool merge_open(const struct model *m, struct slice text, struct arena *arena, struct record_draft *d);
+/* Cuts a stored record into the values and references of its fields, which lie in the envelope's bytes or in the arena. False when it is
+ * none of this model's records: nothing is believed of what a store gives back. */
+bool merge_open(const struct model *m, const struct envelope *e, struct arena *arena, struct record_draft *d);
 
 /* Merges a patch, compact, into a record's values: null removes a field (FIELD_REQUIRED for one that is required), every value it
- * makes is checked as codec_set does. A key may be named with its own value, not changed or removed (KEY_CONFLICT). */
+ * makes is checked as codec_set does; a reference is merged as the members of its key. A key may be named with its own value, not changed or
+ * removed (KEY_CONFLICT). */
 enum status merge_patch(const struct record_key *key, struct slice patch, struct arena *arena, struct record_draft *d,
                         struct problem *why);
 

@@ -12,7 +12,8 @@ static const char *const kind_name[] = {[FIELD_KEY] = "key",
                                         [FIELD_VALUE] = "value",
                                         [FIELD_PACKED] = "packed",
                                         [FIELD_REFERENCE] = "reference",
-                                        [FIELD_REFERENCES] = "references"};
+                                        [FIELD_REFERENCES] = "references",
+                                        [FIELD_ARGUMENT] = "argument"};
 
 static const char *const type_name[] = {
     [TYPE_ANY] = "any",         [TYPE_STRING] = "string", [TYPE_INTEGER] = "integer", [TYPE_NUMBER] = "number",
@@ -46,14 +47,35 @@ static int by_name(const void *a, const void *b)
     return slice_cmp((*(const struct field *const *)a)->name, (*(const struct field *const *)b)->name);
 }
 
+static void sort_fields(const struct model *m, const struct field **sorted)
+{
+    for (size_t i = 0; i < m->fields; i++) sorted[i] = &m->field[i];
+    qsort(sorted, m->fields, sizeof *sorted, by_name);
+}
+
 static void find_keys(struct model *m, const struct field *const *sorted)
 {
     m->keys = 0;
     for (size_t i = 0; i < m->fields; i++) {
-        if (sorted[i]->kind != FIELD_KEY) continue;
+        if (!field_is_key(sorted[i])) continue;
         assert(m->keys < MODEL_KEYS_MAX);
         m->key[m->keys++] = (uint16_t)model_index(m, sorted[i]);
     }
+}
+
+/* " Workplace(name string)": what a stored reference relies on. */
+static void describe_target(const struct model *target, struct buffer *out)
+{
+    const struct field *sorted[MODEL_FIELDS_MAX];
+    const char *before = "(";
+    sort_fields(target, sorted);
+    buffer_printf(out, " %.*s", SLICE_ARG(target->name));
+    for (size_t i = 0; i < target->fields; i++) {
+        if (!field_is_key(sorted[i])) continue;
+        buffer_printf(out, "%s%.*s %s", before, SLICE_ARG(sorted[i]->name), type_name[sorted[i]->type]);
+        before = ",";
+    }
+    buffer_char(out, ')');
 }
 
 /* One line for the version, one for each field in order of name; docs/storage.md. */
@@ -62,8 +84,10 @@ static void describe(const struct model *m, const struct field *const *sorted, s
     buffer_printf(out, "version %u\n", (unsigned)m->options.version);
     for (size_t i = 0; i < m->fields; i++) {
         const struct field *f = sorted[i];
-        buffer_printf(out, "%.*s %s %s %.*s\n", SLICE_ARG(f->name), kind_name[f->kind], type_name[f->type],
-                      SLICE_ARG(f->target));
+        buffer_printf(out, "%.*s %s %s", SLICE_ARG(f->name), kind_name[f->kind], type_name[f->type]);
+        if (f->target) describe_target(f->target, out);
+        else buffer_char(out, ' ');
+        buffer_char(out, '\n');
     }
 }
 
@@ -71,7 +95,7 @@ static void put_fingerprint(struct model *m, const struct field *const *sorted)
 {
     struct buffer text;
     unsigned char digest[32];
-    buffer_init(&text, MODEL_FIELDS_MAX * (2 * MODEL_NAME_MAX + 32));
+    buffer_init(&text, MODEL_FIELDS_MAX * (size_t)(MODEL_KEYS_MAX + 2) * (MODEL_NAME_MAX + 32));
     describe(m, sorted, &text);
     assert(!text.overflow);
     hash_sha256(buffer_view(&text), digest);
@@ -87,11 +111,11 @@ void model_finish(struct model *m, struct slice prefix, struct arena *arena)
     map_init(&m->by_name);
     for (size_t i = 0; i < m->fields; i++) {
         struct field *f = &m->field[i];
-        sorted[i] = f;
         f->prefix = arena_printf(arena, "\"%.*s\":", SLICE_ARG(f->name));
         map_put(&m->by_name, f->name, f);
+        if (field_refers(f)) m->refers = true;
     }
-    qsort(sorted, m->fields, sizeof *sorted, by_name);
+    sort_fields(m, sorted);
     find_keys(m, sorted);
     put_fingerprint(m, sorted);
     m->key_prefix = arena_printf(arena, "%.*s:%.*s:%s:", SLICE_ARG(prefix), SLICE_ARG(m->name), m->fingerprint);
@@ -102,6 +126,12 @@ void model_deinit(struct model *m) { map_deinit(&m->by_name); }
 /* -- looking -- */
 
 const struct field *model_field(const struct model *m, struct slice name) { return map_get(&m->by_name, name); }
+
+struct slice model_method_name(const struct model *method)
+{
+    assert(method->owner);
+    return slice_skip(method->name, method->owner->name.n + 1);
+}
 
 size_t model_key_position(const struct model *m, const struct field *f)
 {

@@ -1,5 +1,9 @@
 /* model/model.h -- what a model is once it is loaded: names, keys, fields, options. Made by script/define.c from the Lua
- * table, then immutable. Pure: no uv, no Lua, no Redis. */
+ * table, then immutable. Pure: no uv, no Lua, no Redis.
+ *
+ * Cached methods and forms are described by the same struct, because their results are kept like records: by a key that is derived from
+ * typed values of given names. A method `Home.geocode` has the attributes in `on` and its arguments for keys; a form has its inputs, and
+ * is itself never stored; a form's method has the cleaned inputs and its arguments. */
 #ifndef PERIGEE_MODEL_MODEL_H
 #define PERIGEE_MODEL_MODEL_H
 
@@ -15,7 +19,10 @@
 
 enum value_type { TYPE_ANY, TYPE_STRING, TYPE_INTEGER, TYPE_NUMBER, TYPE_BOOLEAN, TYPE_ARRAY, TYPE_OBJECT };
 
-enum field_kind { FIELD_KEY, FIELD_VALUE, FIELD_PACKED, FIELD_REFERENCE, FIELD_REFERENCES };
+enum model_kind { MODEL_RECORD, MODEL_METHOD, MODEL_FORM, MODEL_FORM_METHOD };
+
+/* FIELD_ARGUMENT: an argument of a method or an input of a form. It is part of the key like FIELD_KEY. */
+enum field_kind { FIELD_KEY, FIELD_VALUE, FIELD_PACKED, FIELD_REFERENCE, FIELD_REFERENCES, FIELD_ARGUMENT };
 
 enum missing_policy { EDGE_FAIL, EDGE_NULL, EDGE_SKIP };
 
@@ -23,31 +30,42 @@ struct field {
     struct slice name;
     struct slice prefix; /* `"name":`, ready to be written */
     enum field_kind kind;
-    enum value_type type; /* of keys and values */
-    bool required;
-    struct slice default_json; /* absent: none; for keys in canonical form */
-    struct slice target;       /* references: the model's name ("self" already replaced) */
+    enum value_type type;       /* of keys, arguments and values */
+    bool required;              /* of a record's key: always */
+    bool cleaned;               /* an input with a `clean` of its own */
+    struct slice default_json;  /* absent: none; for keys in canonical form */
+    const struct model *target; /* references: the model they name; set before model_finish */
     enum missing_policy missing;
     uint32_t max; /* references: most members */
 };
+
+#define DEPTH_DEFAULT 8
+#define DEPTH_MAX     64
 
 struct model_options {
     uint64_t expires_ms;      /* CLOCK_NEVER: never */
     uint64_t negative_ms;     /* how long a `missing` is remembered; 0: not */
     uint64_t hard_timeout_ms; /* a load, waiting and computing; always set */
     uint32_t version;
-    bool jit; /* handlers may be compiled */
+    unsigned depth;      /* how many levels of references a read resolves unless it says otherwise */
+    bool jit;            /* handlers may be compiled */
+    bool validate, tags; /* has such a handler */
 };
 
 struct model {
-    struct slice name;
-    struct field *field; /* in the order of declaration */
+    struct slice name; /* of a method: "Home.geocode" */
+    enum model_kind kind;
+    const struct model *owner; /* of a method: the model or form that has it, else NULL */
+    unsigned index;            /* place in its registry */
+    bool refers;               /* has reference fields */
+    struct field *field;       /* in the order of declaration */
     size_t fields;
     uint16_t key[MODEL_KEYS_MAX]; /* indices of the keys into field[], sorted by name */
     size_t keys;
     struct map by_name; /* name -> struct field * */
     struct model_options options;
-    int from_miss;           /* script's handle of the loader, or -1 */
+    bool loads;              /* has a loader, or is a method: what is missing can be made */
+    int handler;             /* script's handle of that handler, or -1 */
     char fingerprint[17];    /* 64 bits in hexadecimal and a NUL */
     struct slice key_prefix; /* "PREFIX:MODEL:FINGERPRINT:" */
     struct slice file;       /* where it was declared, for messages */
@@ -55,15 +73,27 @@ struct model {
 };
 
 /* Completes a model whose name, field[], options and `keys`-kind fields are filled in: sorts keys, builds by_name,
- * prefixes, fingerprint and key_prefix. Everything stays in `arena` (by_name: model_deinit). The caller has checked names.
- * The fingerprint covers names, kinds, types and reference targets of the fields in order of name, and options.version:
- * not their order, not required, default, policy or time options. */
+ * prefixes, fingerprint and key_prefix. Everything stays in `arena` (by_name: model_deinit). The caller has checked names; the
+ * field[] of every target is filled in too.
+ * The fingerprint covers names, kinds and types of the fields in order of name, name and keys of each reference's target,
+ * and options.version: not their order, not required, default, policy or time options. */
 void model_finish(struct model *m, struct slice prefix, struct arena *arena);
 void model_deinit(struct model *m);
 
 /* The field, or NULL. */
 const struct field *model_field(const struct model *m, struct slice name);
 static inline size_t model_index(const struct model *m, const struct field *f) { return (size_t)(f - m->field); }
+
+/* Is its value part of the key? */
+static inline bool field_is_key(const struct field *f) { return f->kind == FIELD_KEY || f->kind == FIELD_ARGUMENT; }
+
+static inline bool field_refers(const struct field *f)
+{
+    return f->kind == FIELD_REFERENCE || f->kind == FIELD_REFERENCES;
+}
+
+/* The last part of a method's name: "geocode". */
+struct slice model_method_name(const struct model *method);
 
 /* Where a field of kind key stands in m->key[] (and so in a key's values). */
 size_t model_key_position(const struct model *m, const struct field *f);

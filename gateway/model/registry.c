@@ -35,6 +35,7 @@ bool registry_add(struct registry *r, struct model *m)
     assert(m->name.p);
     if (map_get(&r->by_name, m->name)) return false;
     if (r->models == r->cap) grow(r);
+    m->index = (unsigned)r->models;
     r->model[r->models++] = m;
     map_put(&r->by_name, m->name, m);
     return true;
@@ -42,19 +43,22 @@ bool registry_add(struct registry *r, struct model *m)
 
 const struct model *registry_find(const struct registry *r, struct slice name) { return map_get(&r->by_name, name); }
 
-struct slice registry_nearest(const struct registry *r, struct slice name)
+static struct slice nearest(const struct registry *r, enum model_kind kind, struct slice name)
 {
     struct slice *names = malloc((r->models + 1) * sizeof *names);
+    size_t n = 0;
     if (!names) abort();
-    for (size_t i = 0; i < r->models; i++) names[i] = r->model[i]->name;
-    struct slice nearest = nearest_name(name, names, r->models);
+    for (size_t i = 0; i < r->models; i++)
+        if (r->model[i]->kind == kind) names[n++] = r->model[i]->name;
+    struct slice near = nearest_name(name, names, n);
     free(names);
-    return nearest;
+    return near;
 }
 
-enum status registry_unknown(const struct registry *r, struct slice name, struct problem *why)
+enum status registry_unknown(const struct registry *r, enum model_kind kind, struct slice name, struct problem *why)
 {
-    struct slice near = registry_nearest(r, name);
-    return problem_set(why, UNKNOWN_MODEL, NULL, "no model `%.*s`%s%.*s%s", SLICE_ARG(name),
-                       near.p ? " (did you mean `" : "", SLICE_ARG(near), near.p ? "`?)" : "");
+    bool form = kind == MODEL_FORM;
+    struct slice near = nearest(r, kind, name);
+    return problem_set(why, form ? NOT_FOUND : UNKNOWN_MODEL, NULL, "no %s `%.*s`%s%.*s%s", form ? "form" : "model",
+                       SLICE_ARG(name), near.p ? " (did you mean `" : "", SLICE_ARG(near), near.p ? "`?)" : "");
 }

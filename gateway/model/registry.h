@@ -1,4 +1,5 @@
-/* model/registry.h -- the models of one load, by name and in order of declaration. Owned by the vm that loaded them. */
+/* model/registry.h -- the models of one load, their methods and the forms, by name and in order of declaration. Owned by the vm
+ * that loaded them. */
 #ifndef PERIGEE_MODEL_REGISTRY_H
 #define PERIGEE_MODEL_REGISTRY_H
 
@@ -20,12 +21,10 @@ struct model *registry_model_new(struct registry *r);
 /* Makes a finished model findable; false when the name is taken (then its model_deinit is still the caller's). */
 bool registry_add(struct registry *r, struct model *m);
 
+/* Of any kind: "User", "Home.geocode", "FriendsLookup". NULL when there is none. */
 const struct model *registry_find(const struct registry *r, struct slice name);
 
-/* The nearest model name for "did you mean", or {NULL,0}. */
-struct slice registry_nearest(const struct registry *r, struct slice name);
-
-/* Says that there is no model of this name, and which is the nearest. Returns UNKNOWN_MODEL. */
-enum status registry_unknown(const struct registry *r, struct slice name, struct problem *why);
+/* Says that there is no model (or form, by `kind`) of this name, and which is the nearest. Returns UNKNOWN_MODEL; for forms NOT_FOUND. */
+enum status registry_unknown(const struct registry *r, enum model_kind kind, struct slice name, struct problem *why);
 
 #endif

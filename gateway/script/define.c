@@ -65,8 +65,9 @@ static enum status default_json(lua_State *L, const struct model *m, size_t i, s
 
     if (m->field[i].kind != FIELD_KEY) {
         struct record_draft draft;
+        struct codec_reader reader = {.arena = arena};
         codec_draft_init(m, arena, &draft);
-        status = codec_set(m, &draft, &m->field[i], copy, why);
+        status = codec_set(m, &draft, &m->field[i], copy, &reader, why);
         *json = draft.value[i];
         return status;
     }
@@ -148,10 +149,11 @@ static void define_model(lua_State *L, struct vm *vm)
 
     lua_getfield(L, -1, "from_miss");
     if (lua_isnil(L, -1)) {
-        m->from_miss = -1;
+        m->handler = -1;
         lua_pop(L, 1);
     } else {
-        m->from_miss = luaL_ref(L, LUA_REGISTRYINDEX);
+        m->handler = luaL_ref(L, LUA_REGISTRYINDEX);
+        m->loads = true;
     }
 
     lua_getfield(L, -1, "fields"); /* stack: description, fields */

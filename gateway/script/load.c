@@ -33,12 +33,13 @@ struct load {
 static void load_ended(void *owner, enum status status, lua_State *L, int first);
 static int push_arguments(void *owner, lua_State *L);
 
-struct load *load_start(struct vm *vm, const struct record_key *key, load_done *done, void *owner)
+struct load *load_start(struct vm *vm, const struct record_key *key, const struct trail *trail, load_done *done,
+                        void *owner)
 {
     struct load *load = calloc(1, sizeof *load);
     if (!load) abort();
     const struct model *m = key->model;
-    assert(m->from_miss >= 0);
+    assert(m->handler >= 0);
     load->vm = vm;
     load->done = done;
     load->owner = owner;
@@ -46,7 +47,7 @@ struct load *load_start(struct vm *vm, const struct record_key *key, load_done *
     arena_init(&load->arena);
     load->key = key_copy(key, &load->arena);
     uint64_t deadline_us = clock_add(clock_mono_us(), m->options.hard_timeout_ms * 1000);
-    load->task = task_start(vm, m->from_miss, deadline_us, push_arguments, load_ended, load);
+    load->task = task_start(vm, m->handler, deadline_us, push_arguments, load_ended, load);
     return load;
 }
 
@@ -165,6 +166,7 @@ static bool take_field(struct ending *e, lua_State *L, const struct field *f, st
                        struct buffer *json)
 {
     struct load *load = e->load;
+    struct codec_reader reader = {.arena = &load->arena, .packed = true};
     struct problem why = {.detail = ""};
     char name[MODEL_NAME_MAX + 1];
     snprintf(name, sizeof name, "%.*s", SLICE_ARG(f->name));
@@ -177,7 +179,7 @@ static bool take_field(struct ending *e, lua_State *L, const struct field *f, st
         fail(e, name, what);
         return false;
     }
-    status = codec_set(load->key.model, draft, f, arena_dup(&load->arena, buffer_view(json)), &why);
+    status = codec_set(load->key.model, draft, f, arena_dup(&load->arena, buffer_view(json)), &reader, &why);
     if (status == OK) return true;
     buffer_printf(&e->log, "%s", why.detail);
     fail(e, name, why.detail);

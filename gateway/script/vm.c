@@ -156,9 +156,9 @@ static void allow_jit(lua_State *L, const struct registry *registry)
 {
     for (size_t i = 0; i < registry->models; i++) {
         const struct model *m = registry->model[i];
-        if (!m->options.jit || m->from_miss < 0) continue;
+        if (!m->options.jit || m->handler < 0) continue;
         luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_ON);
-        lua_rawgeti(L, LUA_REGISTRYINDEX, m->from_miss);
+        lua_rawgeti(L, LUA_REGISTRYINDEX, m->handler);
         luaJIT_setmode(L, -1, LUAJIT_MODE_ALLFUNC | LUAJIT_MODE_ON);
         lua_pop(L, 1);
     }

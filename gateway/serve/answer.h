@@ -3,13 +3,16 @@
 #ifndef PERIGEE_SERVE_ANSWER_H
 #define PERIGEE_SERVE_ANSWER_H
 
-#include "serve/fetch.h"
+#include "serve/document.h"
 
 /* Makes ex->reply what a fetch found: 200 or 304 for OK, a problem for MISSING. Takes f->blob where the body needs it. */
 void answer_fetch(struct exchange *ex, struct fetch *f, enum status status, uint64_t now_ms);
 
 /* Makes ex->reply the problem that a fetch ended in. */
 void answer_failure(struct exchange *ex, const struct fetch *f);
+
+/* The same two for a document that has its result: 200, 304 or a problem. */
+void answer_document(struct exchange *ex, const struct documents *d, const struct document *doc, uint64_t now_ms);
 
 /* The strong entity tag of a sealed record, with its quotes, 18 bytes and a NUL. */
 void answer_etag(uint64_t tag, char out[19]);

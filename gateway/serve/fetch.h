@@ -4,6 +4,7 @@
 
 #include "model/envelope.h"
 #include "model/key.h"
+#include "script/trail.h"
 #include "serve/serve.h"
 
 struct fetch;
@@ -24,13 +25,23 @@ enum fetch_source {
     SOURCE_NOWHERE,   /* not found, nothing loaded */
 };
 
-/* Embed it; set the first six. While it is under way the owner holds a reference to served->generation. */
+/* What can be told of where an answer came from and how long it holds. */
+struct freshness {
+    enum fetch_source source;
+    enum fetch_mode mode;
+    bool known;  /* the two times are those of a record, or of a negative */
+    bool stored; /* it stands in the store, or does so now */
+    uint64_t stored_ms, fresh_until_ms;
+};
+
+/* Embed it; set the first seven. While it is under way the owner holds a reference to served->generation. */
 struct fetch {
     struct serve *serve;
     struct served *served;
     const struct record_key *key; /* kept until fetch_finish */
     enum fetch_mode mode;
-    uint64_t request; /* the exchange's id: the log names it where a load fails */
+    uint64_t request;          /* the exchange's id: the log names it where a load fails */
+    const struct trail *trail; /* of the handler that asks; NULL: a client does */
     fetch_done *done;
 
     /* the result */
@@ -49,6 +60,13 @@ struct fetch {
 
 /* OK, MISSING, or a failure now; or PENDING, and done later. `now_ms` is wall time. */
 enum status fetch_start(struct fetch *f, uint64_t now_ms);
+
+/* The same for an owner that looks in the store itself, for many at once: fetch_prepare before the look, fetch_looked with what it found
+ * (takes the blob), which goes on from there. With FETCH_RELOAD of a model that loads there is nothing to look for: status MISSING. */
+void fetch_prepare(struct fetch *f);
+enum status fetch_looked(struct fetch *f, enum status status, struct blob *blob, uint64_t now_ms);
+
+struct freshness fetch_freshness(const struct fetch *f);
 
 /* Gives back what the fetch holds; cancels it when it is under way (done is not called then). */
 void fetch_finish(struct fetch *f);

@@ -6,6 +6,7 @@
 #include "serve/fill.h"
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "script/load.h"
 #include "serve/seal.h"
@@ -25,6 +26,7 @@ struct fill {
     bool storing;                   /* op is under way */
     struct flight_outcome *outcome; /* being stored */
     uint64_t request;
+    struct trail trail; /* of the load */
     uint64_t started_us;
 };
 
@@ -82,6 +84,12 @@ static void log_failure(const struct fill *f, const struct load_result *r)
              LOG_SLICE("model", f->served->model->name), LOG_SLICE("key", f->key.pairs), LOG_SLICE("error", r->log));
 }
 
+static enum envelope_kind kind_of(const struct model *m, enum status status)
+{
+    if (status == MISSING) return ENVELOPE_NEGATIVE;
+    return m->kind == MODEL_RECORD ? ENVELOPE_RECORD : ENVELOPE_RESULT;
+}
+
 /* What the loader brought, sealed; a record with no life of its own (expires 0) is sealed too, for those who wait. */
 static void on_loaded(void *owner, const struct load_result *r)
 {
@@ -103,12 +111,12 @@ static void on_loaded(void *owner, const struct load_result *r)
                     : r->expires_ms == LOAD_EXPIRES_UNSET ? options->expires_ms
                                                           : r->expires_ms;
     uint64_t until = clock_add(now, life);
-    struct envelope e = {.kind = r->status == OK ? ENVELOPE_RECORD : ENVELOPE_NEGATIVE,
+    struct envelope e = {.kind = kind_of(f->served->model, r->status),
                          .stored_ms = now,
                          .fresh_until_ms = until,
                          .stale_until_ms = until,
                          .text = r->text};
-    if (r->status == OK || life) outcome->blob = seal_make(f->serve, &e, r->refs, r->n_refs, f->key.stored);
+    if (r->status == OK || life) outcome->blob = seal_make(f->serve, &e, r->refs, r->n_refs, r->tags, f->key.stored);
     if (life) fill_store(f, outcome, until, now);
     else fill_land(f, outcome);
 }
@@ -122,7 +130,7 @@ static void fill_load(struct fill *f)
     }
     counter_add(served->loads_inflight, 1);
     f->started_us = clock_mono_us();
-    f->load = load_start(served->generation->vm, &f->key, on_loaded, f);
+    f->load = load_start(served->generation->vm, &f->key, &f->trail, on_loaded, f);
 }
 
 /* -- looking again -- */
@@ -145,7 +153,7 @@ static void on_looked_again(struct store_op *op, enum status status, struct blob
 }
 
 void fill_start(struct serve *s, struct served *served, const struct record_key *key, uint64_t request,
-                struct flight *flight, bool look_again)
+                const struct trail *trail, struct flight *flight, bool look_again)
 {
     struct fill *f = calloc(1, sizeof *f);
     if (!f) abort();
@@ -153,6 +161,7 @@ void fill_start(struct serve *s, struct served *served, const struct record_key 
     f->served = served;
     f->flight = flight;
     f->request = request;
+    f->trail = trail_with(trail, hash_fixed(key->stored));
     arena_init(&f->arena);
     f->key = key_copy(key, &f->arena);
     list_append(&s->fills, &f->link);

@@ -130,7 +130,7 @@ static void end_call(struct buffer *b, enum call call)
 
 static void put_get(struct buffer *b, const struct model *m)
 {
-    bool can_load = m->from_miss >= 0;
+    bool can_load = m->loads;
     begin_call(b, m, "get", "get",
                can_load
                    ? "'summary':'Read a record','description':'From the cache, or else by its loader: however many ask "
@@ -357,7 +357,7 @@ static const char schemas[] =
 static void put_tag(struct buffer *b, const struct model *m)
 {
     jot(b, ",{'name':'%.*s','description':'Records of model %.*s%s.'}", SLICE_ARG(m->name), SLICE_ARG(m->name),
-        m->from_miss >= 0 ? ", loaded when they are missing" : "");
+        m->loads ? ", loaded when they are missing" : "");
 }
 
 static void put_schemas(struct buffer *b, const struct model *m)

@@ -148,7 +148,7 @@ static void seal_merged(struct patch *p, const struct envelope *old, struct slic
                          .stale_until_ms = p->terms.has_life ? end : old->stale_until_ms,
                          .text = text};
     p->until_ms = e.stale_until_ms;
-    p->merged = seal_make(p->ex->owner, &e, refs, n_refs, p->key.stored);
+    p->merged = seal_make(p->ex->owner, &e, refs, n_refs, SLICE(""), p->key.stored);
 }
 
 static enum status merge(struct patch *p, const struct envelope *old, uint64_t now_ms, struct problem *why)
@@ -161,7 +161,7 @@ static enum status merge(struct patch *p, const struct envelope *old, uint64_t n
     enum status st;
     arena_init(&scratch);
     buffer_init(&text, old->text.n > TEXT_MAX ? old->text.n : TEXT_MAX);
-    if (!merge_open(p->served->model, old->text, &scratch, &draft))
+    if (!merge_open(p->served->model, old, &scratch, &draft))
         st = problem_set(why, seal_damaged(p->ex->owner, p->served, p->key.stored, old->text.n), NULL, "%s", "");
     else if ((st = merge_patch(&p->key, p->changes, &scratch, &draft, why)) == OK)
         st = codec_write(&p->key, &draft, &scratch, &text, &refs, &n_refs, why);

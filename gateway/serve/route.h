@@ -16,6 +16,8 @@
     X(OP_PATCH,   "patch")      \
     X(OP_DELETE,  "delete")     \
     X(OP_OPTIONS, "options")    \
+    X(OP_CALL,    "call")       \
+    X(OP_FORGET,  "forget")     \
     X(OP_LIST,    "list")       \
     X(OP_SCHEMA,  "schema")     \
     X(OP_OPENAPI, "openapi")
@@ -32,8 +34,10 @@ const char *operation_label(enum operation op); /* "get": the metric label */
 
 struct route {
     enum operation op;
-    struct slice model; /* decoded name in the arena; absent where the path names none */
-    const char *allow;  /* on METHOD_NOT_ALLOWED and for OP_OPTIONS: the Allow header's value */
+    struct slice model;  /* decoded name in the arena, of a model or form; absent where the path names none */
+    struct slice method; /* decoded name of one of its methods; absent: none */
+    bool form;           /* the path is below /forms */
+    const char *allow;   /* on METHOD_NOT_ALLOWED and for OP_OPTIONS: the Allow header's value */
 };
 
 /* OK; NOT_FOUND for a path nobody serves; METHOD_NOT_ALLOWED (with allow) for the method; MALFORMED_REQUEST for a bad escape, and for

@@ -90,13 +90,14 @@ static enum status put_prepare(struct write *w, struct problem *why)
     uint64_t now_ms = clock_wall_ms();
     enum status st;
 
+    struct codec_reader reader = {.arena = arena};
     key_draft_init(&draft);
     codec_draft_init(m, arena, &record);
     if ((st = terms_unconditional(request, why)) != OK) return st;
     if ((st = terms_media(request, why)) != OK) return st;
     if ((st = key_parse_query(m, request->query, arena, &draft, &option, &n_options, why)) != OK) return st;
     if ((st = terms_read(request, option, n_options, &w->terms, why)) != OK) return st;
-    if ((st = codec_read(m, request->body, &draft, arena, &record, why)) != OK) return st;
+    if ((st = codec_read(m, request->body, &draft, &reader, &record, why)) != OK) return st;
     if ((st = key_finish(m, &draft, arena, &w->key, why)) != OK) return st;
 
     struct buffer text;
@@ -111,7 +112,7 @@ static enum status put_prepare(struct write *w, struct problem *why)
                              .fresh_until_ms = w->until_ms,
                              .stale_until_ms = w->until_ms,
                              .text = buffer_view(&text)};
-        w->blob = seal_make(w->ex->owner, &e, refs, n_refs, w->key.stored);
+        w->blob = seal_make(w->ex->owner, &e, refs, n_refs, SLICE(""), w->key.stored);
     }
     buffer_deinit(&text);
     return st;

@@ -173,7 +173,7 @@ void schema_put_list(struct buffer *b, const struct registry *r)
         jot(b, "{'name':'%.*s'", SLICE_ARG(m->name));
         put_listed_fields(b, m, true);
         put_listed_fields(b, m, false);
-        jot(b, ",'loader':%s", m->from_miss >= 0 ? "true" : "false");
+        jot(b, ",'loader':%s", m->loads ? "true" : "false");
         put_links(b, m);
         buffer_char(b, '}');
     }

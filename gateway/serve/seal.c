@@ -4,31 +4,43 @@
 #include "base/hash.h"
 #include "base/log.h"
 
-#define SECTION_KEY   1 /* hash_fixed of the stored key, little-endian */
-#define SECTION_BYTES 12
+#include <assert.h>
 
-static struct slice key_section(struct slice key, char out[SECTION_BYTES])
+#define HEADER       4
+#define CHECK        8 /* bytes of a key's check: hash_fixed of the stored key, little-endian */
+#define SECTIONS_MAX (HEADER + CHECK + HEADER + TAGS_MAX * (1 + TAG_MAX))
+
+static char *put_header(char *out, uint8_t type, size_t n)
+{
+    return mempcpy(out, (char[]){(char)type, (char)n, (char)(n >> 8), (char)(n >> 16)}, HEADER);
+}
+
+static char *put_check(char *out, struct slice key)
 {
     uint64_t hash = hash_fixed(key);
-    memcpy(out, (char[]){SECTION_KEY, 8, 0, 0}, 4);
-    for (int i = 0; i < 8; i++) out[4 + i] = (char)(hash >> (8 * i));
-    return slice_from(out, SECTION_BYTES);
+    for (int i = 0; i < CHECK; i++) *out++ = (char)(hash >> (8 * i));
+    return out;
 }
 
 struct blob *seal_make(struct serve *s, struct envelope *e, const struct envelope_ref *refs, size_t n_refs,
-                       struct slice key)
+                       struct slice tags, struct slice key)
 {
-    char section[SECTION_BYTES];
-    e->sections = store_is_remote(s->store) ? key_section(key, section) : SLICE("");
+    char sections[SECTIONS_MAX], *end = sections;
+    if (store_is_remote(s->store)) end = put_check(put_header(end, SECTION_KEY, CHECK), key);
+    assert(tags.n <= TAGS_MAX * (1 + TAG_MAX));
+    if (tags.n) end = mempcpy(put_header(end, SECTION_TAGS, tags.n), tags.p, tags.n);
+    e->sections = slice_from(sections, (size_t)(end - sections));
     return envelope_seal(e, refs, n_refs);
 }
 
 /* True also for an envelope without the section: one that is not ours to judge. */
 static bool is_of_key(const struct envelope *e, struct slice key)
 {
-    char section[SECTION_BYTES];
-    if (e->sections.n != SECTION_BYTES || e->sections.p[0] != SECTION_KEY) return true;
-    return slice_eq(e->sections, key_section(key, section));
+    char check[CHECK];
+    struct slice section = envelope_section(e, SECTION_KEY);
+    if (section.n != CHECK) return true;
+    put_check(check, key);
+    return slice_eq(section, slice_from(check, CHECK));
 }
 
 static void count_damage(struct serve *s, struct served *served)

@@ -7,9 +7,10 @@
 #include "model/envelope.h"
 #include "serve/serve.h"
 
-/* Seals *e (its sections are set here) for the record of this stored key. Returns a new reference. */
+/* Seals *e (its sections are set here) for the record of this stored key. `tags` as SECTION_TAGS has them; empty: none. Returns a new
+ * reference. */
 struct blob *seal_make(struct serve *s, struct envelope *e, const struct envelope_ref *refs, size_t n_refs,
-                       struct slice key);
+                       struct slice tags, struct slice key);
 
 /* Counts and logs a stored value that is taken as missing, since it is no record of ours. Returns MISSING. */
 enum status seal_damaged(struct serve *s, struct served *served, struct slice key, size_t bytes);

@@ -18,6 +18,7 @@
 #include "serve/describe.h"
 #include "serve/fetch.h"
 #include "serve/fill.h"
+#include "serve/method.h"
 #include "serve/patch.h"
 #include "serve/problem.h"
 #include "serve/save.h"
@@ -34,12 +35,15 @@ static struct generation *generation_new(struct vm *vm)
     g->refs = 1;
     g->vm = vm;
     map_init(&g->models);
+    g->served = calloc(registry->models + 1, sizeof *g->served);
+    if (!g->served) abort();
     for (size_t i = 0; i < registry->models; i++) {
         struct served *served = calloc(1, sizeof *served);
         if (!served) abort();
         served->model = registry->model[i];
         served->generation = g;
         map_put(&g->models, served->model->name, served);
+        g->served[i] = served;
     }
     return g;
 }
@@ -56,9 +60,11 @@ void generation_unref(struct generation *g)
     size_t at = 0;
     for (struct served *served; (served = map_next(&g->models, &at));) {
         blob_unref(served->schema.text);
+        free(served->references);
         free(served);
     }
     map_deinit(&g->models);
+    free(g->served);
     blob_unref(g->list.text);
     blob_unref(g->openapi.text);
     vm_retire(g->vm);
@@ -217,8 +223,10 @@ static void refuse(struct exchange *ex, const struct route *route, const struct 
 
 static struct served *find_model(struct serve *s, const struct route *route, struct problem *why)
 {
+    enum model_kind kind = route->form ? MODEL_FORM : MODEL_RECORD;
     struct served *served = map_get(&s->now->models, route->model);
-    if (!served) registry_unknown(vm_registry(s->now->vm), route->model, why);
+    if (served && served->model->kind != kind) served = NULL;
+    if (!served) registry_unknown(vm_registry(s->now->vm), kind, route->model, why);
     return served;
 }
 
@@ -245,6 +253,8 @@ void serve_request(struct exchange *ex)
     case OP_LIST:
     case OP_SCHEMA:
     case OP_OPENAPI: describe_answer(ex, served, route.op); break;
+    case OP_CALL:
+    case OP_FORGET: method_answer(ex, served, route.op); break;
     case OP_OPTIONS:
     case OPERATIONS: options_reply(ex, served, &route); break;
     }

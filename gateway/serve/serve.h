@@ -40,7 +40,8 @@ struct description {
 struct generation {
     unsigned refs;
     struct vm *vm;
-    struct map models; /* name -> struct served * */
+    struct map models;      /* name -> struct served * */
+    struct served **served; /* the same by model->index */
     struct description list, openapi;
 };
 
@@ -50,6 +51,7 @@ struct served {
     struct generation *generation;
     struct description schema;
     struct counter *requests[OPERATIONS][OUTCOMES]; /* made at first use */
+    struct counter **references;                    /* by field and enum edge_outcome (document.h); made at first use */
     struct counter *damaged;
     struct counter *loads_inflight;
     struct counter *loads[STATUS_COUNT];
@@ -85,6 +87,12 @@ void serve_request(struct exchange *ex);
 
 /* The one way out: counts the answer in ex->reply and sends it. `served` NULL: no model. */
 void serve_reply(struct exchange *ex, struct served *served, enum operation op, enum outcome outcome);
+
+/* The model as it is served in the same generation. */
+static inline struct served *served_of(const struct generation *g, const struct model *m)
+{
+    return g->served[m->index];
+}
 
 struct generation *generation_ref(struct generation *g);
 void generation_unref(struct generation *g);

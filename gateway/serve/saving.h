@@ -1,0 +1,49 @@
+/* serve/saving.h -- one record saved, for PUT and for handlers alike, with those that were given inside it:
+ *
+ *     saving_start   body -> records (model/codec.h)     now
+ *       vet            validate, tags (script/vet.h)     now or later, one record after the other
+ *       store          targets, then who refers to them  now or later
+ *
+ * Nothing is stored before everything has been checked. Once it stores it cannot be cancelled: the bar of a record's flight (flight.h)
+ * stands until the store has answered. */
+#ifndef PERIGEE_SERVE_SAVING_H
+#define PERIGEE_SERVE_SAVING_H
+
+#include "model/codec.h"
+#include "script/trail.h"
+#include "serve/serve.h"
+
+struct saving;
+
+/* The result is in *s; it is the owner's again. */
+typedef void saving_done(struct saving *s, enum status status);
+
+/* Embed it; set the first part. While it is under way the owner holds a reference to served->generation. */
+struct saving {
+    struct serve *serve;
+    struct served *served;
+    struct arena *arena;    /* lives until done */
+    struct key_draft draft; /* the keys that are known already, from a query */
+    struct slice body;      /* JSON; kept */
+    bool packed, cascade;   /* as in struct codec_reader */
+    bool has_life;
+    uint64_t life_ms; /* of the record itself; its targets live as their models say */
+    uint64_t request; /* for the log */
+    const struct trail *trail;
+    saving_done *done;
+
+    /* the result */
+    struct problem problem;
+    struct record_key key; /* once the body could be read: key.model is set */
+    struct blob *blob;     /* OK: the record as it is stored; one reference, the owner's to give back */
+    bool was_there;        /* OK: it replaced a record */
+
+    struct saving_record *record; /* private */
+    size_t records, at, waiting;
+    enum status status;
+};
+
+/* OK or a failure now, or PENDING, and done later. */
+enum status saving_start(struct saving *s);
+
+#endif
