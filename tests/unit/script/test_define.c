@@ -43,7 +43,7 @@ static void test_fields(void **state)
     assert_true(m->field[3].required);
     assert_false(m->field[4].required);
     assert_int_equal(m->key[0], 1); /* by name: alpha, k3, zeta */
-    assert_int_equal(m->from_miss, -1);
+    assert_int_equal(m->handler, -1);
     assert_true(slice_starts(m->key_prefix, SLICE("test:User:")));
     vm_free(vm);
 }
@@ -67,7 +67,7 @@ static void test_options(void **state)
     assert_int_equal(set->options.hard_timeout_ms, 2000);
     assert_true(set->options.version == 4294967295u);
     assert_true(set->options.jit);
-    assert_true(set->from_miss > 0);
+    assert_true(set->handler > 0);
     const struct model_options *brief = &registry_find(vm_registry(vm), SLICE("Brief"))->options;
     assert_int_equal(brief->expires_ms, 0);
     assert_int_equal(brief->negative_ms, 1); /* a little time is not none */

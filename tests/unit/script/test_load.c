@@ -97,7 +97,7 @@ static struct outcome load_of(struct world *w, struct vm *vm, const char *query)
 {
     struct outcome o = {0};
     struct record_key key = key_of(w, vm, query);
-    load_start(vm, &key, on_done, &o);
+    load_start(vm, &key, NULL, on_done, &o);
     memset(&key, 0xff, sizeof key); /* the load has its own copy */
     wait_for(w, &o);
     return o;
@@ -294,9 +294,9 @@ static void test_cancel(void **state)
         attach(w, "model 'M' { id = key(), options = { expires = 1 }, from_miss = function() sleep(30) end }");
     struct outcome never = {0};
     struct record_key key = key_of(w, vm, "id=1");
-    struct load *fresh = load_start(vm, &key, on_done, &never);
+    struct load *fresh = load_start(vm, &key, NULL, on_done, &never);
     load_cancel(fresh); /* before it has run */
-    struct load *parked = load_start(vm, &key, on_done, &never);
+    struct load *parked = load_start(vm, &key, NULL, on_done, &never);
     for (int i = 0; i < 5; i++) uv_run(&w->loop, UV_RUN_NOWAIT);
     vm_retire(vm);
     load_cancel(parked);
@@ -315,7 +315,7 @@ static void test_many_at_once(void **state)
         char query[32];
         snprintf(query, sizeof query, "id=%d", i);
         struct record_key key = key_of(w, vm, query);
-        load_start(vm, &key, on_done, &o[i]);
+        load_start(vm, &key, NULL, on_done, &o[i]);
     }
     vm_retire(vm); /* goes when the last one is done */
     for (int i = 0; i < N; i++) {

@@ -101,7 +101,7 @@ static void test_memory_cap(void **state)
                                "model 'A' { id = key(), options = { expires = 1 }, from_miss = fill }");
     lua_State *L = vm->L;
     vm->capped = true;
-    lua_rawgeti(L, LUA_REGISTRYINDEX, vm_registry(vm)->model[0]->from_miss);
+    lua_rawgeti(L, LUA_REGISTRYINDEX, vm_registry(vm)->model[0]->handler);
     assert_int_equal(lua_pcall(L, 0, 0, 0), LUA_ERRMEM);
     vm->capped = false;
     lua_settop(L, 0);

@@ -112,7 +112,7 @@ static inline struct task *world_start(struct vm *vm, uint64_t ms, task_argument
 {
     memset(o, 0, sizeof *o);
     const struct model *m = registry_find(vm_registry(vm), SLICE("T"));
-    struct task *t = task_start(vm, m->from_miss, clock_add(clock_mono_us(), ms * 1000), arguments, outcome_done, o);
+    struct task *t = task_start(vm, m->handler, clock_add(clock_mono_us(), ms * 1000), arguments, outcome_done, o);
     assert_int_equal(o->calls, 0);
     return t;
 }
