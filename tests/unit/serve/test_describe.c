@@ -10,14 +10,16 @@
 
 #include <cmocka.h>
 
+static const struct model user = {.name = {"User", 4}};
 static struct registry registry;
 static struct buffer text;
 
-static struct model *declare(const char *name, const struct field *fields, size_t n, int from_miss)
+static struct model *declare(const char *name, const struct field *fields, size_t n, int handler)
 {
     struct model *m = registry_model_new(&registry);
     m->name = slice_of(name);
-    m->from_miss = from_miss;
+    m->handler = handler;
+    m->loads = handler >= 0;
     m->fields = n;
     m->field = arena_alloc(&registry.arena, n * sizeof *fields);
     memcpy(m->field, fields, n * sizeof *fields);
@@ -71,7 +73,7 @@ static const struct field of_all[] = {
     {.name = TEXT("array"), .kind = FIELD_VALUE, .type = TYPE_ARRAY, .required = true},
     {.name = TEXT("object"), .kind = FIELD_VALUE, .type = TYPE_OBJECT},
     {.name = TEXT("prefs"), .kind = FIELD_PACKED},
-    {.name = TEXT("friend"), .kind = FIELD_REFERENCE, .target = TEXT("User")},
+    {.name = TEXT("friend"), .kind = FIELD_REFERENCE, .target = &user},
 };
 #define OF_ALL of_all, sizeof of_all / sizeof *of_all
 
