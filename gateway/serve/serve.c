@@ -23,16 +23,18 @@
 #include "serve/problem.h"
 #include "serve/save.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 /* -- generations -- */
 
-static struct generation *generation_new(struct vm *vm)
+static struct generation *generation_new(struct serve *s, struct vm *vm)
 {
     const struct registry *registry = vm_registry(vm);
     struct generation *g = calloc(1, sizeof *g);
     if (!g) abort();
     g->refs = 1;
+    list_append(&s->generations, &g->link);
     g->vm = vm;
     map_init(&g->models);
     g->served = calloc(registry->models + 1, sizeof *g->served);
@@ -48,6 +50,16 @@ static struct generation *generation_new(struct vm *vm)
     return g;
 }
 
+struct generation *generation_of(const struct serve *s, const struct vm *vm)
+{
+    struct list *link = s->generations.prev;
+    while (container_of(link, struct generation, link)->vm != vm) {
+        link = link->prev;
+        assert(link != &s->generations);
+    }
+    return container_of(link, struct generation, link);
+}
+
 struct generation *generation_ref(struct generation *g)
 {
     g->refs++;
@@ -57,6 +69,7 @@ struct generation *generation_ref(struct generation *g)
 void generation_unref(struct generation *g)
 {
     if (--g->refs) return;
+    list_remove(&g->link);
     size_t at = 0;
     for (struct served *served; (served = map_next(&g->models, &at));) {
         blob_unref(served->schema.text);
@@ -74,12 +87,10 @@ void generation_unref(struct generation *g)
 void serve_init(struct serve *s, struct vm *vm, struct store *store, const char *store_detail,
                 struct flight_port *flights, struct metrics *metrics)
 {
-    *s = (struct serve){.now = generation_new(vm),
-                        .store = store,
-                        .store_detail = store_detail,
-                        .flights = flights,
-                        .metrics = metrics};
+    *s = (struct serve){.store = store, .store_detail = store_detail, .flights = flights, .metrics = metrics};
+    list_init(&s->generations);
     list_init(&s->fills);
+    s->now = generation_new(s, vm);
     for (int op = 0; op < OPERATIONS; op++) {
         struct slice label = slice_of(operation_label(op));
         s->request_time[op] = metrics_histogram(metrics, METRIC_REQUEST_TIME, &label);
@@ -89,7 +100,7 @@ void serve_init(struct serve *s, struct vm *vm, struct store *store, const char 
 void serve_swap(struct serve *s, struct vm *vm)
 {
     struct generation *old = s->now;
-    s->now = generation_new(vm);
+    s->now = generation_new(s, vm);
     generation_unref(old);
 }
 

@@ -39,6 +39,7 @@ struct description {
  * the old vm is retired when its last request has been answered. */
 struct generation {
     unsigned refs;
+    struct list link; /* in serve->generations */
     struct vm *vm;
     struct map models;      /* name -> struct served * */
     struct served **served; /* the same by model->index */
@@ -59,8 +60,9 @@ struct served {
 };
 
 struct serve {
-    struct generation *now; /* what new requests see */
-    struct served nobody;   /* counts requests that name no model of ours */
+    struct generation *now;  /* what new requests see */
+    struct list generations; /* all that live, the newest last */
+    struct served nobody;    /* counts requests that name no model of ours */
     struct store *store;
     const char *store_detail; /* where a hit was found: "memory" or "redis" */
     struct flight_port *flights;
@@ -94,6 +96,8 @@ static inline struct served *served_of(const struct generation *g, const struct 
     return g->served[m->index];
 }
 
+/* The generation whose models these are; it lives. */
+struct generation *generation_of(const struct serve *s, const struct vm *vm);
 struct generation *generation_ref(struct generation *g);
 void generation_unref(struct generation *g);
 
