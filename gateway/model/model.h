@@ -39,12 +39,22 @@ struct field {
     uint32_t max; /* references: most members */
 };
 
+#define REFRESH_XFETCH 1.0
+
 #define DEPTH_DEFAULT 8
 #define DEPTH_MAX     64
 
 struct model_options {
-    uint64_t expires_ms;      /* CLOCK_NEVER: never */
-    uint64_t negative_ms;     /* how long a `missing` is remembered; 0: not */
+    uint64_t expires_ms;  /* CLOCK_NEVER: never */
+    uint64_t negative_ms; /* how long a `missing` is remembered; 0: not */
+    uint64_t
+        stale_while_revalidate_ms; /* after its freshness a record is still answered, while it is loaded anew; 0: not */
+    uint64_t stale_if_error_ms;    /* ... still answered where that fails; 0: not */
+    double jitter;                 /* 0..1: the part of `expires` that chance may take away */
+    double refresh; /* early loads: 0: none; below 1: when this part of the life is over; REFRESH_XFETCH */
+    uint64_t
+        soft_timeout_ms; /* a client with a stale record at hand waits no longer for a load; 0: for the load's end */
+    unsigned max_loads;  /* at once, in this process; 0: no bound */
     uint64_t hard_timeout_ms; /* a load, waiting and computing; always set */
     uint32_t version;
     unsigned depth;      /* how many levels of references a read resolves unless it says otherwise */
