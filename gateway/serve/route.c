@@ -2,6 +2,7 @@
 #include "serve/route.h"
 
 #define ALLOW_RECORD      "GET, HEAD, PUT, PATCH, DELETE, OPTIONS"
+#define ALLOW_CALL        "GET, HEAD, POST, DELETE, OPTIONS"
 #define ALLOW_DESCRIPTION "GET, HEAD, OPTIONS"
 
 const char *operation_label(enum operation op)
@@ -38,6 +39,22 @@ static enum status operation_of(const struct http_request *request, struct route
     }
 }
 
+/* A HEAD of a call is one like GET: method.c tells them apart. */
+static enum status call_of(const struct http_request *request, struct route *route, struct problem *why)
+{
+    route->allow = ALLOW_CALL;
+    switch (request->method) {
+    case METHOD_GET:
+    case METHOD_HEAD:
+    case METHOD_POST: route->op = OP_CALL; return OK;
+    case METHOD_DELETE: route->op = OP_FORGET; return OK;
+    case METHOD_OPTIONS: route->op = OP_OPTIONS; return OK;
+    default:
+        return problem_set(why, METHOD_NOT_ALLOWED, NULL, "a method takes %s, not %.*s", route->allow,
+                           SLICE_ARG(request->method_name));
+    }
+}
+
 /* What is only read, and takes no query: `op` for GET and HEAD. */
 static enum status describe(const struct http_request *request, enum operation op, struct route *route,
                             struct problem *why)
@@ -67,22 +84,43 @@ static enum status action(const struct http_request *request, struct slice name,
                        near.p ? " (did you mean `" : "", SLICE_ARG(near), near.p ? "`?)" : "");
 }
 
-/* Behind "/models/": NAME or NAME/_ACTION. */
+static enum status bad_escape(struct problem *why)
+{
+    return problem_set(why, MALFORMED_REQUEST, NULL, "the path has a '%%' that two hexadecimal digits do not follow");
+}
+
+/* Behind "/models/": NAME, NAME/METHOD or NAME/_ACTION. */
 static enum status below_models(const struct http_request *request, struct slice path, struct arena *arena,
                                 struct route *route, struct problem *why)
 {
     struct slice rest = path, name = slice_cut(&rest, '/'), last;
     bool is_record = !rest.p;
     if (!decode_segment(name, arena, &name) || (!is_record && !decode_segment(rest, arena, &last)))
-        return problem_set(why, MALFORMED_REQUEST, NULL,
-                           "the path has a '%%' that two hexadecimal digits do not follow");
+        return bad_escape(why);
     if (is_record) last = name;
     bool is_action = slice_starts(last, SLICE("_"));
-    if (name.n == 0 || is_record == is_action)
+    if (name.n == 0 || last.n == 0 || (is_record && is_action))
         return problem_set(why, NOT_FOUND, NULL,
-                           "records are at /models/NAME?key=value, actions at /models/NAME/_ACTION");
+                           "records are at /models/NAME?key=value, methods at /models/NAME/METHOD, actions at "
+                           "/models/NAME/_ACTION");
     route->model = name;
-    return is_action ? action(request, last, route, why) : operation_of(request, route, why);
+    if (is_record) return operation_of(request, route, why);
+    if (is_action) return action(request, last, route, why);
+    route->method = last;
+    return call_of(request, route, why);
+}
+
+/* Behind "/forms/": NAME/METHOD. */
+static enum status below_forms(const struct http_request *request, struct slice path, struct arena *arena,
+                               struct route *route, struct problem *why)
+{
+    struct slice method = path, name = slice_cut(&method, '/');
+    bool has_both = name.n && method.n;
+    if (!has_both) return problem_set(why, NOT_FOUND, NULL, "a form's methods are at /forms/NAME/METHOD");
+    if (!decode_segment(name, arena, &route->model) || !decode_segment(method, arena, &route->method))
+        return bad_escape(why);
+    route->form = true;
+    return call_of(request, route, why);
 }
 
 enum status route_request(const struct http_request *request, struct arena *arena, struct route *route,
@@ -94,11 +132,16 @@ enum status route_request(const struct http_request *request, struct arena *aren
         return OK;
     }
     if (request->method == METHOD_CONNECT) return operation_of(request, route, why); /* its target is no path */
-    if (slice_eq(request->path, SLICE("/models"))) return describe(request, OP_LIST, route, why);
+    if (slice_eq(request->path, SLICE("/models")) || slice_eq(request->path, SLICE(ROUTE_FORMS)))
+        return describe(request, OP_LIST, route, why);
     if (slice_eq(request->path, SLICE("/openapi.json"))) return describe(request, OP_OPENAPI, route, why);
     if (slice_starts(request->path, SLICE("/models/")))
         return below_models(request, slice_skip(request->path, strlen("/models/")), arena, route, why);
-    return problem_set(why, NOT_FOUND, NULL, "there are /models/NAME?key=value, /models and /openapi.json");
+    if (slice_starts(request->path, SLICE(ROUTE_FORMS "/")))
+        return below_forms(request, slice_skip(request->path, strlen(ROUTE_FORMS "/")), arena, route, why);
+    return problem_set(why, NOT_FOUND, NULL,
+                       "there are /models/NAME?key=value, /models/NAME/METHOD, /forms/NAME/METHOD, /models, /forms and "
+                       "/openapi.json");
 }
 
 enum status route_key(const struct http_request *request, const struct model *m, struct arena *arena,

@@ -1,5 +1,5 @@
-/* serve/route.h -- which operation a request asks for: method and path to an operation and a model's name, query to a key.
- * Pure. */
+/* serve/route.h -- which operation a request asks for: method and path to an operation and the names of a model (or form) and its method,
+ * query to a key. Pure. */
 #ifndef PERIGEE_SERVE_ROUTE_H
 #define PERIGEE_SERVE_ROUTE_H
 
@@ -32,8 +32,10 @@ enum operation {
 
 const char *operation_label(enum operation op); /* "get": the metric label */
 
+#define ROUTE_FORMS "/forms" /* an OP_LIST of this path is one of forms */
+
 struct route {
-    enum operation op;
+    enum operation op;   /* a method's HEAD is an OP_CALL, as its GET */
     struct slice model;  /* decoded name in the arena, of a model or form; absent where the path names none */
     struct slice method; /* decoded name of one of its methods; absent: none */
     bool form;           /* the path is below /forms */

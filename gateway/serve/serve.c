@@ -238,7 +238,7 @@ static struct served *find_model(struct serve *s, const struct route *route, str
     struct served *served = map_get(&s->now->models, route->model);
     if (served && served->model->kind != kind) served = NULL;
     if (!served) registry_unknown(vm_registry(s->now->vm), kind, route->model, why);
-    return served;
+    return served && route->method.p ? method_find(served, route->method, why) : served;
 }
 
 void serve_request(struct exchange *ex)
