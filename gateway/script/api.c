@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/units.h"
 #include "model/model.h"
+#include "script/ask_word.h"
 #include "script/convert.h"
 #include "script/define.h"
 #include "script/pattern.h"
@@ -263,4 +264,5 @@ void api_push_core(lua_State *L)
     lua_pop(L, 1);
     sandbox_push_cjson(L);
     lua_setfield(L, -2, "cjson");
+    ask_open(L);
 }

@@ -24,6 +24,7 @@ struct ask_answer {
     enum status status;     /* OK, MISSING, or why not */
     struct slice text;      /* OK of a get: the document's JSON; of a call: the result's */
     struct problem problem; /* unless OK */
+    struct slice errors;    /* FORM_INVALID: {"input":["message"]} */
 };
 
 struct ask;

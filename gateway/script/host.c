@@ -161,6 +161,8 @@ struct script_host *script_host_open(uv_loop_t *loop, struct metrics *metrics)
     return h;
 }
 
+void script_host_set_gateway(struct script_host *h, const struct ask_gateway *gateway) { h->gateway = gateway; }
+
 void host_hold(struct script_host *h) { h->open++; }
 
 void host_release(struct script_host *h)

@@ -38,9 +38,10 @@ struct script_host {
     struct list ready;
     uint64_t spent_us; /* by Lua in this phase of the loop */
 
-    struct http_client *http;    /* NULL until a handler sends its first request */
-    struct sqlite_pools *sqlite; /* NULL until a handler sends its first query */
-    struct arena scratch;        /* of a C function that Lua calls, for one call: no leak when it raises */
+    const struct ask_gateway *gateway; /* NULL: there is nobody to ask */
+    struct http_client *http;          /* NULL until a handler sends its first request */
+    struct sqlite_pools *sqlite;       /* NULL until a handler sends its first query */
+    struct arena scratch;              /* of a C function that Lua calls, for one call: no leak when it raises */
 
     size_t open; /* handles, and work in the thread pool, that script_host_close waits for */
     void (*closed)(void *arg);

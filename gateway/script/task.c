@@ -37,6 +37,7 @@ struct task {
     task_arguments *arguments;
     task_done *done;
     void *owner;
+    const struct trail *trail;
     bool preempted;     /* RUNNING: left by the hook */
     bool stopped;       /* RUNNING: past its deadline the hook has raised */
     lua_Alloc allocate; /* while stopped: the state's own */
@@ -256,6 +257,9 @@ struct task *task_start(struct vm *vm, int handler, uint64_t deadline_us, task_a
     return t;
 }
 
+void task_set_trail(struct task *t, const struct trail *trail) { t->trail = trail; }
+const struct trail *task_trail(const struct task *t) { return t->trail; }
+
 /* --- waiting ------------------------------------------------------------------------------------------------------ */
 
 struct task *task_current(lua_State *L)
@@ -267,15 +271,20 @@ struct task *task_current(lua_State *L)
 uint64_t task_deadline(const struct task *t) { return t->deadline.at_us; }
 struct script_host *task_host(const struct task *t) { return t->vm->host; }
 
+const char *task_cannot_wait(lua_State *L)
+{
+    const struct task *running = vm_of(L)->running;
+    if (task_current(L)) return NULL;
+    return !running          ? "a schema file does no I/O while it is loaded"
+           : running->L != L ? "inside a coroutine of the handler's own"
+                             : "inside a callback of a C function, such as table.sort's or string.gsub's";
+}
+
 struct task *task_for_wait(lua_State *L, const char *word)
 {
-    struct task *t = task_current(L), *running = vm_of(L)->running;
-    if (t) return t;
-    const char *why = !running          ? "a schema file does no I/O while it is loaded"
-                      : running->L != L ? "inside a coroutine of the handler's own"
-                                        : "inside a callback of a C function, such as table.sort's or string.gsub's";
-    task_raise(L, "%s: cannot wait here: %s", word, why);
-    return NULL;
+    const char *why = task_cannot_wait(L);
+    if (why) task_raise(L, "%s: cannot wait here: %s", word, why);
+    return task_current(L);
 }
 
 int task_park(lua_State *L, void (*cancel)(void *op), void *op)

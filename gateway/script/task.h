@@ -11,6 +11,7 @@
 #define PERIGEE_SCRIPT_TASK_H
 
 #include "base/status.h"
+#include "script/trail.h"
 #include "script/vm.h"
 
 #include <lua.h>
@@ -28,12 +29,20 @@ typedef int task_arguments(void *owner, lua_State *L);
 struct task *task_start(struct vm *vm, int handler, uint64_t deadline_us, task_arguments *arguments, task_done *done,
                         void *owner);
 
+/* The loads that have led to this task; borrowed for as long as it lives. Until it is set there are none. What the task asks of the
+ * gateway (ask.h) goes on from there. */
+void task_set_trail(struct task *t, const struct trail *trail);
+const struct trail *task_trail(const struct task *t);
+
 /* Ends it without calling done. */
 void task_cancel(struct task *t);
 
 /* The task that runs on L and may wait now, or NULL: load time, a coroutine of the handler's own making, or a callback of a C
  * function (table.sort, string.gsub) that cannot be left and entered again. */
 struct task *task_current(lua_State *L);
+
+/* Why task_current gives NULL, in words; NULL when it does not. */
+const char *task_cannot_wait(lua_State *L);
 
 /* The same, but raises "WORD: cannot wait here: ..." instead of returning NULL: the first paragraph of every word that waits. */
 struct task *task_for_wait(lua_State *L, const char *word);
