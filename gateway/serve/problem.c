@@ -1,4 +1,4 @@
-/* serve/problem.c -- errors on the wire. Nothing is told but what struct problem holds, the model's name and the keys the client
+/* serve/problem.c -- errors on the wire. Nothing is told but what struct problem holds, what a form has to say of its inputs, the model's name and the keys the client
  * itself has sent: no handler's words, no path of this machine. */
 #include "serve/problem.h"
 
@@ -17,9 +17,12 @@ static void put_member(struct buffer *b, const char *name, struct slice text)
 static void put_keys(struct buffer *b, const struct record_key *key)
 {
     size_t before = b->n;
+    bool first = true;
     buffer_slice(b, SLICE(",\"keys\":{"));
     for (size_t i = 0; i < key->model->keys; i++) {
-        if (i) buffer_char(b, ',');
+        if (!key->json[i].p) continue; /* an optional argument that was not given */
+        if (!first) buffer_char(b, ',');
+        first = false;
         buffer_slice(b, key->model->field[key->model->key[i]].prefix);
         buffer_slice(b, key->json[i]);
     }
@@ -59,22 +62,40 @@ void problem_fill(struct exchange *ex, const struct problem *p, const struct mod
     forbid_caching(&ex->reply);
 }
 
-void problem_fill_cacheable(struct exchange *ex, const struct problem *p, const struct model *model,
-                            const struct record_key *key)
+static void fill_problem(struct exchange *ex, const struct problem *p, const struct model *model,
+                         const struct record_key *key, struct slice errors)
 {
     struct buffer b;
-    buffer_init(&b, PROBLEM_BYTES_MAX);
+    buffer_init(&b, PROBLEM_BYTES_MAX + errors.n);
     put_problem(&b, p, model, key);
+    if (errors.p) {
+        buffer_slice(&b, SLICE(",\"errors\":"));
+        buffer_slice(&b, errors);
+    }
     buffer_printf(&b, ",\"request\":\"%016llx\"}", (unsigned long long)ex->id);
     reply_begin(&ex->reply, status_http(p->status));
     fill(&ex->reply, &b);
     buffer_deinit(&b);
 }
 
+void problem_fill_cacheable(struct exchange *ex, const struct problem *p, const struct model *model,
+                            const struct record_key *key)
+{
+    fill_problem(ex, p, model, key, (struct slice){NULL, 0});
+}
+
 void problem_reply(struct exchange *ex, struct served *served, enum operation op, const struct problem *p,
                    const struct record_key *key)
 {
     problem_fill(ex, p, served ? served->model : NULL, key);
+    serve_reply(ex, served, op, (enum outcome)p->status);
+}
+
+void problem_reply_form(struct exchange *ex, struct served *served, enum operation op, const struct problem *p,
+                        struct slice errors)
+{
+    fill_problem(ex, p, served->model, NULL, errors);
+    forbid_caching(&ex->reply);
     serve_reply(ex, served, op, (enum outcome)p->status);
 }
 
