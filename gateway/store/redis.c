@@ -24,7 +24,7 @@
 #define UNSENT_MAX     (8u << 20) /* bytes that wait for the socket; beyond it OVERLOADED */
 #define TTL_MAX_MS     (100ull * 365 * 24 * 3600 * 1000)
 
-enum kind { GET, PUT, REPLACE, DELETE, KINDS };
+enum kind { GET, MGET, PUT, REPLACE, DELETE, KINDS };
 
 static const struct {
     const char *label;
@@ -32,6 +32,7 @@ static const struct {
     enum redis_expect expect[2];
 } kinds[KINDS] = {
     [GET] = {"get", 1, {EXPECT_VALUE}},
+    [MGET] = {"mget", 1, {EXPECT_VALUES}},
     [PUT] = {"put", 2, {EXPECT_PREFIX, EXPECT_OK}}, /* GETRANGE, SET */
     [REPLACE] = {"replace", 1, {EXPECT_NUMBER}},    /* EVAL */
     [DELETE] = {"delete", 1, {EXPECT_NUMBER}},
@@ -47,6 +48,7 @@ struct redis_slot {
     struct redis_command *command; /* NULL: cancelled */
     uint64_t started_us;
     enum kind kind;
+    uint16_t values;         /* an MGET's */
     uint8_t queued, replied; /* of its commands */
     sds held[2];             /* commands that wait for the greeting to end */
 };
@@ -168,6 +170,12 @@ static void watch_deadline(struct redis *r)
     arm(r, end > now ? (end - now) / 1000 + 1 : 0);
 }
 
+static void send_now(struct redis *r, const struct redis_slot *s, int i, sds command)
+{
+    redis_link_send(r->link, (struct redis_question){kinds[s->kind].expect[i], s->values}, command);
+    redisFreeSdsCommand(command);
+}
+
 static void on_ready(void *arg)
 {
     struct redis *r = arg;
@@ -182,8 +190,7 @@ static void on_ready(void *arg)
     for (unsigned i = 0; i < r->waiting; i++) {
         struct redis_slot *s = &r->ring[(r->front + i) % r->config.max_inflight];
         for (int k = 0; k < kinds[s->kind].commands; k++) {
-            redis_link_send(r->link, kinds[s->kind].expect[k], s->held[k]);
-            redisFreeSdsCommand(s->held[k]);
+            send_now(r, s, k, s->held[k]);
             s->held[k] = NULL;
         }
     }
@@ -225,6 +232,17 @@ static void on_value(struct redis *r, struct redis_reply *reply)
     finish(r, value ? OK : MISSING, value);
 }
 
+static void on_values(struct redis *r, struct redis_reply *reply)
+{
+    struct redis_command *c = front(r)->command;
+    if (reply->too_long || reply->too_much) count_error(r, MGET, TOO_LONG);
+    for (unsigned i = 0; c && !reply->too_much && i < reply->values_n; i++) {
+        c->values[i] = reply->values[i];
+        reply->values[i] = NULL;
+    }
+    finish(r, reply->too_much ? DEPTH_EXCEEDED : OK, NULL);
+}
+
 static void on_previous(struct redis_slot *s, const struct redis_reply *reply)
 {
     if (!s->command) return;
@@ -257,6 +275,8 @@ static void on_reply(void *arg, struct redis_reply *reply)
         on_error(r, reply);
     } else if (asked == EXPECT_VALUE) {
         on_value(r, reply);
+    } else if (asked == EXPECT_VALUES) {
+        on_values(r, reply);
     } else if (asked == EXPECT_NUMBER) {
         on_number(r, reply);
     } else {
@@ -395,8 +415,7 @@ static void send_command(struct redis *r, struct redis_command *c, int argc, con
     sds command = redis_format(argc, argv);
     uint8_t i = s->queued++;
     if (r->state == UP) {
-        redis_link_send(r->link, kinds[s->kind].expect[i], command);
-        redisFreeSdsCommand(command);
+        send_now(r, s, i, command);
     } else {
         s->held[i] = command;
         r->held_bytes += sdslen(command);
@@ -407,6 +426,21 @@ enum status redis_get(struct redis *r, struct slice key, struct redis_command *c
 {
     enum status st = ask(r, GET, c, done);
     if (st == PENDING) send_command(r, c, 2, (struct slice[]){SLICE("GET"), key});
+    return st;
+}
+
+enum status redis_get_many(struct redis *r, const struct slice *key, size_t n, struct blob **values,
+                           struct redis_command *c, redis_done *done)
+{
+    assert(n > 0 && n <= REDIS_MANY_MAX);
+    enum status st = ask(r, MGET, c, done);
+    if (st != PENDING) return st;
+    struct slice argv[REDIS_ARGUMENTS];
+    argv[0] = SLICE("MGET");
+    memcpy(argv + 1, key, n * sizeof *key);
+    c->values = values;
+    c->slot->values = (uint16_t)n;
+    send_command(r, c, (int)n + 1, argv);
     return st;
 }
 

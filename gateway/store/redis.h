@@ -23,7 +23,8 @@ struct redis_command {
     struct redis_slot *slot; /* its place among the replies awaited, NULL when it has none; private */
     uint8_t previous_n;      /* a put: first bytes of the value replaced */
     unsigned char previous[8];
-    int64_t number; /* a delete: how many were deleted */
+    int64_t number;       /* a delete: how many were deleted */
+    struct blob **values; /* many gets: where they go; private */
 };
 
 struct redis_config {
@@ -56,10 +57,17 @@ bool redis_up(const struct redis *r); /* connected, authenticated, and not known
 /* Bytes at the front of a value by which redis_replace knows it again; and its length. */
 #define REDIS_HEAD 52
 
+/* Keys that one command asks for, and bytes that their values may have together. */
+#define REDIS_MANY_MAX   256
+#define REDIS_MANY_BYTES (64u << 20)
+
 /* Each returns PENDING, or STORE_UNAVAILABLE / OVERLOADED at once. Keys and values are borrowed for the call. A get ends OK or
  * MISSING (also for what is no string, or too long), a put OK, a delete OK or MISSING; a replace OK when `expected` was there still,
- * PRECONDITION_FAILED when something else was, MISSING when nothing; each may end STORE_UNAVAILABLE. */
+ * PRECONDITION_FAILED when something else was, MISSING when nothing; each may end STORE_UNAVAILABLE. Many gets end OK with new references
+ * in `values` (kept until then; NULL where a get would end MISSING), or DEPTH_EXCEEDED and leave it alone. */
 enum status redis_get(struct redis *r, struct slice key, struct redis_command *c, redis_done *done);
+enum status redis_get_many(struct redis *r, const struct slice *key, size_t n /* 1 to REDIS_MANY_MAX */,
+                           struct blob **values, struct redis_command *c, redis_done *done);
 enum status redis_put(struct redis *r, struct slice key, struct slice value, uint64_t ttl_ms /* 0: none */,
                       struct redis_command *c, redis_done *done);
 enum status redis_replace(struct redis *r, struct slice key, struct slice expected /* not empty */, struct slice value,

@@ -48,9 +48,9 @@ static void lose(struct redis_link *l, struct redis_loss loss)
 
 sds redis_format(int argc, const struct slice *argv)
 {
-    const char *p[8];
-    size_t n[8];
-    assert(argc <= 8);
+    const char *p[REDIS_ARGUMENTS];
+    size_t n[REDIS_ARGUMENTS];
+    assert(argc <= REDIS_ARGUMENTS);
     for (int i = 0; i < argc; i++) {
         p[i] = argv[i].p;
         n[i] = argv[i].n;
@@ -60,9 +60,9 @@ sds redis_format(int argc, const struct slice *argv)
     return command;
 }
 
-void redis_link_send(struct redis_link *l, enum redis_expect expect, sds command)
+void redis_link_send(struct redis_link *l, struct redis_question question, sds command)
 {
-    redis_socket_send(l->socket, expect, command, sdslen(command));
+    redis_socket_send(l->socket, question, command, sdslen(command));
 }
 
 size_t redis_link_unsent(const struct redis_link *l) { return redis_socket_unsent(l->socket); }
@@ -74,7 +74,7 @@ void redis_link_read(struct redis_link *l) { redis_socket_read(l->socket); }
 static void greet(struct redis_link *l, enum redis_expect expect, int argc, const struct slice *argv)
 {
     sds command = redis_format(argc, argv);
-    redis_link_send(l, expect, command);
+    redis_link_send(l, (struct redis_question){.expect = expect}, command);
     redisFreeSdsCommand(command);
     l->greetings++;
 }

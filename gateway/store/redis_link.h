@@ -30,7 +30,7 @@ struct redis_link *redis_link_open(uv_loop_t *loop, const struct redis_config *c
 void redis_link_close(struct redis_link *l);
 
 /* Queues a command; only when ready. */
-void redis_link_send(struct redis_link *l, enum redis_expect expect, sds command);
+void redis_link_send(struct redis_link *l, struct redis_question question, sds command);
 
 /* Bytes that the socket did not take yet; only when ready. */
 size_t redis_link_unsent(const struct redis_link *l);
@@ -38,7 +38,8 @@ size_t redis_link_unsent(const struct redis_link *l);
 /* Answers what has arrived, without waiting for the loop to say so; only when ready. l may be gone after. */
 void redis_link_read(struct redis_link *l);
 
-/* A command as it is sent; at most 8 arguments. Free it with redisFreeSdsCommand. */
+/* A command as it is sent; at most REDIS_ARGUMENTS. Free it with redisFreeSdsCommand. */
+#define REDIS_ARGUMENTS (1 + REDIS_MANY_MAX)
 sds redis_format(int argc, const struct slice *argv);
 
 #endif

@@ -23,21 +23,50 @@ static struct redis_reply *admit(const redisReadTask *task, int type)
     const redisCallback *question = j->questions->head;
     if (!question || j->outstanding == 0) return refuse(j, "a reply without a question");
     bool fits = type == REDIS_REPLY_ERROR;
-    switch ((enum redis_expect)(uintptr_t)question->privdata) {
+    switch (question_unpack(question->privdata).expect) {
     case EXPECT_STATUS:
     case EXPECT_OK: fits |= type == REDIS_REPLY_STATUS; break;
     case EXPECT_VALUE: fits |= type == REDIS_REPLY_STRING || type == REDIS_REPLY_NIL; break;
     case EXPECT_PREFIX: fits |= type == REDIS_REPLY_STRING; break;
     case EXPECT_NUMBER: fits |= type == REDIS_REPLY_INTEGER; break;
+    case EXPECT_VALUES: fits |= type == REDIS_REPLY_ARRAY; break;
     }
     if (!fits) return refuse(j, "a reply of the wrong type");
     j->reply = (struct redis_reply){.head.type = type};
     return &j->reply;
 }
 
-static enum redis_expect expectation(const redisReadTask *task)
+static struct redis_question question_of(const redisReadTask *task)
 {
-    return (enum redis_expect)(uintptr_t)judge_of(task)->questions->head->privdata;
+    return question_unpack(judge_of(task)->questions->head->privdata);
+}
+
+/* What stands inside a push message is skipped; inside other replies are only values. */
+static void *skip(const redisReadTask *task)
+{
+    struct redis_judge *j = judge_of(task);
+    return j->reply.head.type == REDIS_REPLY_PUSH ? &element : refuse(j, "a value of the wrong type");
+}
+
+/* A new reference, or NULL: too long. */
+static struct blob *copy_value(struct redis_judge *j, struct slice text)
+{
+    if (text.n <= j->max_value && text.n <= UINT32_MAX) return blob_copy(text);
+    j->reply.too_long = true;
+    return NULL;
+}
+
+static void *add_value(const redisReadTask *task, struct slice text)
+{
+    struct redis_judge *j = judge_of(task);
+    struct redis_reply *reply = &j->reply;
+    if (reply->head.type == REDIS_REPLY_PUSH || task->type != REDIS_REPLY_STRING) return skip(task);
+    struct blob *value = reply->too_much ? NULL : copy_value(j, text);
+    if (!value) return &element;
+    reply->values[task->idx] = value;
+    reply->values_bytes += value->n;
+    reply->too_much = reply->values_bytes > REDIS_MANY_BYTES;
+    return &element;
 }
 
 /* "WRONGTYPE Operation against..." -> "WRONGTYPE"; only letters, so that it may stand in a log. */
@@ -56,7 +85,7 @@ static void *create_string(const redisReadTask *task, char *text, size_t n)
     /* hiredis has both bytes behind a bulk string, and does not look at them. */
     bool bulk = task->type == REDIS_REPLY_STRING || task->type == REDIS_REPLY_VERB;
     if (bulk && memcmp(text + n, "\r\n", 2) != 0) return refuse(judge_of(task), "a string longer than it said");
-    if (task->parent) return &element;
+    if (task->parent) return add_value(task, slice_from(text, n));
     struct redis_reply *reply = admit(task, task->type);
     if (!reply) return NULL;
     struct redis_judge *j = judge_of(task);
@@ -64,22 +93,32 @@ static void *create_string(const redisReadTask *task, char *text, size_t n)
         first_word(text, n, reply->error, sizeof reply->error);
         return reply;
     }
-    switch (expectation(task)) {
+    switch (question_of(task).expect) {
     case EXPECT_OK:
         if (!slice_eq(slice_from(text, n), SLICE("OK"))) return refuse(j, "a status that is not OK");
         break;
-    case EXPECT_VALUE:
-        reply->too_long = n > j->max_value || n > UINT32_MAX;
-        if (!reply->too_long) reply->value = blob_copy(slice_from(text, n));
-        break;
+    case EXPECT_VALUE: reply->value = copy_value(j, slice_from(text, n)); break;
     case EXPECT_PREFIX:
         if (n > sizeof reply->prefix) return refuse(j, "a longer string than was asked for");
         memcpy(reply->prefix, text, n);
         reply->prefix_n = (unsigned)n;
         break;
     case EXPECT_STATUS:
-    case EXPECT_NUMBER: break;
+    case EXPECT_NUMBER:
+    case EXPECT_VALUES: break;
     }
+    return reply;
+}
+
+static void *create_values(const redisReadTask *task, size_t n)
+{
+    struct redis_reply *reply = admit(task, REDIS_REPLY_ARRAY);
+    if (!reply) return NULL;
+    struct redis_judge *j = judge_of(task);
+    if (n != question_of(task).values) return refuse(j, "more values than were asked for, or fewer");
+    memset(j->values, 0, n * sizeof *j->values);
+    reply->values = j->values;
+    reply->values_n = (unsigned)n;
     return reply;
 }
 
@@ -88,7 +127,8 @@ static void *create_array(const redisReadTask *task, size_t n)
     int depth = 1;
     for (const redisReadTask *t = task->parent; t; t = t->parent) depth++;
     if (depth > DEPTH_MAX) return refuse(judge_of(task), "a reply too deep");
-    if (task->parent) return &element;
+    if (task->parent) return skip(task);
+    if (task->type == REDIS_REPLY_ARRAY) return create_values(task, n);
     if (task->type != REDIS_REPLY_PUSH) return refuse(judge_of(task), "a reply of the wrong type");
     judge_of(task)->reply = (struct redis_reply){.head.type = REDIS_REPLY_PUSH};
     return &judge_of(task)->reply;
@@ -96,7 +136,7 @@ static void *create_array(const redisReadTask *task, size_t n)
 
 static void *create_integer(const redisReadTask *task, long long v)
 {
-    if (task->parent) return &element;
+    if (task->parent) return skip(task);
     struct redis_reply *reply = admit(task, REDIS_REPLY_INTEGER);
     if (reply) reply->head.integer = v;
     return reply;
@@ -104,20 +144,20 @@ static void *create_integer(const redisReadTask *task, long long v)
 
 static void *create_nil(const redisReadTask *task)
 {
-    if (task->parent) return &element;
-    if (task->type == REDIS_REPLY_NIL || task->type == REDIS_REPLY_STRING || task->type == REDIS_REPLY_ARRAY)
-        return admit(task, REDIS_REPLY_NIL);
+    bool is_value = task->type == REDIS_REPLY_NIL || task->type == REDIS_REPLY_STRING;
+    if (task->parent) return is_value ? &element : skip(task); /* its place is NULL already */
+    if (is_value || task->type == REDIS_REPLY_ARRAY) return admit(task, REDIS_REPLY_NIL);
     return refuse(judge_of(task), "a reply of the wrong type");
 }
 
 static void *create_double(const redisReadTask *task, double v, char *text, size_t n)
 {
-    return task->parent ? &element : refuse(judge_of(task), "a reply of the wrong type");
+    return task->parent ? skip(task) : refuse(judge_of(task), "a reply of the wrong type");
 }
 
 static void *create_bool(const redisReadTask *task, int v)
 {
-    return task->parent ? &element : refuse(judge_of(task), "a reply of the wrong type");
+    return task->parent ? skip(task) : refuse(judge_of(task), "a reply of the wrong type");
 }
 
 static void free_object(void *object)
@@ -125,6 +165,8 @@ static void free_object(void *object)
     struct redis_reply *reply = object;
     blob_unref(reply->value);
     reply->value = NULL;
+    for (unsigned i = 0; i < reply->values_n; i++) blob_unref(reply->values[i]);
+    reply->values_n = 0;
 }
 
 void redis_judge_attach(struct redis_judge *j, redisAsyncContext *ac, size_t max_value)

@@ -7,24 +7,42 @@
 #ifndef PERIGEE_STORE_REDIS_REPLY_H
 #define PERIGEE_STORE_REDIS_REPLY_H
 
-#include "base/blob.h"
+#include "store/redis.h"
 
 #include <hiredis/async.h>
 
-/* What a question may be answered with; an error reply always may. Stands as `privdata` in hiredis' queue of questions. */
+/* What a question may be answered with; an error reply always may. */
 enum redis_expect {
     EXPECT_STATUS, /* +anything */
     EXPECT_OK,     /* +OK */
     EXPECT_VALUE,  /* a bulk string, or nil */
     EXPECT_PREFIX, /* a bulk string of at most 8 bytes */
     EXPECT_NUMBER, /* an integer */
+    EXPECT_VALUES, /* an array of bulk strings and nils, exactly as many as were asked for */
 };
+
+struct redis_question {
+    enum redis_expect expect;
+    unsigned values; /* EXPECT_VALUES: how many; at most REDIS_MANY_MAX */
+};
+
+/* A question as it stands in hiredis' queue, in the place of a pointer. */
+static inline void *question_pack(struct redis_question q) { return (void *)((uintptr_t)q.values << 8 | q.expect); }
+
+static inline struct redis_question question_unpack(const void *p)
+{
+    return (struct redis_question){(uintptr_t)p & 0xff, (unsigned)((uintptr_t)p >> 8)};
+}
 
 /* The one reply of a connection; good for the time of its callback. */
 struct redis_reply {
-    redisReply head;    /* hiredis looks at `type`, and at `elements` of a push (always 0): so this is first */
-    struct blob *value; /* EXPECT_VALUE: a reference, taken by setting it NULL; NULL also when it was too long */
-    bool too_long;      /* the value was over max_value and is not here */
+    redisReply head;      /* hiredis looks at `type`, and at `elements` of a push (always 0): so this is first */
+    struct blob *value;   /* EXPECT_VALUE: a reference, taken by setting it NULL; NULL also when it was too long */
+    struct blob **values; /* EXPECT_VALUES: references, NULL for nil or what was too long; taken by setting them NULL */
+    unsigned values_n;
+    size_t values_bytes;
+    bool too_long; /* a value was over max_value and is not here */
+    bool too_much; /* values were over REDIS_MANY_BYTES together, and are not all here */
     unsigned char prefix[8];
     unsigned prefix_n;
     char error[32]; /* the first word of an error reply: what follows may quote our password */
@@ -36,9 +54,10 @@ struct redis_judge {
     size_t max_value;
     const char *misfit; /* why a reply was refused, or NULL */
     struct redis_reply reply;
+    struct blob *values[REDIS_MANY_MAX]; /* the reply's */
 };
 
-/* Elements of a push message; nothing else has any. */
+/* Elements of an array, be it a push message that nobody reads. */
 #define REPLY_ELEMENTS_MAX 1024
 
 /* Makes ac's reader ask the judge, who must outlive ac. */

@@ -172,7 +172,7 @@ static void on_connect(redisAsyncContext *ac, int status)
     if (!s->closing) s->events->opened(s->arg);
 }
 
-static void on_reply(redisAsyncContext *ac, void *reply, void *expect)
+static void on_reply(redisAsyncContext *ac, void *reply, void *question)
 {
     struct redis_socket *s = ac->data;
     if (!reply) return; /* hiredis empties its queue as it frees the context: the owner knows by `lost`, or closed it */
@@ -240,9 +240,9 @@ void redis_socket_close(struct redis_socket *s)
     redisAsyncFree(s->ac); /* inside one of its callbacks: when that has returned */
 }
 
-void redis_socket_send(struct redis_socket *s, enum redis_expect expect, const char *command, size_t n)
+void redis_socket_send(struct redis_socket *s, struct redis_question question, const char *command, size_t n)
 {
-    int queued = redisAsyncFormattedCommand(s->ac, on_reply, (void *)(uintptr_t)expect, command, n);
+    int queued = redisAsyncFormattedCommand(s->ac, on_reply, question_pack(question), command, n);
     assert(queued == REDIS_OK);
     (void)queued;
     s->unsent++;

@@ -36,7 +36,7 @@ struct redis_socket *redis_socket_open(uv_loop_t *loop, const struct redis_socke
 void redis_socket_close(struct redis_socket *s);
 
 /* Queues one formatted command. */
-void redis_socket_send(struct redis_socket *s, enum redis_expect expect, const char *command, size_t n);
+void redis_socket_send(struct redis_socket *s, struct redis_question question, const char *command, size_t n);
 
 /* Bytes that the socket did not take yet. */
 size_t redis_socket_unsent(const struct redis_socket *s);

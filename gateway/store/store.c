@@ -87,6 +87,73 @@ enum status store_delete(struct store *s, struct slice key, uint64_t now_ms, str
 
 void store_cancel(struct store_op *op) { redis_cancel(&op->redis); }
 
+/* ---- many at once */
+
+static void drop_values(struct store_many *op)
+{
+    for (size_t i = 0; i < op->n; i++) {
+        blob_unref(op->value[i]);
+        op->value[i] = NULL;
+    }
+}
+
+/* One part has failed, and so all have. */
+static void give_up(struct store_many *op)
+{
+    for (unsigned i = 0; i < op->parts; i++) redis_cancel(&op->part[i].redis);
+    op->left = 0;
+    drop_values(op);
+}
+
+static void on_part(struct redis_command *c, enum status status, struct blob *value)
+{
+    struct store_part *part = container_of(c, struct store_part, redis);
+    struct store_many *op = part->many;
+    if (status == OK || status == MISSING) {
+        if (value) op->value[0] = value; /* of a single key */
+        if (--op->left == 0) op->done(op, OK);
+    } else {
+        give_up(op);
+        op->done(op, status);
+    }
+}
+
+/* The next part: all that is left, as far as one command goes. */
+static enum status ask_part(struct redis *r, struct store_many *op)
+{
+    struct store_part *part = &op->part[op->parts];
+    size_t at = (size_t)op->parts * REDIS_MANY_MAX;
+    size_t n = op->n - at < REDIS_MANY_MAX ? op->n - at : REDIS_MANY_MAX;
+    part->many = op;
+    op->parts++;
+    if (op->n == 1) return redis_get(r, op->key[0], &part->redis, on_part);
+    return redis_get_many(r, op->key + at, n, op->value + at, &part->redis, on_part);
+}
+
+enum status store_get_many(struct store *s, uint64_t now_ms, struct store_many *op)
+{
+    assert(op->n <= STORE_MANY_MAX);
+    op->parts = op->left = 0;
+    for (size_t i = 0; i < op->n; i++) op->value[i] = s->redis ? NULL : memory_get(s->memory, op->key[i], now_ms);
+    if (!s->redis || op->n == 0) return OK;
+    while ((size_t)op->parts * REDIS_MANY_MAX < op->n) {
+        enum status st = ask_part(s->redis, op);
+        if (st != PENDING) {
+            give_up(op);
+            return st;
+        }
+    }
+    op->left = op->parts;
+    return PENDING;
+}
+
+void store_many_cancel(struct store_many *op)
+{
+    if (op->left > 0) give_up(op);
+}
+
+/* ---- what it is */
+
 bool store_is_remote(const struct store *s) { return s->redis != NULL; }
 
 bool store_up(const struct store *s) { return !s->redis || redis_up(s->redis); }

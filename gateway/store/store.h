@@ -55,6 +55,37 @@ enum status store_delete(struct store *s, struct slice key, uint64_t now_ms, str
  * still take effect. */
 void store_cancel(struct store_op *op);
 
+#define STORE_MANY_MAX 1000
+
+struct store_many;
+
+typedef void store_many_done(struct store_many *op, enum status status);
+
+/* A part of many gets that goes as one command. */
+struct store_part {
+    struct store_many *many;
+    struct redis_command redis;
+};
+
+/* Many gets as one: all are answered or none is. Embed it, set the first four, get back by container_of. */
+struct store_many {
+    store_many_done *done;
+    const struct slice *key; /* n of them, borrowed for the call; one may stand there twice */
+    struct blob **value;     /* room for n, kept until the end: in the keys' order, NULL where there is none */
+    size_t n;                /* at most STORE_MANY_MAX */
+
+    /* private */
+    struct store_part part[(STORE_MANY_MAX + REDIS_MANY_MAX - 1) / REDIS_MANY_MAX];
+    unsigned parts, left; /* left: of them, those without an answer */
+};
+
+/* OK with every value, references that the caller takes; or with all of them NULL STORE_UNAVAILABLE, OVERLOADED, or DEPTH_EXCEEDED:
+ * the values of REDIS_MANY_MAX keys had more than REDIS_MANY_BYTES in Redis. Now, or PENDING and then by done. */
+enum status store_get_many(struct store *s, uint64_t now_ms, struct store_many *op);
+
+/* As store_cancel; what values have come are given back, and `value` is not touched any more. */
+void store_many_cancel(struct store_many *op);
+
 /* Do records live outside this process, where answers come from somebody else? */
 bool store_is_remote(const struct store *s);
 
