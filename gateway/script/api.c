@@ -8,6 +8,7 @@
 #include "script/ask_word.h"
 #include "script/convert.h"
 #include "script/define.h"
+#include "script/pack.h"
 #include "script/pattern.h"
 #include "script/sandbox.h"
 #include "script/vm_internal.h"
@@ -262,6 +263,7 @@ void api_push_core(lua_State *L)
     lua_getfield(L, -1, "gsub");
     lua_setfield(L, -3, "gsub");
     lua_pop(L, 1);
+    pack_open(L);
     sandbox_push_cjson(L);
     lua_setfield(L, -2, "cjson");
     ask_open(L);

@@ -234,19 +234,23 @@ static bool write_string(struct writer *w)
     return true;
 }
 
+/* Pushes the spelling of the cdata at `index`, "12LL", "12ULL"; of what is no 64-bit integer something that is no string. */
+static void push_spelling(lua_State *L, int index)
+{
+    lua_pushvalue(L, index);
+    get_registered(L, &spell64_key);
+    lua_insert(L, -2);
+    lua_pcall(L, 1, 1, 0); /* raises in want of memory only; and then this is no number either */
+}
+
 static bool write_cdata(struct writer *w)
 {
-    bool good = false;
-    get_registered(w->L, &spell64_key);
-    lua_pushvalue(w->L, -2);
-    if (lua_pcall(w->L, 1, 1, 0) == 0 && lua_isstring(w->L, -1)) { /* "12LL", "12ULL" */
-        struct slice text = slice_of(lua_tostring(w->L, -1));
-        size_t digits = strspn(text.p, "-0123456789");
-        buffer_put(w->out, text.p, digits);
-        good = true;
-    }
+    push_spelling(w->L, -1);
+    struct slice text = slice_of(lua_type(w->L, -1) == LUA_TSTRING ? lua_tostring(w->L, -1) : "");
+    size_t digits = strspn(text.p, "-0123456789");
+    buffer_put(w->out, text.p, digits);
     lua_pop(w->L, 1);
-    return good || refuse(w, "a C value is no JSON value");
+    return digits > 0 || refuse(w, "a C value is no JSON value");
 }
 
 /* What the keys of a table are. */
@@ -415,6 +419,16 @@ int convert_array(lua_State *L)
     get_registered(L, &array_key);
     lua_setmetatable(L, 1);
     return 1;
+}
+
+bool convert_is_array(lua_State *L, int index) { return is_made_by(L, index, &array_key); }
+
+bool convert_is_64(lua_State *L, int index)
+{
+    push_spelling(L, index);
+    bool good = lua_type(L, -1) == LUA_TSTRING && strchr("-0123456789", *lua_tostring(L, -1));
+    lua_pop(L, 1);
+    return good;
 }
 
 /* A metatable that nobody can change, at the top. */

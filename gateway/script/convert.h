@@ -23,6 +23,10 @@ enum status convert_write_json(lua_State *L, int index, struct buffer *out, stru
 /* The word `array`: array(t) marks a table as an array, so that it is written as one also when it is empty. */
 int convert_array(lua_State *L);
 
+/* Whether the value at `index` is a table with that mark; a 64-bit integer of C. Need room for four values; call no metamethod. */
+bool convert_is_array(lua_State *L, int index);
+bool convert_is_64(lua_State *L, int index);
+
 /* Registers the metatables and 64-bit helpers in the registry of a new state, whose libraries are open. */
 void convert_open(lua_State *L);
 

@@ -195,6 +195,7 @@ static bool take_fields(struct ending *e, lua_State *L, struct record_draft *dra
     lua_rawgeti(L, LUA_REGISTRYINDEX, e->load->fields); /* stack: fields */
     for (size_t i = 0; i < m->fields && good; i++) {
         const struct field *f = &m->field[i];
+        if (f->kind == FIELD_KEY) continue;
         lua_pushlstring(L, f->name.p, f->name.n);
         lua_rawget(L, -2);
         if (!lua_isnil(L, -1)) good = take_field(e, L, f, draft, &json);

@@ -6,7 +6,7 @@
 
 local where = require "perigee.where"
 local suggest = require "perigee.suggest"
-local words = require "perigee.words"
+local record = require "perigee.record"
 
 where.ours()
 
@@ -35,10 +35,11 @@ end
 local function unknown(vocabulary, name)
     if WITHHELD[name] then where.raise("`%s` is not available to models", name) end
     if LATER[name] then where.raise("`%s` is not supported yet by this version", name) end
-    if words.is_model(name) then
-        where.raise("model `%s`: using a model inside a handler is not supported yet by this version", name)
-    end
-    where.raise("unknown name %s%s", suggest.quote(name), suggest.near(name, suggest.names(vocabulary)))
+    local class = record.class(name)
+    if class then return class end
+    local known = suggest.names(vocabulary)
+    for _, declared in ipairs(record.names()) do known[#known + 1] = declared end
+    where.raise("unknown name %s%s", suggest.quote(name), suggest.near(name, known))
 end
 
 local environment = { copy = copy }
@@ -55,6 +56,7 @@ function environment.new(words_and_libraries)
             if rawget(vocabulary, name) ~= nil then
                 where.raise("%s is a word of the language and keeps its meaning", suggest.quote(name))
             end
+            if record.class(name) then where.raise("%s keeps its meaning (write `local`)", tostring(record.class(name))) end
             rawset(globals, name, value)
         end,
         __metatable = "environment",

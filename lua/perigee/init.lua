@@ -7,6 +7,8 @@ local loader = require "perigee.loader"
 local findings = require "perigee.findings"
 local record = require "perigee.record"
 
+if package.preload["perigee.models"] then require "perigee.models" end
+
 local perigee = { findings = findings, enter = record.enter }
 
 -- Adds the declaring words to `vocabulary`, runs the files, returns the models' descriptions.
@@ -23,6 +25,7 @@ function perigee.load(files, vocabulary)
     for _, model in ipairs(models) do
         record.define(model)
     end
+    record.ready()
     return models
 end
 

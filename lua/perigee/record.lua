@@ -1,55 +1,437 @@
--- perigee.record: what a handler gets: `self`, the record being loaded, and `ctx`, the load itself.
+-- perigee.record: the objects that handlers hold: records, forms with their inputs, and the values `User`, `FriendsLookup` that stand
+-- for models and forms.
 --
--- Both are empty tables before which a metatable stands, so that a misspelt member raises at the author's line instead of being
--- forgotten. The values lie in tables of their own, which script/load.c reads when the handler has ended.
+-- An object is an empty table, so that a misspelt member raises at the author's line instead of being forgotten. Its metatable is
+-- its own and carries what is behind it (`shape`, `values`); nobody but us gets at it.
+--
+-- perigee.models lets them act, by filling in:
+--
+--     record.statics[name] = function(class, ...)     what User.name(...) calls; class: the value `User`
+--     record.methods[name] = function(self, ...)      what record:name(...) and form:name(...) call
+--     record.call = function(self, method, args)      what record:geocode{...} and form:get_friends_list{...} call
+--
+-- and with these (what they raise is raised at the author's line):
+--
+--     record.kind(value)               "record", "form", "class"; nil for anything else
+--     record.model(value)              the name of its model or form
+--     record.class(name)               the value that stands for it in handlers; nil when there is none of this name
+--     record.new(name, members)        User{...}: a new record, or a form with its inputs
+--     record.wrap(name, value)         the record of a document, which convert_push_json has pushed; takes the table. What holds
+--                                      `$ref` is bare: it has its keys, and reading more of it raises
+--     record.keys(self)                its keys, a table for JSON
+--     record.take_keys(name, given)    the keys that an author's table names, with defaults; raises where there is anything else
+--     record.plain(self, cascade)      the whole record, a table for JSON: references as keys, or whole where they hold changes
+--                                      and `cascade` is set (without it such a reference raises); packed fields as {"$packed":...}
+--     record.attributes(self, method)  what the method is called with: keys and the fields it is `on`, as far as they are known; a
+--                                      form's inputs
+--     record.saved(self, cascade)      it holds no changes any more; with `cascade` nor do those it refers to
 
 local core = require "perigee.core"
 local where = require "perigee.where"
 local suggest = require "perigee.suggest"
+local pack = require "perigee.pack"
 
 where.ours()
 
 local quote = suggest.quote
 
-local record = {}
+local record = { statics = {}, methods = {} }
 
-local shapes = {} -- model -> { name =, kind = { member -> "key" | "field" }, names = { ... } }
+function record.call()
+    where.raise("there is no gateway to call")
+end
 
--- Makes a described model known.
-function record.define(model)
-    local shape = { name = model.name, kind = {}, names = {} }
-    for i, f in ipairs(model.fields) do
-        shape.kind[f.name] = f.kind
-        shape.names[i] = f.name
+-- name -> { name =, form =, kind = { member -> kind }, names = { ... }, keys = { ... }, described = { member -> description },
+-- methods = { name -> description } }
+local shapes = {}
+local classes = {}
+local loading = true
+
+-- Makes a described model or form known.
+function record.define(described)
+    local shape = {
+        name = described.name, form = described.kind == "form", kind = {}, names = {}, keys = {}, described = {}, methods = {},
+    }
+    for i, f in ipairs(described.fields) do
+        shape.kind[f.name], shape.names[i], shape.described[f.name] = f.kind, f.name, f
+        if f.kind == "key" then shape.keys[#shape.keys + 1] = f.name end
     end
-    shapes[model.name] = shape
+    for _, method in ipairs(described.methods or {}) do
+        shape.methods[method.method] = method
+    end
+    shapes[described.name] = shape
+    debug.getmetatable(classes[described.name]).shape = shape
+end
+
+-- From here on handlers run.
+function record.ready() loading = false end
+
+-- Behind the objects.
+
+local index, new_index -- of records
+
+local function state_of(value)
+    local state = type(value) == "table" and debug.getmetatable(value)
+    return state and state.shape and state or nil
+end
+
+local function is_record(state) return state and state.__index == index end
+
+local function title(shape) return (shape.form and "form " or "model ") .. quote(shape.name) end
+
+local function to_string(self)
+    return ("record of `%s`"):format(state_of(self).shape.name)
+end
+
+-- `state` holds at least shape and values.
+local function object(state)
+    state.__index, state.__newindex, state.__tostring, state.__metatable = index, new_index, to_string, "record"
+    return setmetatable({}, state)
+end
+
+function record.kind(value)
+    local state = state_of(value)
+    return state and state.__metatable
+end
+
+function record.model(value)
+    return state_of(value).shape.name
 end
 
 local function no_such(shape, name)
-    where.raise("model `%s` has no key or field %s%s", shape.name, quote(name), suggest.near(name, shape.names))
+    local known = {}
+    for i, member in ipairs(shape.names) do known[i] = member end
+    for method in pairs(shape.methods) do known[#known + 1] = method end
+    where.raise("%s has no %s %s%s", title(shape), shape.form and "input or method" or "key or field", quote(name),
+        suggest.near(name, known))
 end
 
--- Returns the record and the table that holds its fields.
-local function new(shape, keys)
-    local fields = {}
-    local self = setmetatable({}, {
+-- References.
+
+-- The keys in `given`, with defaults; raises, speaking of `what`, when one is missing or another member is there.
+local function take_keys(shape, given, what)
+    local keys = {}
+    for name in pairs(given) do
+        if shape.kind[name] ~= "key" then
+            where.raise("%s: %s is no key of `%s`%s", what, quote(name), shape.name, suggest.near(name, shape.keys))
+        end
+    end
+    for _, name in ipairs(shape.keys) do
+        keys[name] = given[name]
+        if keys[name] == nil then keys[name] = shape.described[name].default end
+        if keys[name] == nil then where.raise("%s: key `%s` of `%s` is missing", what, name, shape.name) end
+    end
+    return keys
+end
+
+function record.take_keys(name, given)
+    if type(given) ~= "table" or debug.getmetatable(given) then
+        where.raise("`%s`: the keys are a table, not a %s", name, state_of(given) and "record" or type(given))
+    end
+    return take_keys(shapes[name], given, ("model `%s`"):format(name))
+end
+
+local function referred(shape, what, value)
+    local state = state_of(value)
+    if is_record(state) then
+        if state.shape ~= shape then where.raise("%s refers to `%s`, not to `%s`", what, shape.name, state.shape.name) end
+        return value
+    end
+    if type(value) ~= "table" or debug.getmetatable(value) then
+        where.raise("%s takes a record of `%s`, a table of its keys, or null, not a %s", what, shape.name,
+            value == pack.null and "null" or type(value))
+    end
+    return object { shape = shape, values = take_keys(shape, value, what), bare = true }
+end
+
+local function is_list(value)
+    local meta = type(value) == "table" and debug.getmetatable(value)
+    return meta == nil or meta and meta.__metatable == "array"
+end
+
+-- The value of a reference field as it is kept. A list stays the author's table: what is added to it later is judged at the end.
+local function refer(shape, name, value)
+    local f = shape.described[name]
+    local target = shapes[f.target]
+    local what = ("%s: %s `%s`"):format(title(shape), f.kind, name)
+    if value == nil or value == pack.null then return value end
+    if f.kind == "reference" then return referred(target, what, value) end
+    if not is_list(value) then
+        where.raise("%s takes a list of records of `%s`, of tables of their keys, or null, not a %s", what, target.name,
+            is_record(state_of(value)) and "record" or type(value))
+    end
+    for i, item in ipairs(value) do
+        value[i] = referred(target, ("%s[%d]`"):format(what:sub(1, -2), i), item)
+    end
+    return value
+end
+
+-- Records.
+
+local function call_method(shape, name)
+    return function(self, args)
+        local state = state_of(self)
+        if not state or state.shape ~= shape then where.raise("call it with a colon: record:%s{ ... }", name) end
+        return record.call(self, name, args)
+    end
+end
+
+function index(self, name)
+    local state = debug.getmetatable(self)
+    local shape, values = state.shape, state.values
+    local kind = shape.kind[name]
+    if state.only and not state.only[name] then
+        where.raise("method `%s` has no attribute %s: it is not among `on`%s", state.method, quote(name),
+            suggest.near(name, suggest.names(state.only)))
+    end
+    if not kind then
+        if record.methods[name] then return record.methods[name] end
+        if not shape.methods[name] then no_such(shape, name) end
+        return call_method(shape, name)
+    end
+    local value = values[name]
+    if value == nil and state.bare and kind ~= "key" then
+        where.raise("only the keys of this `%s` are known, not %s: get it first", shape.name, quote(name))
+    end
+    if kind ~= "packed" or not state.sealed or not state.sealed[name] then return value end
+    value = pack.open(value)
+    if value == nil then where.raise("model `%s`: packed field `%s` cannot be decoded", shape.name, name) end
+    values[name], state.sealed[name] = value, nil
+    return value
+end
+
+function new_index(self, name, value)
+    local state = debug.getmetatable(self)
+    local shape = state.shape
+    local kind = shape.kind[name]
+    if kind == "key" then where.raise("model `%s`: key `%s` cannot be changed", shape.name, name) end
+    if not kind then no_such(shape, name) end
+    if state.frozen then where.raise("%s cannot be changed %s", quote(name), state.frozen) end
+    if state.bare then where.raise("only the keys of this `%s` are known: get it first, then set %s", shape.name, quote(name)) end
+    if shape.described[name].target then value = refer(shape, name, value) end
+    if state.sealed then state.sealed[name] = nil end
+    state.values[name], state.changed = value, true
+end
+
+-- User{...}
+local function new(shape, members)
+    if type(members) ~= "table" or debug.getmetatable(members) then
+        where.raise("`%s` takes a table of keys and fields, not a %s", shape.name, state_of(members) and "record" or type(members))
+    end
+    local keys, fields = {}, {}
+    for name, value in pairs(members) do
+        if not shape.kind[name] then no_such(shape, name) end
+        if shape.kind[name] == "key" then keys[name] = value else fields[name] = value end
+    end
+    local self = object { shape = shape, values = take_keys(shape, keys, title(shape)) }
+    for name, value in pairs(fields) do self[name] = value end
+    return self
+end
+
+-- FriendsLookup{...}
+local function new_form(shape, inputs)
+    if type(inputs) ~= "table" or debug.getmetatable(inputs) then
+        where.raise("form `%s` takes a table of inputs, not a %s", shape.name, type(inputs))
+    end
+    local values = {}
+    for name, value in pairs(inputs) do
+        if not shape.kind[name] then no_such(shape, name) end
+        values[name] = value
+    end
+    return setmetatable({}, {
+        shape = shape, values = values, __metatable = "form",
         __index = function(_, name)
-            local kind = shape.kind[name]
-            if kind == "field" then return fields[name] end
-            if kind == "key" then return keys[name] end
+            if shape.kind[name] then return values[name] end
+            if shape.methods[name] then return call_method(shape, name) end
+            if name == "forget" and record.methods.forget then return record.methods.forget end
             no_such(shape, name)
         end,
-        __newindex = function(_, name, value)
-            local kind = shape.kind[name]
-            if kind == "key" then where.raise("model `%s`: key `%s` cannot be changed", shape.name, name) end
-            if not kind then no_such(shape, name) end
-            fields[name] = value
-        end,
-        __tostring = function() return "record of `" .. shape.name .. "`" end,
-        __metatable = "record",
+        __newindex = function() where.raise("form `%s`: inputs are given when it is made", shape.name) end,
+        __tostring = function() return ("form `%s`"):format(shape.name) end,
     })
-    return self, fields
 end
+
+function record.new(name, members)
+    local shape = shapes[name]
+    return (shape.form and new_form or new)(shape, members)
+end
+
+-- In the place of `value`, which is null or what a document has for a reference to a record of `shape`.
+local function wrap(shape, value)
+    if type(value) ~= "table" then return value end
+    local bare, sealed = value["$ref"] ~= nil, {}
+    value["$ref"] = nil
+    for name, member in pairs(value) do
+        local f = shape.described[name]
+        if f.kind == "packed" then
+            sealed[name] = type(member) == "table" or nil
+        elseif f.kind == "reference" then
+            value[name] = wrap(shapes[f.target], member)
+        elseif f.kind == "references" and type(member) == "table" then
+            for i = 1, #member do member[i] = wrap(shapes[f.target], member[i]) end
+        end
+    end
+    return object { shape = shape, values = value, bare = bare, sealed = sealed }
+end
+
+function record.wrap(name, value) return wrap(shapes[name], value) end
+
+-- What JSON says of them.
+
+function record.keys(self)
+    local state, keys = state_of(self), {}
+    for _, name in ipairs(state.shape.keys) do keys[name] = state.values[name] end
+    return keys
+end
+
+-- Calls f(target) for each record that this one refers to.
+local function each_reference(state, f)
+    for name, value in pairs(state.values) do
+        if state.shape.kind[name] == "reference" and value ~= pack.null then f(value, name) end
+        if state.shape.kind[name] == "references" and value ~= pack.null then
+            for _, item in ipairs(value) do
+                if is_record(state_of(item)) then f(item, name) end
+            end
+        end
+    end
+end
+
+-- Whether a record, or one it refers to, was changed and not saved.
+local function holds_changes(self, seen)
+    local state, found = state_of(self), false
+    if seen[state] then return false end
+    seen[state] = true
+    if state.changed then return true end
+    each_reference(state, function(target) found = found or holds_changes(target, seen) end)
+    return found
+end
+
+local plain
+
+-- A reference for JSON. `open`: states of the records that are being written around it, or false: keys only.
+local function plain_reference(target, open)
+    if not open or open[state_of(target)] or not holds_changes(target, {}) then return record.keys(target) end
+    return plain(state_of(target), open)
+end
+
+-- One field for JSON, or nil and what is wrong with it.
+local function plain_field(state, name, value, open)
+    local kind, target = state.shape.kind[name], state.shape.described[name].target
+    if value == pack.null then return value end
+    if kind == "packed" then
+        if state.sealed and state.sealed[name] then return value end
+        return pack.seal(value)
+    elseif kind == "reference" then
+        return plain_reference(value, open)
+    elseif kind ~= "references" then
+        return value
+    end
+    local list, n = core.array {}, 0
+    for _ in pairs(value) do n = n + 1 end
+    if n ~= #value then return nil, "is no list" end
+    for i, item in ipairs(value) do -- an item was added since the list was set
+        if not is_record(state_of(item)) then
+            item = referred(shapes[target], ("model `%s`: references `%s[%d]`"):format(state.shape.name, name, i), item)
+        elseif state_of(item).shape.name ~= target then
+            return nil, ("[%d] is no record of `%s`"):format(i, target)
+        end
+        list[i] = plain_reference(item, open)
+    end
+    return list
+end
+
+-- All for JSON, or nil, the field at fault, and what is wrong with it.
+function plain(state, open)
+    local values = {}
+    if open then open[state] = true end
+    for name, value in pairs(state.values) do
+        local text, fault = plain_field(state, name, value, open)
+        if fault then return nil, name, fault end
+        values[name] = text
+    end
+    if open then open[state] = nil end
+    return values
+end
+
+-- The same for the end of a load: the table, or nil, field and fault.
+function record.values(self) return plain(state_of(self), false) end
+
+-- The first field that refers to a record with changes which nobody has saved, and that record's model; or nil.
+function record.unsaved(self)
+    local field, model
+    each_reference(state_of(self), function(target, name)
+        if not field and state_of(target).changed then field, model = name, state_of(target).shape.name end
+    end)
+    return field, model
+end
+
+function record.plain(self, cascade)
+    local state = state_of(self)
+    if state.bare then where.raise("only the keys of this `%s` are known: get it first", state.shape.name) end
+    local field, model = record.unsaved(self)
+    if field and not cascade then
+        where.raise("model `%s`: `%s` holds a `%s` that is not saved: save it first, or with save{ cascade = true }",
+            state.shape.name, field, model)
+    end
+    local values, name, fault = plain(state, cascade and {} or false)
+    if not values then where.raise("model `%s`: field `%s` %s", state.shape.name, name, fault) end
+    return values
+end
+
+function record.saved(self, cascade)
+    local state = state_of(self)
+    if state.changed == false then return end
+    state.changed = false
+    if cascade then each_reference(state, function(target) record.saved(target, true) end) end
+end
+
+function record.attributes(self, method)
+    local state = state_of(self)
+    local described, given = state.shape.methods[method], {}
+    if not described then no_such(state.shape, method) end
+    if state.shape.form then
+        for name, value in pairs(state.values) do given[name] = value end
+        return given
+    end
+    for _, f in ipairs(described.fields) do
+        if f.kind == "key" then given[f.name] = state.values[f.name] end
+    end
+    for _, name in ipairs(state.shape.keys) do given[name] = state.values[name] end
+    return given
+end
+
+-- Classes.
+
+-- The class of what a file declares: it may be kept at once, and used when all files have run.
+function record.declare(name, form)
+    local functions, word = {}, (form and "form " or "model ") .. quote(name)
+    local state
+    state = {
+        __metatable = "class",
+        __call = function(_, members)
+            if loading then where.raise("%s is used inside handlers, not while files are loaded", word) end
+            return record.new(name, members)
+        end,
+        __index = function(class, member)
+            local static = not form and record.statics[member]
+            if not static then
+                where.raise("%s has no function %s%s", word, quote(member),
+                    form and "" or suggest.near(member, suggest.names(record.statics)))
+            end
+            if loading then where.raise("%s is used inside handlers, not while files are loaded", word) end
+            functions[member] = functions[member] or function(...) return static(class, ...) end
+            return functions[member]
+        end,
+        __newindex = function() where.raise("%s cannot be changed", word) end,
+        __tostring = function() return word end,
+    }
+    classes[name] = setmetatable({}, state)
+end
+
+function record.class(name) return classes[name] end
+
+-- Of all models and forms.
+function record.names() return suggest.names(classes) end
 
 local CONTEXT = { "expires" }
 
@@ -82,9 +464,11 @@ end
 
 -- A load begins: self, ctx, and the two tables behind them.
 function record.enter(model, keys)
-    local self, fields = new(shapes[model], keys)
+    local values = {}
+    for name, value in pairs(keys) do values[name] = value end
+    local self = object { shape = shapes[model], values = values }
     local ctx, answer = context()
-    return self, ctx, fields, answer
+    return self, ctx, values, answer
 end
 
 return record

@@ -7,6 +7,7 @@
 local where = require "perigee.where"
 local findings = require "perigee.findings"
 local check = require "perigee.check"
+local record = require "perigee.record"
 local suggest = require "perigee.suggest"
 
 where.ours()
@@ -43,6 +44,7 @@ local function declare(name, at, body)
         return
     end
     declared[name] = at
+    record.declare(name, false)
     models[#models + 1] = check.model(name, at, body)
 end
 
@@ -81,4 +83,4 @@ local function finish(failed)
     return models
 end
 
-return { table = words, finish = finish, is_model = function(name) return declared[name] ~= nil end }
+return { table = words, finish = finish }

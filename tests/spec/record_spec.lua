@@ -28,7 +28,7 @@ describe("self", function()
     self.full_name = "x"
     self.full_name = nil
     assert.equal("b", self.email)
-    assert.same({ email = "b" }, fields)
+    assert.same({ username = "bob", region = "eu", email = "b" }, fields)
   end)
 
   it("refuses what it does not know, at the author's line", function()
