@@ -129,9 +129,11 @@ void api_open(lua_State *L)
     lua_pushcfunction(L, convert_array);
     lua_setfield(L, -2, "array");
     push_missing(L);
-    vm_of(L)->missing = lua_touserdata(L, -1);
-    lua_pushvalue(L, -1);
-    luaL_ref(L, LUA_REGISTRYINDEX); /* lives as long as the state */
+    void *missing = lua_touserdata(L, -1);
+    vm_of(L)->missing = missing;
+    lua_pushlightuserdata(L, missing); /* its own address is the registry key of it */
+    lua_pushvalue(L, -2);
+    lua_rawset(L, LUA_REGISTRYINDEX);
     lua_setfield(L, -2, "missing");
 }
 

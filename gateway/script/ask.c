@@ -49,20 +49,27 @@ static int push_failure(lua_State *L, const struct asking *a, const struct ask_a
     return 2;
 }
 
-/* What came of a list: documents, false where there is none; as a whole it fails where one of them has failed. */
+static void push_missing(lua_State *L)
+{
+    lua_pushlightuserdata(L, (void *)vm_of(L)->missing);
+    lua_rawget(L, LUA_REGISTRYINDEX);
+}
+
+/* What came of a list: documents, `missing` where there is none; as a whole it fails where one of them has failed. */
 static int push_list(lua_State *L, const struct asking *a)
 {
     for (size_t i = 0; i < a->ask.answers; i++)
         if (a->ask.answer[i].status != OK && a->ask.answer[i].status != MISSING)
             return push_failure(L, a, &a->ask.answer[i]);
-    convert_push_json(L, SLICE("[]")); /* stack: list */
+    lua_pushboolean(L, 1);
+    convert_push_json(L, SLICE("[]")); /* stack: true, list */
     for (size_t i = 0; i < a->ask.answers; i++) {
         const struct ask_answer *answer = &a->ask.answer[i];
         if (answer->status == OK) convert_push_json(L, answer->text);
-        else lua_pushboolean(L, 0);
+        else push_missing(L);
         lua_rawseti(L, -2, (int)i + 1);
     }
-    return 1;
+    return 2;
 }
 
 static int push_answer(void *op, lua_State *L)
@@ -72,9 +79,10 @@ static int push_answer(void *op, lua_State *L)
     luaL_checkstack(L, 8, NULL);
     if (a->many) return push_list(L, a);
     if (answer->status != OK) return push_failure(L, a, answer);
-    if (answer->text.p) convert_push_json(L, answer->text);
-    else lua_pushboolean(L, 1);
-    return 1;
+    lua_pushboolean(L, 1);
+    if (!answer->text.p) return 1;
+    convert_push_json(L, answer->text);
+    return 2;
 }
 
 /* The answer lies with the gateway until this returns, so the asking is kept as long, whatever the woken handler does. */
@@ -135,7 +143,8 @@ static int misuse(lua_State *L, const char *format, const char *path, const char
 }
 
 /* ask(question, model's name, value, depth or life in ms, include or cascade)
- *     -> what came of it; nil and a problem; or false and what is wrong with the call, which the Lua half raises at its caller's line */
+ *     -> true and what came of it; nil and a problem; or false and what is wrong with the call, which the Lua half raises at its
+ *     caller's line */
 static int word_ask(lua_State *L)
 {
     struct vm *vm = vm_of(L);
