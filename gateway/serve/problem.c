@@ -1,5 +1,5 @@
-/* serve/problem.c -- errors on the wire. Nothing is told but what struct problem holds, what a form has to say of its inputs, the model's name and the keys the client
- * itself has sent: no handler's words, no path of this machine. */
+/* serve/problem.c -- errors on the wire. Nothing is told but what struct problem holds, the model's name, the keys the client itself has
+ * sent, and what a form has to say to it of its inputs: no other words of a handler, no path of this machine. */
 #include "serve/problem.h"
 
 #include "base/json.h"
@@ -91,12 +91,10 @@ void problem_reply(struct exchange *ex, struct served *served, enum operation op
     serve_reply(ex, served, op, (enum outcome)p->status);
 }
 
-void problem_reply_form(struct exchange *ex, struct served *served, enum operation op, const struct problem *p,
-                        struct slice errors)
+void problem_fill_form(struct exchange *ex, const struct problem *p, const struct model *model, struct slice errors)
 {
-    fill_problem(ex, p, served->model, NULL, errors);
+    fill_problem(ex, p, model, NULL, errors);
     forbid_caching(&ex->reply);
-    serve_reply(ex, served, op, (enum outcome)p->status);
 }
 
 void problem_refusal(void *owner, enum status why, struct reply *reply)

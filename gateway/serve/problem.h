@@ -16,13 +16,12 @@ void problem_fill(struct exchange *ex, const struct problem *p, const struct mod
 void problem_fill_cacheable(struct exchange *ex, const struct problem *p, const struct model *model,
                             const struct record_key *key);
 
+/* problem_fill for FORM_INVALID, with what is wrong of each input, {"input":["message"]}, whose length is the caller's to bound. */
+void problem_fill_form(struct exchange *ex, const struct problem *p, const struct model *model, struct slice errors);
+
 /* Fills and sends, counted under the problem's status. `served` and `key` may be NULL. */
 void problem_reply(struct exchange *ex, struct served *served, enum operation op, const struct problem *p,
                    const struct record_key *key);
-
-/* The same for FORM_INVALID, with what is wrong of each input: {"input":["message"]}, whose length is the caller's to bound. */
-void problem_reply_form(struct exchange *ex, struct served *served, enum operation op, const struct problem *p,
-                        struct slice errors);
 
 /* For a request that never became an exchange (http_config.refused). */
 void problem_refusal(void *owner, enum status why, struct reply *reply);
