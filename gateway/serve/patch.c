@@ -3,7 +3,8 @@
  *     patch_record   query and body -> key, patch, terms                  now
  *       turn         behind the patches of this record that came before   now or later
  *       look         store_get ... looked                                 now or later
- *       merge        record and patch -> sealed record                    now
+ *       merge        record and patch -> the new text                     now
+ *       vet          validate, tags (script/vet.h); sealed                now or later
  *       replace      store_replace ... replaced                           now or later
  *     patch_end      answered; the next one has the turn
  *
@@ -15,14 +16,30 @@
 
 #include "base/clock.h"
 #include "model/merge.h"
+#include "script/vet.h"
 #include "serve/problem.h"
+#include "serve/saving.h"
 #include "serve/seal.h"
 #include "serve/terms.h"
+
+#pragma weak vet_start
 
 #define ATTEMPTS_MAX 16
 #define TEXT_MAX     (2u << 20) /* what patches may let a record grow to; one that was larger before may stay as large */
 
 _Static_assert(REDIS_HEAD >= ENVELOPE_HEADER, "time and tag must be among what tells two values apart");
+
+/* What one look has come to; the first two are given back before the next one. */
+struct attempt {
+    struct arena arena;  /* of what follows */
+    struct blob *old;    /* the record as it was found; one reference */
+    struct envelope was; /* a view of it */
+    struct buffer text;  /* what the patch makes of it */
+    struct envelope_ref *refs;
+    size_t n_refs;
+    struct blob *merged; /* sealed, to be stored; one reference */
+    uint64_t until_ms;   /* ... until then */
+};
 
 /* One PATCH; lives in its exchange's arena. */
 struct patch {
@@ -31,9 +48,8 @@ struct patch {
     struct record_key key;
     struct slice changes; /* the body, compact */
     struct terms terms;
+    struct attempt attempt;
     struct store_op op;
-    struct blob *merged; /* to be stored; one reference */
-    uint64_t until_ms;   /* ... until then */
     struct flight_write fence;
     struct flight_waiter waiter; /* for its turn; later for a load that is storing the same record */
     unsigned attempts;
@@ -49,6 +65,23 @@ static void patch_wait(struct patch *p)
     generation_ref(p->served->generation);
 }
 
+/* -- attempts -- */
+
+static void attempt_begin(struct attempt *a, struct blob *old)
+{
+    *a = (struct attempt){.old = old};
+    arena_init(&a->arena);
+}
+
+static void attempt_end(struct attempt *a)
+{
+    blob_unref(a->old);
+    blob_unref(a->merged);
+    buffer_deinit(&a->text);
+    arena_deinit(&a->arena);
+    *a = (struct attempt){.old = NULL};
+}
+
 /* -- the end -- */
 
 /* The last thing done with p. `why` NULL: it is saved. */
@@ -58,28 +91,20 @@ static void patch_end(struct patch *p, const struct problem *why)
     struct served *served = p->served;
     struct serve *s = ex->owner;
     struct generation *generation = p->waiting ? served->generation : NULL;
-    struct blob *merged = p->merged;
     flight_turn_end(s->flights, p->key.stored);
-    if (why) {
-        problem_reply(ex, served, OP_PATCH, why, &p->key);
-    } else {
+    if (!why) {
         reply_begin(&ex->reply, p->terms.represent ? 200 : 204);
-        terms_answer(&p->terms, &ex->reply, merged);
-        serve_reply(ex, served, OP_PATCH, OUTCOME_SAVED);
+        terms_answer(&p->terms, &ex->reply, p->attempt.merged);
     }
-    blob_unref(merged);
+    attempt_end(&p->attempt);
+    if (why) problem_reply(ex, served, OP_PATCH, why, &p->key);
+    else serve_reply(ex, served, OP_PATCH, OUTCOME_SAVED);
     if (generation) generation_unref(generation);
 }
 
 /* -- replacing -- */
 
 static void look(struct patch *p);
-
-static void forget_merged(struct patch *p)
-{
-    blob_unref(p->merged);
-    p->merged = NULL;
-}
 
 static void replaced(struct patch *p, enum status status)
 {
@@ -90,7 +115,7 @@ static void replaced(struct patch *p, enum status status)
         patch_end(p, NULL);
         return;
     }
-    forget_merged(p);
+    attempt_end(&p->attempt);
     if (status == PRECONDITION_FAILED) {
         look(p);
         return;
@@ -109,67 +134,87 @@ static void on_flight_landed(struct flight_waiter *waiter, const struct flight_o
     look(container_of(waiter, struct patch, waiter));
 }
 
-/* Takes the reference to what was looked at. */
-static void replace(struct patch *p, struct blob *old, uint64_t now_ms)
+static void replace(struct patch *p)
 {
     struct serve *s = p->ex->owner;
+    struct attempt *a = &p->attempt;
     p->waiter.done = on_flight_landed;
     if (!flight_write_begin(s->flights, p->key.stored, &p->fence, &p->waiter)) {
-        blob_unref(old);
-        forget_merged(p); /* it is about to be outdated */
+        attempt_end(a); /* it is about to be outdated */
         patch_wait(p);
         return;
     }
     p->op.done = on_replaced;
-    enum status st = store_replace(s->store, p->key.stored, blob_slice(old), p->merged, p->until_ms, now_ms, &p->op);
-    blob_unref(old);
+    enum status st =
+        store_replace(s->store, p->key.stored, blob_slice(a->old), a->merged, a->until_ms, clock_wall_ms(), &p->op);
     if (st == PENDING) patch_wait(p);
     else replaced(p, st);
 }
 
+/* -- sealing -- */
+
+/* For as long as the record has still to live, or as the request says. */
+static void seal(struct patch *p, struct slice tags)
+{
+    struct attempt *a = &p->attempt;
+    uint64_t now_ms = clock_wall_ms(), end = clock_add(now_ms, p->terms.life_ms);
+    struct envelope e = {.kind = ENVELOPE_RECORD,
+                         .stored_ms = now_ms,
+                         .fresh_until_ms = p->terms.has_life ? end : a->was.fresh_until_ms,
+                         .stale_until_ms = p->terms.has_life ? end : a->was.stale_until_ms,
+                         .text = buffer_view(&a->text)};
+    a->until_ms = e.stale_until_ms;
+    a->merged = seal_make(p->ex->owner, &e, a->refs, a->n_refs, tags, p->key.stored);
+}
+
+static void on_vetted(void *owner, const struct vet_result *v)
+{
+    struct patch *p = owner;
+    if (v->status == OK) {
+        seal(p, v->tags);
+        replace(p);
+    } else {
+        saving_log_vet(&p->key, p->ex->id, v);
+        patch_end(p, &v->problem);
+    }
+}
+
+/* Asks the model's handlers about the new text, where it has any. */
+static void vet(struct patch *p)
+{
+    const struct model *m = p->served->model;
+    if (!vet_needed(m)) {
+        seal(p, SLICE(""));
+        replace(p);
+        return;
+    }
+    vet_start(p->served->generation->vm, m, buffer_view(&p->attempt.text), NULL, on_vetted, p);
+    patch_wait(p);
+}
+
 /* -- merging -- */
 
-/* Opens what the store gave: OK when it is a live record of ours. */
-static enum status open_live(struct patch *p, const struct blob *blob, uint64_t now_ms, struct envelope *e)
+/* Opens what was found: OK when it is a live record of ours. */
+static enum status open_live(struct patch *p)
 {
-    enum status st = seal_open(p->ex->owner, p->served, blob, p->key.stored, e);
-    bool live = st == OK && e->kind == ENVELOPE_RECORD && e->fresh_until_ms > now_ms;
+    struct attempt *a = &p->attempt;
+    enum status st = seal_open(p->ex->owner, p->served, a->old, p->key.stored, &a->was);
+    bool live = st == OK && a->was.kind == ENVELOPE_RECORD && a->was.fresh_until_ms > clock_wall_ms();
     return st == OK && !live ? MISSING : st;
 }
 
-/* Seals the text for as long as the record has still to live, or as the request says. */
-static void seal_merged(struct patch *p, const struct envelope *old, struct slice text, const struct envelope_ref *refs,
-                        size_t n_refs, uint64_t now_ms)
+static enum status merge(struct patch *p, struct problem *why)
 {
-    uint64_t end = clock_add(now_ms, p->terms.life_ms);
-    struct envelope e = {.kind = ENVELOPE_RECORD,
-                         .stored_ms = now_ms,
-                         .fresh_until_ms = p->terms.has_life ? end : old->fresh_until_ms,
-                         .stale_until_ms = p->terms.has_life ? end : old->stale_until_ms,
-                         .text = text};
-    p->until_ms = e.stale_until_ms;
-    p->merged = seal_make(p->ex->owner, &e, refs, n_refs, SLICE(""), p->key.stored);
-}
-
-static enum status merge(struct patch *p, const struct envelope *old, uint64_t now_ms, struct problem *why)
-{
+    struct attempt *a = &p->attempt;
     struct record_draft draft;
-    struct envelope_ref *refs;
-    size_t n_refs;
-    struct arena scratch; /* of one attempt */
-    struct buffer text;
     enum status st;
-    arena_init(&scratch);
-    buffer_init(&text, old->text.n > TEXT_MAX ? old->text.n : TEXT_MAX);
-    if (!merge_open(p->served->model, old, &scratch, &draft))
-        st = problem_set(why, seal_damaged(p->ex->owner, p->served, p->key.stored, old->text.n), NULL, "%s", "");
-    else if ((st = merge_patch(&p->key, p->changes, &scratch, &draft, why)) == OK)
-        st = codec_write(&p->key, &draft, &scratch, &text, &refs, &n_refs, why);
-    if (st == OK && text.overflow)
+    buffer_init(&a->text, a->was.text.n > TEXT_MAX ? a->was.text.n : TEXT_MAX);
+    if (!merge_open(p->served->model, &a->was, &a->arena, &draft))
+        st = problem_set(why, seal_damaged(p->ex->owner, p->served, p->key.stored, a->was.text.n), NULL, "%s", "");
+    else if ((st = merge_patch(&p->key, p->changes, &a->arena, &draft, why)) == OK)
+        st = codec_write(&p->key, &draft, &a->arena, &a->text, &a->refs, &a->n_refs, why);
+    if (st == OK && a->text.overflow)
         st = problem_set(why, BODY_TOO_LARGE, NULL, "patches let no record grow beyond %u MiB", TEXT_MAX >> 20);
-    if (st == OK) seal_merged(p, old, buffer_view(&text), refs, n_refs, now_ms);
-    buffer_deinit(&text);
-    arena_deinit(&scratch);
     return st;
 }
 
@@ -178,18 +223,13 @@ static enum status merge(struct patch *p, const struct envelope *old, uint64_t n
 /* The store has answered. Takes the blob. */
 static void looked(struct patch *p, enum status status, struct blob *blob)
 {
-    struct envelope e;
     struct problem why;
-    uint64_t now = clock_wall_ms();
-    if (status == OK) status = open_live(p, blob, now, &e);
+    attempt_begin(&p->attempt, blob);
+    if (status == OK) status = open_live(p);
     problem_set(&why, status, NULL, status == MISSING ? "" : "nothing was saved");
-    if (status == OK) status = merge(p, &e, now, &why);
-    if (status == OK) {
-        replace(p, blob, now);
-        return;
-    }
-    blob_unref(blob);
-    patch_end(p, &why);
+    if (status == OK) status = merge(p, &why);
+    if (status == OK) vet(p);
+    else patch_end(p, &why);
 }
 
 static void on_looked(struct store_op *op, enum status status, struct blob *blob)
@@ -229,7 +269,7 @@ static enum status patch_read(struct patch *p, struct problem *why)
     if ((st = terms_unconditional(request, why)) != OK) return st;
     if ((st = terms_media(request, why)) != OK) return st;
     if ((st = key_parse_query(m, request->query, arena, &draft, &option, &n, why)) != OK) return st;
-    if ((st = terms_read(request, option, n, &p->terms, why)) != OK) return st;
+    if ((st = terms_read(request, OP_PATCH, option, n, &p->terms, why)) != OK) return st;
     if ((st = key_finish(m, &draft, arena, &p->key, why)) != OK) return st;
     if ((st = json_compact(request->body, arena, &p->changes, why)) != OK) return st;
     return json_members(p->changes, arena, &member, &n, why); /* it must be an object */

@@ -10,7 +10,7 @@
 #define PERIGEE_SERVE_SAVING_H
 
 #include "model/codec.h"
-#include "script/trail.h"
+#include "script/vet.h"
 #include "serve/serve.h"
 
 struct saving;
@@ -39,11 +39,15 @@ struct saving {
     bool was_there;        /* OK: it replaced a record */
 
     struct saving_record *record; /* private */
-    size_t records, at, waiting;
+    size_t records, checked, waiting;
+    unsigned level;
     enum status status;
 };
 
 /* OK or a failure now, or PENDING, and done later. */
 enum status saving_start(struct saving *s);
+
+/* Tells the log of a record's handlers that have failed (a patch has them too). */
+void saving_log_vet(const struct record_key *key, uint64_t request, const struct vet_result *v);
 
 #endif

@@ -40,33 +40,46 @@ static bool preference(struct slice prefer, const char *name, const char *value)
     return false;
 }
 
-static enum status read_life(const struct http_request *request, const struct query_option *option, size_t n,
-                             struct terms *terms, struct problem *why)
+static enum status read_max_age(const struct http_request *request, struct terms *terms, struct problem *why)
 {
     struct slice max_age = cache_directive(http_request_header(request, "cache-control"), "max-age");
     uint64_t seconds;
-    terms->has_life = max_age.p || n;
-    if (max_age.p) {
-        if (!units_uint(max_age, UINT32_MAX, &seconds))
-            return problem_set(why, MALFORMED_REQUEST, NULL, "Cache-Control: max-age takes a number of seconds");
-        terms->life_ms = seconds * 1000;
-    }
-    for (size_t i = 0; i < n; i++) {
-        if (!slice_eq(option[i].name, SLICE("_expires")))
-            return problem_set(why, MALFORMED_REQUEST, NULL, "a save knows no option `%.*s` (it knows `_expires`)",
-                               SLICE_ARG(option[i].name));
-        if (!units_duration(option[i].value, &terms->life_ms))
-            return problem_set(why, MALFORMED_REQUEST, "_expires", "_expires takes seconds or a duration such as 15m");
-    }
+    if (!max_age.p) return OK;
+    if (!units_uint(max_age, UINT32_MAX, &seconds))
+        return problem_set(why, MALFORMED_REQUEST, NULL, "Cache-Control: max-age takes a number of seconds");
+    terms->has_life = true;
+    terms->life_ms = seconds * 1000;
     return OK;
 }
 
-enum status terms_read(const struct http_request *request, const struct query_option *option, size_t n,
-                       struct terms *terms, struct problem *why)
+static enum status read_option(enum operation op, const struct query_option *option, struct terms *terms,
+                               struct problem *why)
+{
+    if (slice_eq(option->name, SLICE("_expires"))) {
+        terms->has_life = true;
+        if (units_duration(option->value, &terms->life_ms)) return OK;
+        return problem_set(why, MALFORMED_REQUEST, "_expires", "_expires takes seconds or a duration such as 15m");
+    }
+    if (op == OP_PATCH)
+        return problem_set(why, MALFORMED_REQUEST, NULL, "a patch knows no option `%.*s` (it knows `_expires`)",
+                           SLICE_ARG(option->name));
+    if (slice_eq(option->name, SLICE("_cascade"))) {
+        terms->cascade = slice_eq(option->value, SLICE("1"));
+        if (terms->cascade || slice_eq(option->value, SLICE("0"))) return OK;
+        return problem_set(why, MALFORMED_REQUEST, "_cascade", "_cascade takes 1 or 0");
+    }
+    return problem_set(why, MALFORMED_REQUEST, NULL,
+                       "a save knows no option `%.*s` (it knows `_expires` and `_cascade`)", SLICE_ARG(option->name));
+}
+
+enum status terms_read(const struct http_request *request, enum operation op, const struct query_option *option,
+                       size_t n, struct terms *terms, struct problem *why)
 {
     *terms =
         (struct terms){.represent = preference(http_request_header(request, "prefer"), "return", "representation")};
-    return read_life(request, option, n, terms, why);
+    enum status st = read_max_age(request, terms, why);
+    for (size_t i = 0; st == OK && i < n; i++) st = read_option(op, &option[i], terms, why);
+    return st;
 }
 
 void terms_answer(const struct terms *terms, struct reply *reply, struct blob *blob)

@@ -8,6 +8,7 @@
 struct terms {
     bool has_life;
     uint64_t life_ms; /* what the request says: `_expires` beats Cache-Control: max-age */
+    bool cascade;     /* records inside the record are saved too: `_cascade=1` */
     bool represent;   /* the answer repeats the record: Prefer: return=representation (RFC 7240) */
 };
 
@@ -17,9 +18,9 @@ enum status terms_unconditional(const struct http_request *request, struct probl
 /* The body is JSON as far as its headers say, else UNSUPPORTED_MEDIA. */
 enum status terms_media(const struct http_request *request, struct problem *why);
 
-/* Reads the rest; `option` is what key_parse_query has left. */
-enum status terms_read(const struct http_request *request, const struct query_option *option, size_t n,
-                       struct terms *terms, struct problem *why);
+/* Reads the rest; `option` is what key_parse_query has left. OP_PUT knows `_cascade`, OP_PATCH does not. */
+enum status terms_read(const struct http_request *request, enum operation op, const struct query_option *option,
+                       size_t n, struct terms *terms, struct problem *why);
 
 /* Completes the answer to a write of this sealed record: its tag, and the record where that was asked. */
 void terms_answer(const struct terms *terms, struct reply *reply, struct blob *blob);

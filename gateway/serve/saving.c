@@ -1,0 +1,348 @@
+/* serve/saving.c -- a body becomes records, and these become what is stored. A plain record, with nothing given inside it and nothing to ask
+ * of its model, takes the straight way: read, written, sealed, stored.
+ *
+ * Of records given inside others (a cascade) each has a level: who refers to none of the others has level 0, and who refers to
+ * one stands above it. A level is stored at once, and the next one only when all of it is there; so no stored record refers to one that
+ * could not be stored. */
+#include "serve/saving.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "script/vet.h"
+#include "serve/seal.h"
+
+#include <stdio.h>
+
+#pragma weak vet_start
+
+/* One record of it; the last is the one that was asked for. In the saving's arena. */
+struct saving_record {
+    struct saving *saving;
+    struct served *served;
+    const struct record_key *key;
+    struct record_draft *draft;
+    unsigned level;
+    struct buffer text; /* until it is sealed */
+    struct envelope_ref *refs;
+    size_t n_refs;
+    struct blob *blob; /* sealed; one reference */
+    uint64_t until_ms; /* stored until then */
+    struct store_op store;
+    struct flight_write fence;
+    struct flight_waiter waiter; /* for a load that is storing the same record */
+};
+
+static struct saving_record *last_of(const struct saving *s) { return &s->record[s->records - 1]; }
+
+/* -- the end -- */
+
+/* Gives back all but the result. Returns the status. */
+static enum status settle(struct saving *s, enum status status)
+{
+    size_t sealed = s->checked;
+    if (status == OK) {
+        const struct saving_record *last = &s->record[--sealed];
+        s->blob = last->blob;
+        s->was_there = envelope_is_record(slice_from(last->store.previous, last->store.previous_n));
+    }
+    for (size_t i = 0; i < sealed; i++) blob_unref(s->record[i].blob);
+    for (size_t i = s->checked; i < s->records; i++) buffer_deinit(&s->record[i].text);
+    return status;
+}
+
+static void finish(struct saving *s, enum status status) { s->done(s, settle(s, status)); }
+
+/* -- problems of records inside -- */
+
+static bool names(const struct field *f, const struct draft_reference *reference, const struct record_key *key)
+{
+    return f->target == key->model && slice_eq(reference->pairs, key->pairs);
+}
+
+static void put_place(const struct saving_record *r, struct buffer *out);
+
+/* If q refers to r: where r stands, seen from the record asked for. */
+static bool put_place_below(const struct saving_record *q, const struct saving_record *r, struct buffer *out)
+{
+    const struct model *m = q->served->model;
+    for (size_t i = 0; m->refers && i < m->fields; i++) {
+        const struct field *f = &m->field[i];
+        const struct draft_references *list = &q->draft->reference[i];
+        for (size_t j = 0; field_refers(f) && j < list->n; j++) {
+            if (!names(f, &list->at[j], r->key)) continue;
+            put_place(q, out);
+            buffer_printf(out, "%s%.*s", out->n ? "." : "", SLICE_ARG(f->name));
+            if (f->kind == FIELD_REFERENCES) buffer_printf(out, "[%zu]", j);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* "workplace", "friends[2].mother": where in the body the record was given, nothing for the one asked for. Who refers to a record comes
+ * after it, so this ends. */
+static void put_place(const struct saving_record *r, struct buffer *out)
+{
+    for (const struct saving_record *q = last_of(r->saving); q > r; q--)
+        if (put_place_below(q, r, out)) return;
+}
+
+/* The problem is r's: its path becomes one of the whole body. */
+static enum status fail(const struct saving_record *r, const struct problem *of_record)
+{
+    struct saving *s = r->saving;
+    struct buffer path;
+    buffer_init(&path, sizeof s->problem.path - 1);
+    put_place(r, &path);
+    if (of_record->path[0]) buffer_printf(&path, "%s%s", path.n ? "." : "", of_record->path);
+    problem_set(&s->problem, of_record->status, arena_dup(s->arena, buffer_view(&path)).p, "%s", of_record->detail);
+    buffer_deinit(&path);
+    return of_record->status;
+}
+
+/* -- storing -- */
+
+/* What is known when a record could not be stored: its level, and those above it. */
+static void note_failure(const struct saving_record *r, enum status status)
+{
+    struct saving *s = r->saving;
+    bool inside = r != last_of(s);
+    if (s->status != OK) return;
+    s->status = status;
+    problem_set(&s->problem, status, NULL, "%s",
+                inside           ? "it was not saved; of the records inside it some may be"
+                : s->records > 1 ? "nothing is known to be saved but the records inside it"
+                                 : "nothing is known to be saved");
+}
+
+static enum status store_on(struct saving *s);
+
+/* One record is stored, or not: later than store_level. */
+static void stored_later(struct saving_record *r, enum status status)
+{
+    struct saving *s = r->saving;
+    if (status != OK) note_failure(r, status);
+    if (--s->waiting) return;
+    status = store_on(s);
+    if (status != PENDING) finish(s, status);
+}
+
+static void on_stored(struct store_op *op, enum status status, struct blob *value)
+{
+    struct saving_record *r = container_of(op, struct saving_record, store);
+    flight_write_end(r->saving->serve->flights, &r->fence);
+    stored_later(r, status);
+}
+
+static enum status store(struct saving_record *r);
+
+static void on_flight_landed(struct flight_waiter *waiter, const struct flight_outcome *outcome)
+{
+    struct saving_record *r = container_of(waiter, struct saving_record, waiter);
+    enum status st = store(r);
+    if (st != PENDING) stored_later(r, st);
+}
+
+/* Bars the flight of the record until the store has answered; or begins again when the load that stores it just now has landed. */
+static enum status store(struct saving_record *r)
+{
+    struct serve *serve = r->saving->serve;
+    struct slice key = r->key->stored;
+    r->store.done = on_stored;
+    r->waiter.done = on_flight_landed;
+    if (!flight_write_begin(serve->flights, key, &r->fence, &r->waiter)) return PENDING;
+    enum status st = store_put(serve->store, key, r->blob, r->until_ms, clock_wall_ms(), &r->store);
+    if (st != PENDING) flight_write_end(serve->flights, &r->fence);
+    return st;
+}
+
+/* Starts the writes of one level. */
+static void store_level(struct saving *s)
+{
+    for (size_t i = 0; i < s->records; i++) {
+        struct saving_record *r = &s->record[i];
+        if (r->level != s->level) continue;
+        enum status st = store(r);
+        if (st == PENDING) s->waiting++;
+        else if (st != OK) note_failure(r, st);
+    }
+}
+
+/* Level by level, up to that of the record asked for. */
+static enum status store_on(struct saving *s)
+{
+    while (s->status == OK && s->level <= last_of(s)->level) {
+        store_level(s);
+        s->level++;
+        if (s->waiting) return PENDING;
+    }
+    return s->status;
+}
+
+/* -- levels -- */
+
+#define LEVEL_UNKNOWN UINT32_MAX
+
+static void find_level(struct saving_record *r, const struct map *all);
+
+/* The record of the same body that this reference names, or NULL. */
+static struct saving_record *target_of(const struct field *f, const struct draft_reference *reference,
+                                       const struct map *all)
+{
+    struct slice prefix = f->target->key_prefix;
+    struct buffer key;
+    buffer_init(&key, prefix.n + reference->pairs.n);
+    buffer_slice(&key, prefix);
+    buffer_slice(&key, reference->pairs);
+    struct saving_record *target = map_get(all, buffer_view(&key));
+    buffer_deinit(&key);
+    return target;
+}
+
+static void rise_above(struct saving_record *r, struct saving_record *target, const struct map *all)
+{
+    if (target->level == LEVEL_UNKNOWN) find_level(target, all);
+    if (r->level <= target->level) r->level = target->level + 1;
+}
+
+/* Goes down along the references, as deep as there are records (CASCADE_MAX). In a ring one record must be stored before the one it refers to:
+ * the one that was come to last. */
+static void find_level(struct saving_record *r, const struct map *all)
+{
+    const struct model *m = r->served->model;
+    r->level = 0;
+    for (size_t i = 0; m->refers && i < m->fields; i++) {
+        const struct draft_references *list = &r->draft->reference[i];
+        for (size_t j = 0; field_refers(&m->field[i]) && j < list->n; j++) {
+            struct saving_record *target = target_of(&m->field[i], &list->at[j], all);
+            if (target) rise_above(r, target, all);
+        }
+    }
+}
+
+/* The record asked for comes out above all, since everything was given somewhere inside it. */
+static void find_levels(struct saving *s)
+{
+    struct map all; /* by stored key */
+    map_init(&all);
+    for (size_t i = 0; i < s->records; i++) {
+        s->record[i].level = LEVEL_UNKNOWN;
+        map_put(&all, s->record[i].key->stored, &s->record[i]);
+    }
+    find_level(last_of(s), &all);
+    map_deinit(&all);
+}
+
+/* -- checking and sealing -- */
+
+static void seal(struct saving_record *r, struct slice tags)
+{
+    struct saving *s = r->saving;
+    bool lives_as_asked = s->has_life && r == last_of(s);
+    uint64_t now_ms = clock_wall_ms();
+    uint64_t life_ms = lives_as_asked ? s->life_ms : r->served->model->options.expires_ms;
+    r->until_ms = clock_add(now_ms, life_ms);
+    struct envelope e = {.kind = ENVELOPE_RECORD,
+                         .stored_ms = now_ms,
+                         .fresh_until_ms = r->until_ms,
+                         .stale_until_ms = r->until_ms,
+                         .text = buffer_view(&r->text)};
+    r->blob = seal_make(s->serve, &e, r->refs, r->n_refs, tags, r->key->stored);
+    buffer_deinit(&r->text);
+}
+
+static enum status check_on(struct saving *s);
+
+void saving_log_vet(const struct record_key *key, uint64_t request, const struct vet_result *v)
+{
+    char id[17];
+    if (v->status == FIELD_TYPE) return; /* the record's fault, and the client is told */
+    snprintf(id, sizeof id, "%016llx", (unsigned long long)request);
+    log_warn("validate or tags failed", LOG_TEXT("code", status_code(v->status)), LOG_TEXT("request", id),
+             LOG_SLICE("model", key->model->name), LOG_SLICE("key", key->pairs), LOG_SLICE("error", v->log));
+}
+
+static void on_vetted(void *owner, const struct vet_result *v)
+{
+    struct saving_record *r = owner;
+    struct saving *s = r->saving;
+    enum status status = v->status;
+    if (status == OK) {
+        seal(r, v->tags);
+        s->checked++;
+        status = check_on(s);
+    } else {
+        saving_log_vet(r->key, s->request, v);
+        fail(r, &v->problem);
+    }
+    if (status != PENDING) finish(s, status);
+}
+
+/* What the models say of their records, one after the other; then all is stored. */
+static enum status check_on(struct saving *s)
+{
+    struct vm *vm = s->served->generation->vm;
+    for (; s->checked < s->records; s->checked++) {
+        struct saving_record *r = &s->record[s->checked];
+        if (vet_needed(r->served->model)) {
+            vet_start(vm, r->served->model, buffer_view(&r->text), s->trail, on_vetted, r);
+            return PENDING;
+        }
+        seal(r, SLICE(""));
+    }
+    if (s->records > 1) find_levels(s);
+    return store_on(s);
+}
+
+/* -- reading -- */
+
+static void record_init(struct saving *s, struct saving_record *r, const struct record_key *key, struct record_draft *d)
+{
+    *r = (struct saving_record){
+        .saving = s, .served = served_of(s->served->generation, key->model), .key = key, .draft = d};
+    buffer_init(&r->text, UINT32_MAX / 2);
+}
+
+/* The body becomes records: keys and drafts. */
+static enum status read_body(struct saving *s)
+{
+    const struct model *m = s->served->model;
+    struct codec_reader reader = {.arena = s->arena, .packed = s->packed, .cascade = s->cascade};
+    struct record_draft *draft = arena_alloc(s->arena, sizeof *draft);
+    codec_draft_init(m, s->arena, draft);
+    enum status st = codec_read(m, s->body, &s->draft, &reader, draft, &s->problem);
+    if (st == OK) st = key_finish(m, &s->draft, s->arena, &s->key, &s->problem);
+    if (st != OK) {
+        s->key.model = NULL;
+        return st;
+    }
+    s->records = reader.targets + 1;
+    s->record = arena_alloc(s->arena, s->records * sizeof *s->record);
+    for (size_t i = 0; i < reader.targets; i++)
+        record_init(s, &s->record[i], &reader.target[i].key, &reader.target[i].draft);
+    record_init(s, last_of(s), &s->key, draft);
+    return OK;
+}
+
+static enum status write_texts(struct saving *s)
+{
+    struct problem why;
+    for (size_t i = 0; i < s->records; i++) {
+        struct saving_record *r = &s->record[i];
+        enum status st = codec_write(r->key, r->draft, s->arena, &r->text, &r->refs, &r->n_refs, &why);
+        if (st != OK) return fail(r, &why);
+    }
+    return OK;
+}
+
+enum status saving_start(struct saving *s)
+{
+    s->blob = NULL;
+    s->records = s->checked = s->waiting = 0;
+    s->level = 0;
+    s->status = OK;
+    enum status st = read_body(s);
+    if (st == OK) st = write_texts(s);
+    if (st == OK) st = check_on(s);
+    return st == PENDING ? PENDING : settle(s, st);
+}
