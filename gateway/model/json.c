@@ -182,7 +182,7 @@ struct slice json_string(struct slice compact, struct arena *arena)
 
 /* -- cutting -- */
 
-/* Behind the array or object that opens at p. */
+/* Behind the array or object that opens at p; `end` when it does not close. */
 static const char *container_end(const char *p, const char *end)
 {
     size_t depth = 0;
@@ -191,7 +191,7 @@ static const char *container_end(const char *p, const char *end)
         if (class == OPEN) depth++;
         if (class == CLOSE) depth--;
         p = class == QUOTE ? string_end(p, end) : p + 1;
-    } while (depth > 0);
+    } while (depth > 0 && p < end);
     return p;
 }
 
@@ -265,4 +265,20 @@ enum status json_elements(struct slice compact, struct arena *arena, struct slic
     *elements = list;
     *n = count;
     return OK;
+}
+
+/* `*at` is where the byte before the next member stands: the brace or a comma. */
+bool json_cut(struct slice object, size_t *at, struct json_member *member)
+{
+    const char *p = object.p + *at, *end = object.p + object.n;
+    if (end - p < 2 || *p != (*at ? ',' : '{') || p[1] != '"') return false;
+    const char *name = p + 1, *name_end = string_end(name, end);
+    if (end - name_end < 2 || *name_end != ':') return false;
+    const char *value = name_end + 1, *behind = value_end(value, end);
+    if (behind == value || behind == end || (*behind != ',' && *behind != '}')) return false;
+    struct slice quoted = slice_from(name, (size_t)(name_end - name));
+    *member =
+        (struct json_member){slice_from(name + 1, quoted.n - 2), quoted, slice_from(value, (size_t)(behind - value))};
+    *at = (size_t)(behind - object.p);
+    return true;
 }

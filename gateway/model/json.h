@@ -32,6 +32,11 @@ enum status json_members(struct slice compact, struct arena *arena, struct json_
 enum status json_elements(struct slice compact, struct arena *arena, struct slice **elements, size_t *n,
                           struct problem *why);
 
+/* Walks the members of an object in compact text that we have written ourselves: nothing is allocated, nothing recurses, nothing outside
+ * `object` is read. *at starts at 0. False behind the last member, and where the text is no object that one could go on in. A name is what
+ * stands between its quotes, not unescaped (fields' names and `$ref` hold no escapes); a name that comes twice comes twice. */
+bool json_cut(struct slice object, size_t *at, struct json_member *member);
+
 /* Kind of a compact value, told by its first byte (and, for numbers, whether '.', 'e' or 'E' follows). */
 enum json_kind json_kind(struct slice compact);
 const char *json_kind_name(enum json_kind k); /* "a string", "an integer", ... */
