@@ -143,8 +143,7 @@ static int misuse(lua_State *L, const char *format, const char *path, const char
 }
 
 /* ask(question, model's name, value, depth or life in ms, include or cascade)
- *     -> true and what came of it; nil and a problem; or false and what is wrong with the call, which the Lua half raises at its
- *     caller's line */
+ *     -> true and what came of it; nil and a problem; or anything else and a message, which the Lua half raises at its caller's line */
 static int word_ask(lua_State *L)
 {
     struct vm *vm = vm_of(L);
@@ -178,7 +177,7 @@ static int word_ask(lua_State *L)
 
 void ask_open(lua_State *L) /* stack: core */
 {
-    task_push_word(L, word_ask, 0);
+    lua_pushcfunction(L, word_ask); /* no word of task.h: the Lua half raises what an answer's push has raised */
     lua_setfield(L, -2, "ask");
     problem_open(L);
 }

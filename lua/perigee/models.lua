@@ -18,7 +18,7 @@ local MISUSE = { ["unknown-key"] = true, ["key-required"] = true, ["unknown-fiel
 -- true and the answer, or nil and a problem.
 local function ask(word, question, name, value, ...)
     local ok, answer = core.ask(question, name, value, ...)
-    if ok == false then where.raise("%s: %s", word, answer) end
+    if ok ~= true and ok ~= nil then where.raise("%s: %s", word, answer) end
     if ok == nil and MISUSE[answer.code] then where.raise("%s: %s", word, answer.detail) end
     return ok, answer
 end
