@@ -1,13 +1,15 @@
--- perigee.check: from what a file says about a model to a description that script/define.c can take as it is.
+-- perigee.check: from what a file says about a model or a form to descriptions that script/define.c can take as they are:
 --
---     { name =, file =, line =, fields = { { name =, kind =, type =, required =, default =, file =, line = }, ... },
---       options = { expires_ms =, negative_ms =, hard_timeout_ms =, version =, jit = }, from_miss = }
+--     { name =, kind = "record" | "form", file =, line =, fields = { perigee.member's, ... }, options = perigee.options', from_miss =,
+--       methods = { { name = "Home.geocode", kind = "method" | "form_method", method = "geocode", owner = "Home", handler =,
+--                     fields = { what it is `on`, as keys; its arguments }, ... }, ... } }
 --
--- Every fault becomes a finding and the search goes on. Values of `default` are judged in C, which owns the types.
+-- Every fault becomes a finding and the search goes on.
 
-local core = require "perigee.core"
 local where = require "perigee.where"
 local findings = require "perigee.findings"
+local member = require "perigee.member"
+local options = require "perigee.options"
 local suggest = require "perigee.suggest"
 
 where.ours()
@@ -16,152 +18,145 @@ local quote = suggest.quote
 
 local check = {}
 
-local KEYS_MAX, FIELDS_MAX, NAME_MAX = 16, 256, 64
-
-local LATER = "%s is not supported yet by this version"
-
--- Descriptors: made by the words, known by their metatable.
-
-local descriptor = { __metatable = "descriptor" }
-
-function check.descriptor(d)
-    return setmetatable(d, descriptor)
-end
-
-function check.is_descriptor(value)
-    return type(value) == "table" and debug.getmetatable(value) == descriptor
-end
+local KEYS_MAX, FIELDS_MAX = 16, 256
 
 -- Whether a name is a word of the language; perigee.load knows the words.
 function check.is_word() return false end
 
--- What is wrong with a name, or nil.
-local function name_fault(name)
-    if name:sub(1, 1) == "_" then return "names that begin with `_` are reserved" end
-    if not name:find "^%a[%w_]*$" then return "a name has letters, digits and `_`, and begins with a letter" end
-    if #name > NAME_MAX then return ("a name has at most %d bytes"):format(NAME_MAX) end
+-- Names that records and forms keep for themselves.
+local OWN = { save = true, delete = true, forget = true }
+
+-- Descriptors by name, in order of declaration.
+local function in_order(by_name)
+    local list = {}
+    for name, d in pairs(by_name) do list[#list + 1] = { name = name, d = d } end
+    table.sort(list, function(a, b)
+        if a.d.order ~= b.d.order then return a.d.order < b.d.order end
+        return a.name < b.name
+    end)
+    return list
 end
 
--- Reports the members of `given` that are not in `known`; those in `later` are of the language, but not of this version.
--- `report_member` takes the member's name first.
-local function unknown_members(what, given, known, later, report_member)
-    local strange = {}
-    for name in pairs(given) do
-        if known[name] == nil then strange[#strange + 1] = name end
-    end
-    table.sort(strange, function(a, b) return tostring(a) < tostring(b) end)
-    for _, name in ipairs(strange) do
-        if later[name] then
-            report_member(name, what .. " " .. LATER, quote(name))
-        else
-            report_member(name, "unknown %s %s%s", what, quote(name), suggest.near(name, suggest.names(known)))
+-- Methods.
+
+local SCALARS = { string = true, integer = true, number = true, boolean = true, any = true }
+
+-- The fields of `owner` that a method is `on`, as keys of its results.
+local function attributes(owner, given, report)
+    local described, seen = {}, {}
+    local names = given
+    if given == nil then
+        names = {}
+        for _, f in ipairs(owner.fields) do
+            if f.kind == "key" then names[#names + 1] = f.name end
         end
+    elseif type(given) ~= "table" or debug.getmetatable(given) then
+        report("on", "`on` is a list of names of keys and fields, not %s", member.what(given))
+        names = {}
     end
-end
-
--- Keys and fields.
-
-local TYPES = {
-    key = { "string", "integer", "number", "boolean", "any" },
-    field = { "any", "string", "integer", "number", "boolean", "array", "object" },
-}
-local DEFAULT_TYPE = { key = "string", field = "any" }
-local ATTRIBUTES = {
-    key = { type = true, default = true },
-    field = { type = true, default = true, required = true },
-}
-
--- Names that records keep for themselves.
-local METHODS = { save = true, delete = true }
-
-local function has(list, value)
-    for _, item in ipairs(list) do
-        if item == value then return true end
-    end
-    return false
-end
-
-local function describe_field(model, name, d)
-    local function report(format, ...)
-        findings.add(d.at, "model %s: %s %s: " .. format, quote(model), d.kind, quote(name), ...)
-    end
-    local fault = name_fault(name) or METHODS[name] and "the name is that of a method of records"
-    if fault then report("%s", fault) end
-    if d.fault then report("%s", d.fault) end
-
-    local given, types = d.attributes, TYPES[d.kind]
-    unknown_members("attribute", given, ATTRIBUTES[d.kind], {}, function(_, ...) report(...) end)
-    if given.type ~= nil and not has(types, given.type) then
-        report("unknown type %s%s; a %s is one of %s", quote(given.type), suggest.near(given.type, types), d.kind,
-            table.concat(types, ", "))
-    end
-    if d.kind == "field" and given.required ~= nil and type(given.required) ~= "boolean" then
-        report("attribute `required` is true or false, not a %s", type(given.required))
-    end
-    local described = {
-        name = name, kind = d.kind, type = given.type or DEFAULT_TYPE[d.kind], required = given.required == true,
-        default = given.default, file = d.at.file, line = d.at.line,
-    }
-    if given.default ~= nil and not fault and has(types, described.type) then
-        local wrong = core.default_fault(model, described)
-        if wrong then report("attribute `default`: %s", wrong) end
+    for _, name in ipairs(names) do
+        local field, known = nil, {}
+        for i, f in ipairs(owner.fields) do
+            known[i] = f.name
+            if f.name == name then field = f end
+        end
+        if not field then
+            report("on", "`on`: there is no key or field %s%s", quote(name), suggest.near(name, known))
+        elseif seen[name] then
+            report("on", "`on` names `%s` twice", name)
+        elseif field.kind ~= "key" and field.kind ~= "field" or not SCALARS[field.type] then
+            report("on", "`on`: `%s` is %s; a result is kept by keys and by fields of one value", name,
+                field.kind == "field" and "of type " .. field.type or "a " .. field.kind)
+        else
+            local is_key = field.kind == "key"
+            described[#described + 1] = {
+                name = name, kind = "key", type = field.type, required = is_key, default = is_key and field.default or nil,
+                file = field.file, line = field.line,
+            }
+        end
+        seen[name] = true
     end
     return described
 end
 
--- Options.
-
--- A rule returns the value to keep, or nil and what it wanted.
-local function duration(least)
-    return function(value)
-        local ms = core.duration(value)
-        if ms and ms >= least then return ms end
-        return nil, ("wants a duration%s: seconds, or text such as \"90s\" \"15m\" \"2h\" \"1d\""):format(
-            least > 0 and " above 0" or "")
-    end
-end
-
-local function version(value)
-    if type(value) == "number" and value >= 0 and value < 2 ^ 32 and value == math.floor(value) then return value end
-    return nil, "wants a whole number from 0 to 4294967295"
-end
-
-local function switch(value)
-    if type(value) == "boolean" then return value end
-    return nil, "is true or false"
-end
-
-local OPTIONS = { -- name -> member of the description, rule
-    expires = { "expires_ms", duration(0) },
-    negative = { "negative_ms", duration(0) },
-    hard_timeout = { "hard_timeout_ms", duration(1) },
-    version = { "version", version },
-    jit = { "jit", switch },
-}
-local OPTIONS_LATER = {
-    jitter = true, stale_while_revalidate = true, stale_if_error = true, refresh = true, soft_timeout = true, max_loads = true,
-    depth = true, tags = true, validate = true,
-}
-
--- `report_option` takes the option's name first, nil for what is wrong with all of them.
-local function describe_options(given, report_option)
+-- A form's inputs, cleaned, as keys of a method's results.
+local function cleaned_inputs(form)
     local described = {}
-    if given == nil then return described end
-    if check.is_descriptor(given) then
-        report_option(nil, "`options` is the table of the model's options and cannot be a %s", given.kind)
-    elseif type(given) ~= "table" then
-        report_option(nil, "`options` is a table, not a %s", type(given))
-    else
-        unknown_members("option", given, OPTIONS, OPTIONS_LATER, report_option)
-        for _, name in ipairs(suggest.names(OPTIONS)) do
-            local member, rule = OPTIONS[name][1], OPTIONS[name][2]
-            if given[name] ~= nil then
-                local value, fault = rule(given[name])
-                if fault then report_option(name, "option `%s` %s", name, fault) end
-                described[member] = value
-            end
+    for i, f in ipairs(form.fields) do
+        described[i] = { name = f.name, kind = "key", type = "any", required = false, file = f.file, line = f.line }
+    end
+    return described
+end
+
+-- Appends the arguments to `fields`. `taken`: names that they cannot have -> why.
+local function take_arguments(fields, given, of, title, taken, report)
+    if given == nil then return end
+    if type(given) ~= "table" or member.is_descriptor(given) then
+        report("args", "`args` is a table of what `arg` makes, not %s", member.what(given))
+        return
+    end
+    local descriptors = {}
+    for name, d in pairs(given) do
+        if type(name) ~= "string" then
+            report("args", "`args` has a member without a name, at %s", quote(name))
+        elseif not member.is_descriptor(d) or d.kind ~= "arg" then
+            report("args", "`args`: %s is %s; arguments are made with `arg`", quote(name), member.what(d))
+        else
+            descriptors[name] = d
         end
     end
+    for _, argument in ipairs(in_order(descriptors)) do
+        if taken[argument.name] then
+            findings.add(argument.d.at, "%s: arg %s: %s", title, quote(argument.name), taken[argument.name])
+        end
+        fields[#fields + 1] = member.describe(argument.name, argument.d, of, title, findings.add)
+    end
+end
+
+local METHOD_MEMBERS = { on = true, args = true, expires = true, negative = true, hard_timeout = true }
+local FORM_METHOD_MEMBERS = { args = true, expires = true, negative = true, hard_timeout = true }
+
+-- Fills in what the method does not say itself.
+local function inherit(described, from)
+    local own = described.options
+    own.negative_ms = own.negative_ms or from.negative_ms
+    own.hard_timeout_ms = own.hard_timeout_ms or from.hard_timeout_ms
+    own.version, own.jit = from.version, from.jit
+end
+
+-- The method that descriptor d makes of `owner`, which is described but for its methods.
+local function describe_method(owner, name, d)
+    local form = owner.kind == "form"
+    local title = ("%s %s: %s %s"):format(form and "form" or "model", quote(owner.name), d.kind, quote(name))
+    local function report(attribute, format, ...)
+        findings.add(where.member(d.at, attribute), "%s: " .. format, title, ...)
+    end
+    local fault = member.name_fault(name) or OWN[name] and "the name is that of a method of all records and forms"
+    if fault then report(nil, "%s", fault) end
+    if d.fault then report(nil, "%s", d.fault) end
+    if not d.fault and type(d.positional) ~= "function" then
+        report(nil, "has no function; it stands without a name: %s{ function(self, args) ... end }", d.kind)
+    end
+    member.unknown("attribute", d.attributes, form and FORM_METHOD_MEMBERS or METHOD_MEMBERS, {}, report)
+
+    local full = owner.name .. "." .. name
+    local fields, taken = form and cleaned_inputs(owner) or attributes(owner, d.attributes.on, report), {}
+    for _, f in ipairs(owner.fields) do
+        if f.kind == "key" then taken[f.name] = "the name is that of a key" end
+    end
+    for _, f in ipairs(fields) do
+        taken[f.name] = taken[f.name] or form and "the name is that of an input" or "the name is among `on`"
+    end
+    take_arguments(fields, d.attributes.args, full, title, taken, report)
+    if #fields == 0 then report(nil, "depends on nothing: neither an attribute nor an argument") end
+    if #fields > KEYS_MAX then
+        report(nil, "has %d attributes and arguments; %d are allowed", #fields, KEYS_MAX)
+    end
+    local described = {
+        name = full, kind = form and "form_method" or "method", method = name, owner = owner.name, file = d.at.file, line = d.at.line,
+        fields = fields, options = options.take(d.attributes, options.OF_METHODS, report), handler = d.positional,
+    }
+    inherit(described, owner.options)
     return described
 end
 
@@ -169,71 +164,111 @@ end
 
 local HANDLERS = { from_miss = true }
 local HANDLERS_LATER = { from_misses = true, on_save = true }
+local MEMBERS = { key = true, field = true, packed = true, reference = true, references = true, cached_method = true }
 
--- Parts the members of a model's table into descriptors, in order of declaration, and handlers by name.
-local function members(body, report_member)
-    local described, handlers = {}, {}
+-- Parts the members of a model's table into descriptors by name, those of methods and the others, and handlers by name.
+local function members(body, report)
+    local fields, methods, handlers = {}, {}, {}
     for name, value in pairs(body) do
+        local kind = member.is_descriptor(value) and value.kind
         if type(name) ~= "string" then
-            report_member(nil, "has a member without a name, at %s", quote(name))
+            report(nil, "has a member without a name, at %s", quote(name))
+        elseif kind == "cached_method" and name == "options" then
+            report(name, "`options` is the table of the model's options and cannot be a cached_method")
         elseif HANDLERS_LATER[name] then
-            report_member(name, LATER, quote(name))
+            report(name, "%s is not supported yet by this version", quote(name))
         elseif HANDLERS[name] then
             handlers[name] = type(value) == "function" and value or nil
-            if type(value) ~= "function" then
-                report_member(name, "`%s` is a function, not a %s", name, check.is_descriptor(value) and value.kind or type(value))
-            end
-        elseif check.is_descriptor(value) and name ~= "options" then
-            described[#described + 1] = { name = name, d = value }
-        elseif name ~= "options" and value ~= check.inert then
-            report_member(name, "member %s is a %s; members are made with `key` and `field`%s", quote(name), type(value),
-                suggest.near(name, { "options", "from_miss" }))
+            if type(value) ~= "function" then report(name, "`%s` is a function, not %s", name, member.what(value)) end
+        elseif kind == "cached_method" then
+            methods[name] = value
+        elseif MEMBERS[kind] and name ~= "options" then
+            fields[name] = value
+        elseif name ~= "options" then -- which perigee.options judges
+            report(name, "member %s is %s; members are made with `key`, `field`, `packed`, `reference`, `references`, `cached_method`%s",
+                quote(name), member.what(value), suggest.near(name, { "options", "from_miss" }))
         end
     end
-    table.sort(described, function(a, b)
-        if a.d.order ~= b.d.order then return a.d.order < b.d.order end
-        return a.name < b.name
-    end)
-    return described, handlers
+    return in_order(fields), in_order(methods), handlers
+end
+
+-- What both say of their name and table; whether the table can be read.
+local function begin(name, body, report, example)
+    local fault = member.name_fault(name) or check.is_word(name) and "the name is a word of the language"
+    if fault then report(nil, "%s", fault) end
+    if type(body) == "table" and not member.is_descriptor(body) then return true end
+    report(nil, "takes a table, as in %s", example)
 end
 
 -- The description, or nil when there is nothing to describe. `at`: the position of its declaration.
 function check.model(name, at, body)
-    local function report(format, ...)
-        findings.add(at, "model %s: " .. format, quote(name), ...)
-    end
-    local function report_member(member, format, ...)
-        findings.add(where.member(at, member), "model %s: " .. format, quote(name), ...)
+    local title = "model " .. quote(name)
+    local function report(place, format, ...)
+        findings.add(where.member(at, place), "%s: " .. format, title, ...)
     end
     local function report_option(option, format, ...)
         local place = where.member(at, "options")
         local here = place.code and place.code:find "{" -- else they stand elsewhere
-        findings.add(here and option and where.member(place, option) or place, "model %s: " .. format, quote(name), ...)
+        findings.add(here and option and where.member(place, option) or place, "%s: " .. format, title, ...)
     end
-    local fault = name_fault(name) or check.is_word(name) and "the name is a word of the language"
-    if fault then report("%s", fault) end
-    if type(body) ~= "table" or check.is_descriptor(body) then
-        report("takes a table, as in model \"User\" { id = key() }")
-        return nil
-    end
+    if not begin(name, body, report, "model \"User\" { id = key() }") then return nil end
 
-    local described, handlers = members(body, report_member)
-    local fields, keys = {}, 0
-    for i, member in ipairs(described) do
-        if member.d.kind == "key" then keys = keys + 1 end
-        fields[i] = describe_field(name, member.name, member.d)
+    local described = { name = name, kind = "record", file = at.file, line = at.line, fields = {}, methods = {} }
+    local fields, methods, handlers = members(body, report)
+    local keys = 0
+    for i, field in ipairs(fields) do
+        if field.d.kind == "key" then keys = keys + 1 end
+        if OWN[field.name] then
+            findings.add(field.d.at, "%s: %s %s: the name is that of a method of records", title, field.d.kind, quote(field.name))
+        end
+        described.fields[i] = member.describe(field.name, field.d, name, title, findings.add)
     end
-    if keys == 0 then report("has no key") end
-    if keys > KEYS_MAX then report("has %d keys; %d are allowed", keys, KEYS_MAX) end
-    if #fields > FIELDS_MAX then report("has %d keys and fields; %d are allowed", #fields, FIELDS_MAX) end
+    if keys == 0 then report(nil, "has no key") end
+    if keys > KEYS_MAX then report(nil, "has %d keys; %d are allowed", keys, KEYS_MAX) end
+    if #fields > FIELDS_MAX then report(nil, "has %d keys and fields; %d are allowed", #fields, FIELDS_MAX) end
 
-    local options = describe_options(body.options, report_option)
-    if handlers.from_miss and not (type(body.options) == "table" and body.options.expires) then
-        findings.warn(at, "model %s: has a loader but no `expires`: what it loads is kept for ever", quote(name))
+    described.options, described.from_miss = options.of_model(body.options, report_option), handlers.from_miss
+    for i, method in ipairs(methods) do
+        described.methods[i] = describe_method(described, method.name, method.d)
     end
-    return {
-        name = name, file = at.file, line = at.line, fields = fields, options = options, from_miss = handlers.from_miss,
-    }
+    return described
+end
+
+-- The same for a form: its fields are the inputs.
+function check.form(name, at, body)
+    local title = "form " .. quote(name)
+    local function report(place, format, ...)
+        findings.add(where.member(at, place), "%s: " .. format, title, ...)
+    end
+    if not begin(name, body, report, "form \"Search\" { text = input() }") then return nil end
+
+    local inputs, methods = {}, {}
+    for member_name, value in pairs(body) do
+        local kind = member.is_descriptor(value) and value.kind
+        if type(member_name) ~= "string" then
+            report(nil, "has a member without a name, at %s", quote(member_name))
+        elseif kind == "input" then
+            inputs[member_name] = value
+        elseif kind == "cached_form_method" then
+            methods[member_name] = value
+        else
+            report(member_name, "member %s is %s; members are made with `input` and `cached_form_method`", quote(member_name),
+                member.what(value))
+        end
+    end
+    local described = { name = name, kind = "form", file = at.file, line = at.line, fields = {}, methods = {}, options = {} }
+    for i, input in ipairs(in_order(inputs)) do
+        if OWN[input.name] then
+            findings.add(input.d.at, "%s: input %s: the name is that of a method of forms", title, quote(input.name))
+        end
+        described.fields[i] = member.describe(input.name, input.d, name, title, findings.add)
+    end
+    if #described.fields == 0 then report(nil, "has no input") end
+    if #described.fields > KEYS_MAX then report(nil, "has %d inputs; %d are allowed", #described.fields, KEYS_MAX) end
+    for i, method in ipairs(in_order(methods)) do
+        described.methods[i] = describe_method(described, method.name, method.d)
+    end
+    return described
 end
 
 return check

@@ -1,8 +1,9 @@
 -- perigee: the Lua half, as script/vm.c starts it. Below it: loader runs the files, words and check turn what they say into
--- descriptions, record is what handlers see. C functions come by way of `perigee.core`.
+-- descriptions, lint doubts them, record is what handlers see. C functions come by way of `perigee.core`.
 
 local words = require "perigee.words"
 local check = require "perigee.check"
+local lint = require "perigee.lint"
 local loader = require "perigee.loader"
 local findings = require "perigee.findings"
 local record = require "perigee.record"
@@ -11,7 +12,17 @@ if package.preload["perigee.models"] then require "perigee.models" end
 
 local perigee = { findings = findings, enter = record.enter }
 
--- Adds the declaring words to `vocabulary`, runs the files, returns the models' descriptions.
+-- Models and forms, each followed by its methods.
+local function flat(models)
+    local all = {}
+    for _, model in ipairs(models) do
+        all[#all + 1] = model
+        for _, method in ipairs(model.methods) do all[#all + 1] = method end
+    end
+    return all
+end
+
+-- Adds the declaring words to `vocabulary`, runs the files, returns the descriptions of models, forms and methods.
 function perigee.load(files, vocabulary)
     for name, word in pairs(words.table) do
         vocabulary[name] = word
@@ -22,11 +33,12 @@ function perigee.load(files, vocabulary)
     function check.is_word(name) return vocabulary[name] ~= nil end
     local failed = loader.run(files, vocabulary)
     local models = words.finish(failed)
+    if not findings.failed() then lint.run(models) end
     for _, model in ipairs(models) do
         record.define(model)
     end
     record.ready()
-    return models
+    return flat(models)
 end
 
 return perigee

@@ -31,13 +31,13 @@ function where.keep(path, text)
 end
 
 -- The position of the member `name` in the table of a declaration at `at`. Lua keeps no lines for the members of a table, so this
--- reads the text: the first line from there on, before the next model's, that gives the name a value. Else `at`.
+-- reads the text: the first line from there on, before the next model's or form's, that gives the name a value. Else `at`.
 function where.member(at, name)
     if type(name) ~= "string" or not name:find "^[%a_][%w_]*$" then return at end
     local line = 0
     for row in (texts[at.file] or ""):gmatch "([^\n]*)\n?" do
         line = line + 1
-        if line > at.line and row:find "^model%f[%W]" then return at end
+        if line > at.line and (row:find "^model%f[%W]" or row:find "^form%f[%W]") then return at end
         local code = row:gsub("%-%-.*", "") .. " "
         if line >= at.line and code:find("%f[%w_.]" .. name .. "%s*=[^=]") then return { file = at.file, line = line, code = code } end
     end

@@ -1,0 +1,85 @@
+-- perigee.options: the options of models and methods, checked, in the units of C:
+--
+--     { expires_ms =, negative_ms =, hard_timeout_ms =, version =, depth =, jit =, validate =, tags = }
+
+local core = require "perigee.core"
+local member = require "perigee.member"
+local suggest = require "perigee.suggest"
+
+local options = {}
+
+-- A rule returns the value to keep, or nil and what it wanted.
+local function duration(least)
+    return function(value)
+        local ms = core.duration(value)
+        if ms and ms >= least then return ms end
+        return nil, ("wants a duration%s: seconds, or text such as \"90s\" \"15m\" \"2h\" \"1d\""):format(
+            least > 0 and " above 0" or "")
+    end
+end
+
+local function whole(least, most)
+    return function(value)
+        if type(value) == "number" and value >= least and value <= most and value == math.floor(value) then return value end
+        return nil, ("wants a whole number from %d to %.0f"):format(least, most)
+    end
+end
+
+local function switch(value)
+    if type(value) == "boolean" then return value end
+    return nil, "is true or false"
+end
+
+local function handler(value)
+    if type(value) == "function" then return value end
+    return nil, "is a function, not " .. member.what(value)
+end
+
+-- name -> member of the description, rule
+options.OF_METHODS = {
+    expires = { "expires_ms", duration(0) },
+    negative = { "negative_ms", duration(0) },
+    hard_timeout = { "hard_timeout_ms", duration(1) },
+}
+options.OF_MODELS = {
+    version = { "version", whole(0, 4294967295) },
+    depth = { "depth", whole(0, 64) },
+    jit = { "jit", switch },
+    validate = { "validate", handler },
+    tags = { "tags", handler },
+}
+for name, rule in pairs(options.OF_METHODS) do options.OF_MODELS[name] = rule end
+
+local LATER = {
+    jitter = true, stale_while_revalidate = true, stale_if_error = true, refresh = true, soft_timeout = true, max_loads = true,
+}
+
+-- Checks those of the members of `given` that are in `rules`. `report` takes the option's name first.
+function options.take(given, rules, report)
+    local described = {}
+    for _, name in ipairs(suggest.names(rules)) do
+        local place, rule = rules[name][1], rules[name][2]
+        if given[name] ~= nil then
+            local value, fault = rule(given[name])
+            if fault then report(name, "option `%s` %s", name, fault) end
+            described[place] = value
+        end
+    end
+    return described
+end
+
+-- The `options` of a model. `report` takes the option's name first, nil for what is wrong with all of them.
+function options.of_model(given, report)
+    if given == nil then return {} end
+    if member.is_descriptor(given) then
+        report(nil, "`options` is the table of the model's options and cannot be a %s", given.kind)
+    elseif type(given) ~= "table" then
+        report(nil, "`options` is a table, not a %s", type(given))
+    else
+        member.unknown("option", given, options.OF_MODELS, LATER, report)
+        return options.take(given, options.OF_MODELS, report)
+    end
+    return {}
+end
+
+return options
