@@ -52,10 +52,10 @@ struct slice cache_directive(struct slice header, const char *name)
 }
 
 /* Seconds left, rounded up, so that a record that is still good never claims 0. */
-static uint64_t left_s(const struct envelope *e, uint64_t now_ms)
+static uint64_t left_s(uint64_t fresh_until_ms, uint64_t now_ms)
 {
-    if (e->fresh_until_ms == CLOCK_NEVER) return YEAR_S;
-    return e->fresh_until_ms > now_ms ? (e->fresh_until_ms - now_ms + 999) / 1000 : 0;
+    if (fresh_until_ms == CLOCK_NEVER) return YEAR_S;
+    return fresh_until_ms > now_ms ? (fresh_until_ms - now_ms + 999) / 1000 : 0;
 }
 
 /* A header's value being put together; printf would cost more than all the rest of a hit. The longest is under 80 bytes. */
@@ -84,34 +84,36 @@ static void tell(struct reply *reply, const char *name, const struct value *v)
 }
 
 /* RFC 9211: where this answer came from. What never expires has no ttl. */
-static void put_cache_status(struct reply *reply, const struct fetch *f, uint64_t left)
+static void put_cache_status(struct exchange *ex, const struct freshness *fresh, uint64_t left)
 {
-    bool found = f->source == SOURCE_STORE;
+    const struct serve *s = ex->owner;
+    bool found = fresh->source == SOURCE_STORE, stored = fresh->source == SOURCE_LOADED && fresh->stored;
     struct value v = {.n = 0};
-    put(&v, found                     ? SLICE("perigee; hit")
-            : f->mode == FETCH_RELOAD ? SLICE("perigee; fwd=request")
-                                      : SLICE("perigee; fwd=uri-miss"));
-    if (f->source == SOURCE_COLLAPSED) put(&v, SLICE("; collapsed"));
-    if (f->source == SOURCE_LOADED && f->stored) put(&v, SLICE("; stored"));
-    if ((found || (f->source == SOURCE_LOADED && f->stored)) && f->entry.fresh_until_ms != CLOCK_NEVER) {
+    put(&v, found                         ? SLICE("perigee; hit")
+            : fresh->mode == FETCH_RELOAD ? SLICE("perigee; fwd=request")
+                                          : SLICE("perigee; fwd=uri-miss"));
+    if (fresh->source == SOURCE_COLLAPSED) put(&v, SLICE("; collapsed"));
+    if (stored) put(&v, SLICE("; stored"));
+    if ((found || stored) && fresh->fresh_until_ms != CLOCK_NEVER) {
         put(&v, SLICE("; ttl="));
         put_number(&v, left);
     }
     if (found) {
         put(&v, SLICE("; detail="));
-        put(&v, slice_of(f->serve->store_detail));
+        put(&v, slice_of(s->store_detail));
     }
-    tell(reply, "Cache-Status", &v);
+    tell(&ex->reply, "Cache-Status", &v);
 }
 
-/* Age, Cache-Control and Cache-Status of the entry; an answer that was not kept must not be kept by others either. */
-static void put_freshness(struct reply *reply, const struct fetch *f, uint64_t now_ms)
+/* Age, Cache-Control and Cache-Status; an answer that was not kept must not be kept by others either. */
+static void put_freshness(struct exchange *ex, const struct freshness *fresh, uint64_t now_ms)
 {
-    bool kept = f->blob && (f->source == SOURCE_STORE || f->stored);
-    uint64_t left = kept ? left_s(&f->entry, now_ms) : 0;
-    if (f->blob) {
+    struct reply *reply = &ex->reply;
+    bool kept = fresh->known && fresh->stored;
+    uint64_t left = kept ? left_s(fresh->fresh_until_ms, now_ms) : 0;
+    if (fresh->known) {
         struct value age = {.n = 0};
-        put_number(&age, now_ms > f->entry.stored_ms ? (now_ms - f->entry.stored_ms) / 1000 : 0);
+        put_number(&age, now_ms > fresh->stored_ms ? (now_ms - fresh->stored_ms) / 1000 : 0);
         tell(reply, "Age", &age);
     }
     if (kept) {
@@ -122,39 +124,53 @@ static void put_freshness(struct reply *reply, const struct fetch *f, uint64_t n
     } else {
         reply_header(reply, "Cache-Control", SLICE("no-store"));
     }
-    put_cache_status(reply, f, left);
+    put_cache_status(ex, fresh, left);
 }
 
-static void answer_missing(struct exchange *ex, const struct fetch *f, uint64_t now_ms)
-{
-    struct problem p = {.status = MISSING};
-    problem_fill_cacheable(ex, &p, f->served->model, f->key);
-    put_freshness(&ex->reply, f, now_ms);
-}
-
-static void answer_record(struct exchange *ex, struct fetch *f, uint64_t now_ms)
+/* The head of 200 or 304, by what the client has already. Returns whether a body follows. */
+static bool answer_found(struct exchange *ex, uint64_t tag, const struct freshness *fresh, uint64_t now_ms)
 {
     char etag[19];
-    answer_etag(f->entry.tag, etag);
+    answer_etag(tag, etag);
     struct slice condition = http_request_header(&ex->request, "if-none-match");
     bool unchanged = condition.p && answer_etag_listed(condition, etag, true);
     reply_begin(&ex->reply, unchanged ? 304 : 200);
     reply_header(&ex->reply, "ETag", slice_of(etag));
-    put_freshness(&ex->reply, f, now_ms);
-    if (unchanged) return;
-    reply_header(&ex->reply, "Content-Type", SLICE("application/json"));
-    reply_body(&ex->reply, f->entry.text, f->blob);
-    f->blob = NULL;
+    put_freshness(ex, fresh, now_ms);
+    if (!unchanged) reply_header(&ex->reply, "Content-Type", SLICE("application/json"));
+    return !unchanged;
 }
+
+static void answer_problem(struct exchange *ex, const struct problem *p, const struct model *model,
+                           const struct record_key *key, const struct freshness *fresh, uint64_t now_ms)
+{
+    problem_fill_cacheable(ex, p, model, key);
+    put_freshness(ex, fresh, now_ms);
+}
+
+/* -- one record or result -- */
 
 void answer_fetch(struct exchange *ex, struct fetch *f, enum status status, uint64_t now_ms)
 {
-    if (status == OK) answer_record(ex, f, now_ms);
-    else answer_missing(ex, f, now_ms);
+    struct freshness fresh = fetch_freshness(f);
+    if (status == MISSING) {
+        answer_problem(ex, &(struct problem){.status = MISSING}, f->served->model, f->key, &fresh, now_ms);
+    } else if (answer_found(ex, f->entry.tag, &fresh, now_ms)) {
+        reply_body(&ex->reply, f->entry.text, f->blob);
+        f->blob = NULL;
+    }
 }
 
 void answer_failure(struct exchange *ex, const struct fetch *f)
 {
-    problem_fill_cacheable(ex, &f->problem, f->served->model, f->key);
-    put_freshness(&ex->reply, f, 0);
+    struct freshness fresh = fetch_freshness(f);
+    answer_problem(ex, &f->problem, f->served->model, f->key, &fresh, 0);
+}
+
+/* -- a document -- */
+
+void answer_document(struct exchange *ex, const struct documents *d, const struct document *doc, uint64_t now_ms)
+{
+    if (doc->status != OK) answer_problem(ex, &doc->problem, d->served->model, doc->key, &doc->fresh, now_ms);
+    else if (answer_found(ex, doc->tag, &doc->fresh, now_ms)) compose_reply(d, doc, &ex->reply);
 }

@@ -6,9 +6,10 @@
 #include "serve/fetch.h"
 #include "serve/view.h"
 
-#define DOCUMENT_RECORDS_MAX     1000  /* distinct ones below one root */
-#define DOCUMENT_OCCURRENCES_MAX 10000 /* places in it where a record stands */
-#define DOCUMENT_BYTES_MAX       (64u << 20)
+#define DOCUMENT_RECORDS_MAX      1000   /* distinct ones below one root */
+#define DOCUMENT_OCCURRENCES_MAX  10000  /* places below it where a record stands */
+#define DOCUMENTS_OCCURRENCES_MAX 100000 /* the same of all that are read together */
+#define DOCUMENTS_BYTES_MAX       (64u << 20)
 
 /* How a reference of a document was resolved, for perigee_references_total. */
 /* clang-format off */
@@ -37,13 +38,17 @@ struct document {
     const struct record_key *key;
 
     /* the result */
-    enum status status; /* OK, MISSING or a failure; problem.path names the edge that was at fault */
-    struct problem problem;
+    enum status status;     /* OK, MISSING or a failure; problem.path names the edge that was at fault */
+    bool absent;            /* MISSING: what is missing is nowhere, not even known to be missing */
+    struct problem problem; /* unless OK */
     struct freshness fresh; /* of the whole */
     uint64_t tag;           /* of the whole: for the entity tag */
-    uint64_t bytes;         /* of the composed text */
+    uint64_t bytes;         /* the composed text has no more */
 
-    struct occurrence *root; /* private */
+    /* private */
+    struct occurrence *root;
+    struct occurrence *level, *last; /* the first of the level last found, and the last of all */
+    size_t occurrences;              /* below the root */
 };
 
 typedef void documents_done(struct documents *d);

@@ -35,65 +35,73 @@ static void on_landed(struct flight_waiter *w, const struct flight_outcome *outc
     f->done(f, outcome->status);
 }
 
-static enum status join_flight(struct fetch *f)
+enum status fetch_load(struct fetch *f, unsigned landings)
 {
     struct flight *flight;
-    if (f->trail && (trail_is_full(f->trail) || trail_has(f->trail, hash_fixed(f->key->stored))))
+    struct slice key = f->key->stored;
+    f->source = SOURCE_NOWHERE;
+    if (f->trail && (trail_is_full(f->trail) || trail_has(f->trail, hash_fixed(key))))
         return problem_set(&f->problem, LOADER_ERROR, NULL, "loading this record of model `%.*s` leads back to itself",
                            SLICE_ARG(f->served->model->name));
     f->waiter.done = on_landed;
-    enum flight_role role = flight_join(f->serve->flights, f->key->stored, &f->waiter, &flight);
+    enum flight_role role = flight_join(f->serve->flights, key, &f->waiter, &flight);
     if (role == FLIGHT_FULL) return problem_set(&f->problem, OVERLOADED, NULL, "too many requests wait for loads");
     f->waiting_for_flight = true;
     f->led = role == FLIGHT_LEAD;
     if (f->led) {
-        bool look_again = f->mode == FETCH_LOAD && f->landings != flight_landings(f->serve->flights, f->key->stored);
+        bool look_again = f->mode == FETCH_LOAD && landings != flight_landings(f->serve->flights, key);
         fill_start(f->serve, f->served, f->key, f->request, f->trail, flight, look_again);
     }
     return PENDING;
 }
 
+enum status fetch_open(struct serve *s, struct served *served, struct slice key, const struct blob *blob,
+                       uint64_t now_ms, struct envelope *e)
+{
+    enum status status = seal_open(s, served, blob, key, e);
+    return status == OK && e->fresh_until_ms <= now_ms ? MISSING : status;
+}
+
+enum status fetch_nothing(enum status looked, struct problem *why)
+{
+    if (looked == STORE_UNAVAILABLE) problem_set(why, looked, NULL, "the store does not answer");
+    if (looked == OVERLOADED) problem_set(why, looked, NULL, "too many requests wait for the store");
+    return looked;
+}
+
 /* The store has answered. Takes the blob. */
-enum status fetch_looked(struct fetch *f, enum status status, struct blob *blob, uint64_t now_ms)
+static enum status looked(struct fetch *f, enum status status, struct blob *blob, uint64_t now_ms)
 {
     if (status == OK) {
-        status = seal_open(f->serve, f->served, blob, f->key->stored, &f->entry);
-        if (status == OK && f->entry.fresh_until_ms > now_ms) return found(f, blob);
+        status = fetch_open(f->serve, f->served, f->key->stored, blob, now_ms, &f->entry);
+        if (status == OK) return found(f, blob);
         blob_unref(blob);
-        if (status == OK) status = MISSING; /* its time is up */
     }
     bool loads = f->served->model->loads && f->mode != FETCH_LOOK;
-    if (loads && status != OVERLOADED) return join_flight(f); /* also when the store is away */
-    if (status == STORE_UNAVAILABLE) return problem_set(&f->problem, status, NULL, "the store does not answer");
-    if (status == OVERLOADED) return problem_set(&f->problem, status, NULL, "too many requests wait for the store");
-    return status;
+    if (loads && status != OVERLOADED) return fetch_load(f, f->landings); /* also when the store is away */
+    return fetch_nothing(status, &f->problem);
 }
 
 static void on_looked(struct store_op *op, enum status status, struct blob *blob)
 {
     struct fetch *f = container_of(op, struct fetch, op);
     f->waiting_for_store = false;
-    status = fetch_looked(f, status, blob, clock_wall_ms());
+    status = looked(f, status, blob, clock_wall_ms());
     if (status != PENDING) f->done(f, status);
-}
-
-void fetch_prepare(struct fetch *f)
-{
-    f->source = SOURCE_NOWHERE;
-    f->landings = flight_landings(f->serve->flights, f->key->stored);
 }
 
 enum status fetch_start(struct fetch *f, uint64_t now_ms)
 {
-    fetch_prepare(f);
-    if (f->mode == FETCH_RELOAD && f->served->model->loads) return join_flight(f);
+    f->source = SOURCE_NOWHERE;
+    f->landings = flight_landings(f->serve->flights, f->key->stored);
+    if (f->mode == FETCH_RELOAD && f->served->model->loads) return fetch_load(f, f->landings);
     f->op.done = on_looked;
     enum status st = store_get(f->serve->store, f->key->stored, now_ms, &f->op);
     if (st == PENDING) {
         f->waiting_for_store = true;
         return PENDING;
     }
-    return fetch_looked(f, st, st == OK ? f->op.value : NULL, now_ms);
+    return looked(f, st, st == OK ? f->op.value : NULL, now_ms);
 }
 
 struct freshness fetch_freshness(const struct fetch *f)

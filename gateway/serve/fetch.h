@@ -61,10 +61,18 @@ struct fetch {
 /* OK, MISSING, or a failure now; or PENDING, and done later. `now_ms` is wall time. */
 enum status fetch_start(struct fetch *f, uint64_t now_ms);
 
-/* The same for an owner that looks in the store itself, for many at once: fetch_prepare before the look, fetch_looked with what it found
- * (takes the blob), which goes on from there. With FETCH_RELOAD of a model that loads there is nothing to look for: status MISSING. */
-void fetch_prepare(struct fetch *f);
-enum status fetch_looked(struct fetch *f, enum status status, struct blob *blob, uint64_t now_ms);
+/* For owners who look in the store themselves, for many records at once; they take flight_landings of each key before that. */
+
+/* What the store gave for this key, as a view into blob: OK for a record, result or negative that holds still; MISSING for what is over
+ * or no envelope of ours; STORE_UNAVAILABLE for another record. */
+enum status fetch_open(struct serve *s, struct served *served, struct slice key, const struct blob *blob,
+                       uint64_t now_ms, struct envelope *e);
+
+/* The store had nothing that holds: what that makes of it, MISSING or a failure, where nobody can load. */
+enum status fetch_nothing(enum status looked, struct problem *why);
+
+/* Goes on with the load of what was not found: PENDING, or a failure. The model loads. */
+enum status fetch_load(struct fetch *f, unsigned landings);
 
 struct freshness fetch_freshness(const struct fetch *f);
 

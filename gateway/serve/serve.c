@@ -3,8 +3,9 @@
  *     serve_request   bytes are a request already (http/)
  *       route           which model, which operation            now
  *       read            GET, HEAD
- *         key             which record                          now
+ *         view            which record, how much of it          now
  *         fetch           store, else one flight of its loader  now or later
+ *         or documents    the same, and all it refers to        now or later
  *         answer          record -> headers and slices          now
  *       save_put, save_delete (save.c), patch_record (patch.c)
  *       describe_answer: lists and schemas (describe.c)
@@ -16,6 +17,7 @@
 #include "base/clock.h"
 #include "serve/answer.h"
 #include "serve/describe.h"
+#include "serve/document.h"
 #include "serve/fetch.h"
 #include "serve/fill.h"
 #include "serve/method.h"
@@ -137,48 +139,27 @@ void serve_reply(struct exchange *ex, struct served *served, enum operation op, 
 
 /* -- reads -- */
 
-/* One GET or HEAD; lives in its exchange's arena. */
+/* A GET or HEAD; lives in its exchange's arena. */
 struct read {
     struct exchange *ex;
     enum operation op;
-    struct record_key key;
-    struct fetch fetch;
+    const struct record_key *key;
     bool only_if_cached;
     bool waiting; /* holds a reference to its generation */
 };
 
-static void read_end(struct read *r, enum status status)
-{
-    struct exchange *ex = r->ex;
-    struct fetch *f = &r->fetch;
-    struct served *served = f->served;
-    struct generation *generation = r->waiting ? served->generation : NULL;
-    if (status == MISSING && r->only_if_cached && !f->blob)
-        status = problem_set(&f->problem, NOT_CACHED, NULL, "only-if-cached was asked, and there is no copy");
-    enum outcome outcome = (enum outcome)status;
-    if (status == OK || status == MISSING) answer_fetch(ex, f, status, clock_wall_ms());
-    else answer_failure(ex, f);
-    if (status == OK)
-        outcome = f->source == SOURCE_STORE    ? OUTCOME_HIT
-                  : f->source == SOURCE_LOADED ? OUTCOME_LOADED
-                                               : OUTCOME_COLLAPSED;
-    fetch_finish(f);
-    serve_reply(ex, served, r->op, outcome); /* r is gone */
-    if (generation) generation_unref(generation);
-}
+/* Of a record as it is stored. */
+struct record_read {
+    struct read read;
+    struct fetch fetch;
+};
 
-static void on_read_fetched(struct fetch *f, enum status status)
-{
-    read_end(container_of(f, struct read, fetch), status);
-}
-
-/* The client has left: the flight, if there is one, goes on without us. */
-static void on_read_gone(struct exchange *ex)
-{
-    struct read *r = ex->user;
-    fetch_finish(&r->fetch);
-    generation_unref(r->fetch.served->generation);
-}
+/* Of a record with what it refers to, or of a part of one. */
+struct document_read {
+    struct read read;
+    struct documents documents;
+    struct document document;
+};
 
 /* What the client's Cache-Control asks of us (RFC 9111 5.2.1). */
 static enum fetch_mode read_mode(struct read *r)
@@ -189,30 +170,124 @@ static enum fetch_mode read_mode(struct read *r)
     return cache_directive(control, "no-cache").p ? FETCH_RELOAD : FETCH_LOAD;
 }
 
+static enum status not_cached(struct problem *why)
+{
+    return problem_set(why, NOT_CACHED, NULL, "only-if-cached was asked, and there is no copy");
+}
+
+static enum outcome read_outcome(enum status status, enum fetch_source source)
+{
+    if (status != OK) return (enum outcome)status;
+    return source == SOURCE_LOADED ? OUTCOME_LOADED : source == SOURCE_COLLAPSED ? OUTCOME_COLLAPSED : OUTCOME_HIT;
+}
+
+/* The answer is in the exchange's reply. `r` is gone then. */
+static void read_end(struct read *r, struct served *served, enum outcome outcome)
+{
+    struct generation *generation = r->waiting ? served->generation : NULL;
+    serve_reply(r->ex, served, r->op, outcome);
+    if (generation) generation_unref(generation);
+}
+
+static void read_wait(struct read *r, struct served *served, void (*on_gone)(struct exchange *ex))
+{
+    r->waiting = true;
+    generation_ref(served->generation);
+    r->ex->user = r;
+    r->ex->on_gone = on_gone;
+}
+
+/* -- of a record -- */
+
+static void on_record_read(struct fetch *f, enum status status)
+{
+    struct record_read *r = container_of(f, struct record_read, fetch);
+    if (status == MISSING && r->read.only_if_cached && !f->blob) status = not_cached(&f->problem);
+    if (status == OK || status == MISSING) answer_fetch(r->read.ex, f, status, clock_wall_ms());
+    else answer_failure(r->read.ex, f);
+    fetch_finish(f);
+    read_end(&r->read, f->served, read_outcome(status, f->source));
+}
+
+/* The client has left: the flight, if there is one, goes on without us. */
+static void on_record_read_gone(struct exchange *ex)
+{
+    struct record_read *r = ex->user;
+    fetch_finish(&r->fetch);
+    generation_unref(r->fetch.served->generation);
+}
+
+static void read_record(struct read read, struct served *served)
+{
+    struct exchange *ex = read.ex;
+    struct record_read *r = arena_alloc(&ex->arena, sizeof *r);
+    r->read = read;
+    r->fetch = (struct fetch){.serve = ex->owner,
+                              .served = served,
+                              .key = read.key,
+                              .mode = read_mode(&r->read),
+                              .request = ex->id,
+                              .done = on_record_read};
+    enum status st = fetch_start(&r->fetch, clock_wall_ms());
+    if (st == PENDING) read_wait(&r->read, served, on_record_read_gone);
+    else on_record_read(&r->fetch, st);
+}
+
+/* -- of a document -- */
+
+static void on_document_read(struct documents *d)
+{
+    struct document_read *r = container_of(d, struct document_read, documents);
+    struct document *doc = &r->document;
+    if (doc->status == MISSING && r->read.only_if_cached && doc->absent) {
+        not_cached(&doc->problem);
+        doc->status = NOT_CACHED;
+    }
+    answer_document(r->read.ex, d, doc, clock_wall_ms());
+    documents_finish(d);
+    read_end(&r->read, d->served, read_outcome(doc->status, doc->fresh.source));
+}
+
+static void on_document_read_gone(struct exchange *ex)
+{
+    struct document_read *r = ex->user;
+    documents_finish(&r->documents);
+    generation_unref(r->documents.served->generation);
+}
+
+static void read_document(struct read read, struct served *served, struct view view)
+{
+    struct exchange *ex = read.ex;
+    struct document_read *r = arena_alloc(&ex->arena, sizeof *r);
+    r->read = read;
+    r->document.key = read.key;
+    r->documents = (struct documents){.serve = ex->owner,
+                                      .served = served,
+                                      .arena = &ex->arena,
+                                      .view = view,
+                                      .mode = read_mode(&r->read),
+                                      .request = ex->id,
+                                      .document = &r->document,
+                                      .n = 1,
+                                      .done = on_document_read};
+    if (documents_start(&r->documents, clock_wall_ms()) == PENDING) read_wait(&r->read, served, on_document_read_gone);
+    else on_document_read(&r->documents);
+}
+
+/* -- both -- */
+
 static void read_start(struct exchange *ex, struct served *served, enum operation op)
 {
     struct problem why;
-    struct read *r = arena_alloc(&ex->arena, sizeof *r);
-    *r = (struct read){.ex = ex, .op = op};
-    if (route_key(&ex->request, served->model, &ex->arena, &r->key, &why) != OK) {
+    struct view view;
+    struct record_key *key = arena_alloc(&ex->arena, sizeof *key);
+    if (view_query(served->model, ex->request.query, &ex->arena, key, &view, &why) != OK) {
         problem_reply(ex, served, op, &why, NULL);
         return;
     }
-    r->fetch = (struct fetch){.serve = ex->owner,
-                              .served = served,
-                              .key = &r->key,
-                              .mode = read_mode(r),
-                              .request = ex->id,
-                              .done = on_read_fetched};
-    enum status st = fetch_start(&r->fetch, clock_wall_ms());
-    if (st != PENDING) {
-        read_end(r, st);
-        return;
-    }
-    r->waiting = true;
-    generation_ref(served->generation);
-    ex->user = r;
-    ex->on_gone = on_read_gone;
+    struct read read = {.ex = ex, .op = op, .key = key};
+    if (view_is_record(&view)) read_record(read, served);
+    else read_document(read, served, view);
 }
 
 /* -- requests -- */
