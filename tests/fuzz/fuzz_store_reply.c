@@ -1,5 +1,6 @@
 /* tests/fuzz/fuzz_store_reply.c -- whatever a server says to a few questions: the reader and its judge never crash, leak or
- * hand out what was not asked for. First byte: which questions; second: how the rest is cut into reads. */
+ * hand out what was not asked for. First byte: which questions (the i-th that asks for many asks for i + 1); second: how the
+ * rest is cut into reads. */
 #include "store/redis_reply.h"
 
 #include <assert.h>
@@ -7,8 +8,20 @@
 
 enum { QUESTIONS = 8, MAX_VALUE = 1024 };
 
-static void check(enum redis_expect asked, const struct redis_reply *reply)
+static void check_values(struct redis_question asked, const struct redis_reply *reply)
 {
+    assert(asked.expect == EXPECT_VALUES && reply->values_n == asked.values && !reply->too_much);
+    for (unsigned i = 0; i < reply->values_n; i++) {
+        assert(!reply->values[i] || reply->values[i]->n <= MAX_VALUE);
+        if (i % 2) continue; /* the others are not taken */
+        blob_unref(reply->values[i]);
+        reply->values[i] = NULL;
+    }
+}
+
+static void check(struct redis_question question, const struct redis_reply *reply)
+{
+    enum redis_expect asked = question.expect;
     switch (reply->head.type) {
     case REDIS_REPLY_STRING:
         assert(asked == EXPECT_VALUE || asked == EXPECT_PREFIX);
@@ -17,6 +30,7 @@ static void check(enum redis_expect asked, const struct redis_reply *reply)
         break;
     case REDIS_REPLY_STATUS: assert(asked == EXPECT_STATUS || asked == EXPECT_OK); break;
     case REDIS_REPLY_INTEGER: assert(asked == EXPECT_NUMBER); break;
+    case REDIS_REPLY_ARRAY: check_values(question, reply); break;
     case REDIS_REPLY_NIL: assert(asked == EXPECT_VALUE); break;
     default: assert(reply->head.type == REDIS_REPLY_ERROR);
     }
@@ -31,7 +45,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     redisCallback questions[QUESTIONS] = {0};
     struct redis_judge judge;
     for (unsigned i = 0; i < QUESTIONS; i++) {
-        questions[i].privdata = (void *)(uintptr_t)((data[0] + i * (data[0] >> 4)) % (EXPECT_NUMBER + 1));
+        enum redis_expect expect = (data[0] + i * (data[0] >> 4)) % (EXPECT_VALUES + 1);
+        questions[i].privdata = question_pack((struct redis_question){expect, i + 1});
         questions[i].next = i + 1 < QUESTIONS ? &questions[i + 1] : NULL;
     }
     ac.replies.head = questions;
@@ -47,7 +62,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         while ((state = redisReaderGetReply(ac.c.reader, &reply)) == REDIS_OK && reply) {
             struct redis_reply *r = reply;
             if (r->head.type != REDIS_REPLY_PUSH) {
-                check((enum redis_expect)(uintptr_t)ac.replies.head->privdata, r);
+                check(question_unpack(ac.replies.head->privdata), r);
                 ac.replies.head = ac.replies.head->next;
                 judge.outstanding--;
             }

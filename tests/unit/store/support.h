@@ -144,6 +144,8 @@ static inline void assert_value(struct ask *a, const char *expected)
 
 struct peer;
 
+enum { PEER_ARGUMENTS = 300 }; /* of a command */
+
 /* One connection at the peer. */
 struct visit {
     struct list link;
@@ -236,6 +238,13 @@ static inline void say_bulk(struct visit *v, struct slice s)
     buffer_deinit(&b);
 }
 
+static inline void say_array(struct visit *v, int n)
+{
+    char head[24];
+    snprintf(head, sizeof head, "*%d\r\n", n);
+    say(v, head);
+}
+
 /* What a server without a single key says. */
 static inline void say_sane(struct visit *v, int argc, struct slice *argv)
 {
@@ -243,6 +252,9 @@ static inline void say_sane(struct visit *v, int argc, struct slice *argv)
         say(v, "+PONG\r\n");
     } else if (slice_eq(argv[0], SLICE("GET"))) {
         say(v, "$-1\r\n");
+    } else if (slice_eq(argv[0], SLICE("MGET"))) {
+        say_array(v, argc - 1);
+        for (int i = 1; i < argc; i++) say(v, "$-1\r\n");
     } else if (slice_eq(argv[0], SLICE("GETRANGE"))) {
         say(v, "$0\r\n\r\n");
     } else if (slice_eq(argv[0], SLICE("DEL"))) {
@@ -261,13 +273,13 @@ static inline void peer_note(struct peer *p, int argc, struct slice *argv)
 }
 
 /* One whole command of what came, if there is one: how many bytes it takes. */
-static inline size_t peer_parse(struct slice in, int *argc, struct slice argv[8])
+static inline size_t peer_parse(struct slice in, int *argc, struct slice argv[PEER_ARGUMENTS])
 {
     const char *p = in.p, *end = in.p + in.n;
     char *after;
     if (in.n < 4 || !memchr(p, '\n', in.n)) return 0;
     *argc = (int)strtol(p + 1, &after, 10);
-    assert_in_range(*argc, 1, 8);
+    assert_in_range(*argc, 1, PEER_ARGUMENTS);
     p = after + 2;
     for (int i = 0; i < *argc; i++) {
         if (p >= end || !memchr(p, '\n', (size_t)(end - p))) return 0;
@@ -289,7 +301,7 @@ static inline void visit_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *bu
         return;
     }
     v->in_n += (size_t)n;
-    struct slice in = slice_from(v->in, v->in_n), argv[8];
+    struct slice in = slice_from(v->in, v->in_n), argv[PEER_ARGUMENTS];
     int argc;
     for (size_t used; !v->closing && (used = peer_parse(in, &argc, argv)) > 0; in = slice_skip(in, used)) {
         v->peer->commands++;

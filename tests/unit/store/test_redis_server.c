@@ -1,6 +1,6 @@
 /* tests/unit/store/test_redis_server.c -- store/redis.c against real Redis servers, started here on free places and ended
  * here by their own process ids. Skipped where there is no redis-server. */
-#include "support.h"
+#include "many.h"
 
 #include "base/log.h"
 
@@ -143,6 +143,21 @@ static void start(struct server *s, struct client *c)
     struct redis_config config = config_for(s->path);
     config.max_value = 4 << 20;
     client_open(c, &config);
+}
+
+/* How often the server was told this command since the last CONFIG RESETSTAT. */
+static long calls_of(struct server *s, const char *command)
+{
+    char line[64];
+    redisContext *c = redisConnectUnix(s->path);
+    redisReply *r = redisCommand(c, "INFO commandstats");
+    assert_int_equal(r->type, REDIS_REPLY_STRING);
+    snprintf(line, sizeof line, "cmdstat_%s:calls=", command);
+    const char *p = strstr(r->str, line);
+    long calls = p ? atol(p + strlen(line)) : 0;
+    freeReplyObject(r);
+    redisFree(c);
+    return calls;
 }
 
 /* ---- the tests */
@@ -331,6 +346,93 @@ static void test_another_type_is_missing_and_can_be_replaced(void **state)
     server_stop(&s);
 }
 
+/* Makes what assert_all_there looks for. */
+static void put_all(struct client *c, const struct many *m)
+{
+    char value[40];
+    struct ask a;
+    for (size_t i = 0; i < m->op.n; i++) {
+        if (m->name[i][0] != 'k') continue;
+        snprintf(value, sizeof value, "value of %s", m->name[i]);
+        assert_int_equal(do_put(&c->loop, c->redis, &a, m->name[i], value, 0), OK);
+    }
+}
+
+static int64_t times_of(struct metrics *metrics, const char *command)
+{
+    struct slice label = slice_of(command);
+    struct histogram *h = metrics_histogram(metrics, METRIC_STORE_TIME, &label);
+    int64_t n = 0;
+    for (int i = 0; i < HISTOGRAM_BUCKETS; i++) n += atomic_load(&h->bucket[i]);
+    return n;
+}
+
+static void test_many_gets_are_few_commands(void **state)
+{
+    struct server s;
+    struct client c;
+    start(&s, &c);
+    struct store *store = store_new(NULL, c.redis, c.metrics);
+    struct many *m = many_new(STORE_MANY_MAX, 5);
+    put_all(&c, m);
+    assert_int_equal(tell(&s, "LPUSH nothing1 a b"), 2); /* another type is missing */
+    assert_int_equal(tell(&s, "CONFIG RESETSTAT"), 2);
+
+    m->op.n = 60;
+    assert_int_equal(do_many(&c.loop, store, m), OK);
+    assert_all_there(m);
+    assert_int_equal(calls_of(&s, "mget"), 1);
+    m->op.n = 1;
+    assert_int_equal(do_many(&c.loop, store, m), OK);
+    assert_all_there(m);
+    assert_int_equal(calls_of(&s, "mget"), 1);
+    assert_int_equal(calls_of(&s, "get"), 1);
+    m->op.n = STORE_MANY_MAX;
+    assert_int_equal(do_many(&c.loop, store, m), OK);
+    assert_all_there(m);
+    assert_int_equal(calls_of(&s, "mget"), 1 + 4);
+    assert_int_equal(calls_of(&s, "get"), 1);
+    assert_int_equal(times_of(c.metrics, "mget"), 1 + 4);
+    free(m);
+    client_close(&c);
+    store_free(store);
+    server_stop(&s);
+}
+
+static void test_many_bytes_come_back(void **state)
+{
+    struct server s;
+    struct client c;
+    struct ask a;
+    start(&s, &c);
+    struct store *store = store_new(NULL, c.redis, c.metrics);
+    static const size_t sizes[] = {0, 1, 16 << 10, 1 << 20, 2, (4 << 20) + 1, 4 << 20};
+    enum { SIZES = sizeof sizes / sizeof *sizes, TOO_LONG = 5 };
+    struct many *m = many_new(SIZES, 0);
+    char *bytes = malloc((4 << 20) + 1);
+    for (size_t k = 0; k <= 4 << 20; k++) bytes[k] = (char)(k * 31); /* NULs, CRs and LFs among them */
+    for (int i = 0; i < SIZES; i++) {
+        ask_put(c.redis, &a, m->name[i], slice_from(bytes, sizes[i]), 0);
+        assert_int_equal(wait_for(&c.loop, &a), OK);
+    }
+    assert_int_equal(do_many(&c.loop, store, m), OK);
+    for (int i = 0; i < SIZES; i++) {
+        if (i == TOO_LONG) {
+            assert_null(m->value[i]);
+            continue;
+        }
+        assert_true(slice_eq(blob_slice(m->value[i]), slice_from(bytes, sizes[i])));
+        blob_unref(m->value[i]);
+    }
+    assert_int_equal(errors_of(c.metrics, "mget", "too-long"), 1);
+    assert_true(redis_up(c.redis));
+    free(bytes);
+    free(m);
+    client_close(&c);
+    store_free(store);
+    server_stop(&s);
+}
+
 static void test_a_full_server_fails_writes_only(void **state)
 {
     struct server s;
@@ -483,6 +585,46 @@ static void test_kills_never_shift_answers(void **state)
     server_stop(&s);
 }
 
+/* The same with many gets as one: all of them, each in its place, or none. */
+static void test_kills_never_shift_many(void **state)
+{
+    enum { BATCH = 10, ROUNDS = 100 };
+    struct server s;
+    struct client c;
+    unsigned right = 0, lost = 0;
+    start(&s, &c);
+    struct store *store = store_new(NULL, c.redis, c.metrics);
+    struct many *m[BATCH], *all = many_new(STORE_MANY_MAX, 0);
+    for (unsigned i = 0; i < BATCH; i++) m[i] = many_new(STORE_MANY_MAX, 7 + i);
+    put_all(&c, all);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        assert_true(run_until(&c.loop, is_up, c.redis, 7000));
+        for (unsigned i = 0; i < BATCH; i++) {
+            m[i]->op.n = 1 + (round * 37 + i * 101) % STORE_MANY_MAX;
+            ask_many(store, m[i]);
+            if (i == round % BATCH) uv_run(&c.loop, UV_RUN_NOWAIT);
+            if (i == BATCH / 2 && round % 10 == 0) tell(&s, "CLIENT KILL TYPE normal SKIPME yes");
+        }
+        for (unsigned i = 0; i < BATCH; i++) {
+            if (wait_for_many(&c.loop, m[i]) == OK) {
+                assert_all_there(m[i]);
+                right++;
+            } else {
+                assert_int_equal(m[i]->status, STORE_UNAVAILABLE);
+                assert_nothing_there(m[i]);
+                lost++;
+            }
+        }
+    }
+    assert_true(right > BATCH * ROUNDS / 2);
+    assert_true(lost > 0);
+    for (unsigned i = 0; i < BATCH; i++) free(m[i]);
+    free(all);
+    client_close(&c);
+    store_free(store);
+    server_stop(&s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -492,11 +634,14 @@ int main(void)
         cmocka_unit_test(test_no_replacement_is_lost),
         cmocka_unit_test(test_a_replacement_that_may_not_be),
         cmocka_unit_test(test_another_type_is_missing_and_can_be_replaced),
+        cmocka_unit_test(test_many_gets_are_few_commands),
+        cmocka_unit_test(test_many_bytes_come_back),
         cmocka_unit_test(test_a_full_server_fails_writes_only),
         cmocka_unit_test(test_tcp_by_name_with_user_and_database),
         cmocka_unit_test(test_a_stopped_server_costs_one_deadline),
         cmocka_unit_test(test_restarts_are_recovered_from),
         cmocka_unit_test(test_kills_never_shift_answers),
+        cmocka_unit_test(test_kills_never_shift_many),
     };
     log_set_level(SLICE("error"));
     return cmocka_run_group_tests(tests, NULL, NULL); /* and no SIGPIPE is ignored here: none must come */
