@@ -27,7 +27,7 @@ static inline void assert_bytes(struct slice given, struct slice wanted, const c
 /* Completes *m over `field`, which stays the caller's; every name is as in a schema file. */
 static inline void model_of(struct model *m, struct arena *arena, const char *name, struct field *field, size_t fields)
 {
-    *m = (struct model){.name = slice_of(name), .field = field, .fields = fields, .from_miss = -1};
+    *m = (struct model){.name = slice_of(name), .field = field, .fields = fields, .handler = -1};
     m->options.expires_ms = CLOCK_NEVER;
     model_finish(m, SLICE("perigee"), arena);
 }

@@ -6,6 +6,7 @@
 static struct arena arena;
 static struct problem why;
 
+static struct model user;
 static struct field fields[] = {
     FIELD("zeta", TYPE_ANY),
     KEY("username", TYPE_STRING),
@@ -17,10 +18,9 @@ static struct field fields[] = {
     FIELD("a", TYPE_ARRAY),
     FIELD("o", TYPE_OBJECT),
     {.name = {"prefs", 5}, .kind = FIELD_PACKED},
-    {.name = {"mother", 6}, .kind = FIELD_REFERENCE, .target = {"User", 4}},
-    {.name = {"friends", 7}, .kind = FIELD_REFERENCES, .target = {"User", 4}},
+    {.name = {"mother", 6}, .kind = FIELD_REFERENCE, .target = &user},
+    {.name = {"friends", 7}, .kind = FIELD_REFERENCES, .target = &user, .max = 3},
 };
-static struct model user;
 
 static int set_up(void **state)
 {
@@ -42,6 +42,7 @@ static enum status save(const char *username, const char *body, struct buffer *t
     struct key_draft draft;
     struct record_draft record;
     struct record_key key;
+    struct codec_reader reader = {.arena = &arena};
     struct envelope_ref *refs;
     size_t n_refs;
     enum status st = OK;
@@ -49,7 +50,7 @@ static enum status save(const char *username, const char *body, struct buffer *t
     key_draft_init(&draft);
     codec_draft_init(&user, &arena, &record);
     if (username) st = key_set_text(&user, &draft, SLICE("username"), slice_of(username), &arena, &why);
-    if (st == OK) st = codec_read(&user, slice_of(body), &draft, &arena, &record, &why);
+    if (st == OK) st = codec_read(&user, slice_of(body), &draft, &reader, &record, &why);
     if (st == OK) st = key_finish(&user, &draft, &arena, &key, &why);
     if (st == OK) st = codec_write(&key, &record, &arena, text, &refs, &n_refs, &why);
     if (st != OK) return st;
@@ -134,9 +135,10 @@ static void fields_take_their_type_and_no_other(void **state)
     for (size_t f = 0; f < 6; f++)
         for (size_t v = 0; v < 6; v++) {
             struct record_draft d;
+            struct codec_reader reader = {.arena = &arena};
             const struct field *field = model_field(&user, slice_of(table[f].field));
             codec_draft_init(&user, &arena, &d);
-            enum status st = codec_set(&user, &d, field, slice_of(table[v].good), &why);
+            enum status st = codec_set(&user, &d, field, slice_of(table[v].good), &reader, &why);
             bool fits = f == v || (f == 2 && v == 1);
             assert_int_equal(st, fits ? OK : FIELD_TYPE);
             assert_true(fits == (d.value[model_index(&user, field)].p != NULL));

@@ -70,8 +70,8 @@ static void a_model_may_have_all_it_may_have(void **state)
     struct model m;
     for (size_t i = 0; i < MODEL_FIELDS_MAX; i++) {
         struct slice name = arena_printf(&arena, "f%0*zu", MODEL_NAME_MAX - 1, MODEL_FIELDS_MAX - i);
-        field[i] =
-            (struct field){.name = name, .kind = i < MODEL_KEYS_MAX ? FIELD_KEY : FIELD_REFERENCES, .target = name};
+        field[i] = (struct field){.name = name, .kind = FIELD_KEY};
+        if (i >= MODEL_KEYS_MAX) field[i] = (struct field){.name = name, .kind = FIELD_REFERENCES, .target = &m};
     }
     model_of(&m, &arena, "Huge", field, MODEL_FIELDS_MAX);
     assert_int_equal(m.keys, MODEL_KEYS_MAX);
@@ -82,11 +82,15 @@ static void a_model_may_have_all_it_may_have(void **state)
 
 /* -- fingerprints -- */
 
+static struct field person_keys[] = {KEY("username", TYPE_STRING), KEY("region", TYPE_STRING), FIELD("x", TYPE_ANY)};
+static struct model person = {.name = {"Person", 6}, .field = person_keys, .fields = 3};
+static const struct model nobody = {.name = {"Nobody", 6}, .field = person_keys, .fields = 3};
+
 static const struct field fields[] = {
     KEY("username", TYPE_STRING),
     FIELD("email", TYPE_STRING),
     FIELD("prefs", TYPE_ANY),
-    {.name = {"mother", 6}, .kind = FIELD_REFERENCE, .target = {"User", 4}},
+    {.name = {"mother", 6}, .kind = FIELD_REFERENCE, .target = &person},
 };
 enum { FIELDS = sizeof fields / sizeof *fields };
 
@@ -100,18 +104,19 @@ static void print_of(const struct field *source, uint32_t version, char out[17])
     model_deinit(&m);
 }
 
-/* printf 'version 3\nemail value string \nmother reference any User\nprefs value any \nusername key string \n' | sha256sum */
+/* printf 'version 3\nemail value string \nmother reference any Person(region string,username string)\nprefs value any \nusername key string \n' |
+ *   sha256sum */
 static void a_fingerprint_is_what_the_documentation_says(void **state)
 {
     char print[17];
     print_of(fields, 3, print);
-    assert_string_equal(print, "8b55e4ecc9216357");
+    assert_string_equal(print, "61b381e891e84879");
 
     struct field copy[FIELDS];
     struct model m = {.name = SLICE("User"), .field = copy, .fields = FIELDS, .options = {.version = 3}};
     memcpy(copy, fields, sizeof copy);
     model_finish(&m, SLICE("eu:perigee"), &arena);
-    assert_slice(m.key_prefix, "eu:perigee:User:8b55e4ecc9216357:");
+    assert_slice(m.key_prefix, "eu:perigee:User:61b381e891e84879:");
     model_deinit(&m);
 }
 
@@ -135,13 +140,26 @@ static void a_fingerprint_covers_the_shape_and_nothing_else(void **state)
     CHANGED(copy[1].type = TYPE_INTEGER, false);
     CHANGED(copy[1].kind = FIELD_KEY, false);
     CHANGED(copy[2].kind = FIELD_PACKED, false);
-    CHANGED(copy[3].target = SLICE("Person"), false);
+    CHANGED(copy[3].target = &nobody, false);
     CHANGED(copy[3].kind = FIELD_REFERENCES, false);
     CHANGED((copy[0] = fields[1], copy[1] = fields[0]), true);
     CHANGED(copy[1].required = true, true);
     CHANGED(copy[1].default_json = SLICE("\"x\""), true);
     CHANGED(copy[3].missing = EDGE_NULL, true);
     CHANGED(copy[3].max = 7, true);
+    CHANGED(person.options.version = 7, true);
+    CHANGED(person_keys[2].name = SLICE("y"), true); /* of a target the keys count, and nothing else */
+    CHANGED(person_keys[0].default_json = SLICE("\"x\""), true);
+    CHANGED((person_keys[0].name = SLICE("region"), person_keys[1].name = SLICE("username")), true);
+    CHANGED(person_keys[1].type = TYPE_INTEGER, false);
+    person_keys[1].type = TYPE_STRING;
+    CHANGED(person_keys[1].name = SLICE("name"), false);
+    person_keys[1].name = SLICE("username");
+    CHANGED(person_keys[1].kind = FIELD_VALUE, false);
+    person_keys[1].kind = FIELD_KEY;
+    CHANGED(person_keys[2].kind = FIELD_KEY, false);
+    person_keys[2].kind = FIELD_VALUE;
+    CHANGED((void)0, true);
 #undef CHANGED
 }
 

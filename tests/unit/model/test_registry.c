@@ -23,7 +23,6 @@ static void finds_what_was_added_in_order(void **state)
     char name[16];
     registry_init(&r);
     assert_null(registry_find(&r, SLICE("M0")));
-    assert_null(registry_nearest(&r, SLICE("M0")).p);
     for (int i = 0; i < 100; i++) {
         snprintf(name, sizeof name, "M%d", i);
         assert_true(add(&r, name));
@@ -59,15 +58,25 @@ static void a_model_never_added_is_no_burden(void **state)
     registry_deinit(&r);
 }
 
+static void assert_unknown(const struct registry *r, enum model_kind kind, const char *name, enum status status,
+                           const char *detail)
+{
+    struct problem why;
+    assert_int_equal(registry_unknown(r, kind, slice_of(name), &why), status);
+    assert_int_equal(why.status, status);
+    assert_string_equal(why.detail, detail);
+}
+
 static void knows_what_was_meant(void **state)
 {
     struct registry r;
     registry_init(&r);
     add(&r, "User");
     add(&r, "Workplace");
-    assert_slice(registry_nearest(&r, SLICE("Workplce")), "Workplace");
-    assert_slice(registry_nearest(&r, SLICE("user")), "User");
-    assert_null(registry_nearest(&r, SLICE("Invoice")).p);
+    assert_unknown(&r, MODEL_RECORD, "Workplce", UNKNOWN_MODEL, "no model `Workplce` (did you mean `Workplace`?)");
+    assert_unknown(&r, MODEL_RECORD, "user", UNKNOWN_MODEL, "no model `user` (did you mean `User`?)");
+    assert_unknown(&r, MODEL_RECORD, "Invoice", UNKNOWN_MODEL, "no model `Invoice`");
+    assert_unknown(&r, MODEL_FORM, "Workplce", NOT_FOUND, "no form `Workplce`"); /* no form, though a model is near */
     registry_deinit(&r);
 }
 
