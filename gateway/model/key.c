@@ -86,6 +86,26 @@ static struct slice shown(struct slice s) { return s.n > SHOWN_MAX ? slice_from(
 
 static const struct field *key_field(const struct model *m, size_t position) { return &m->field[m->key[position]]; }
 
+/* Whatever has no value may be left out of a result's key; a record's key is whole. */
+static bool is_optional(const struct model *m, const struct field *f)
+{
+    return m->kind != MODEL_RECORD && !f->required;
+}
+
+/* What messages call a part of the key, and whose it is. */
+static const char *word(const struct model *m, enum field_kind kind)
+{
+    if (kind == FIELD_KEY) return "key";
+    return m->kind == MODEL_FORM ? "input" : "argument";
+}
+
+static const char *owner_word(const struct model *m)
+{
+    static const char *const name[] = {
+        [MODEL_RECORD] = "model", [MODEL_METHOD] = "method", [MODEL_FORM] = "form", [MODEL_FORM_METHOD] = "method"};
+    return name[m->kind];
+}
+
 static const char *wanted(enum value_type type)
 {
     switch (type) {
@@ -103,8 +123,9 @@ static enum status wrong_type(const struct model *m, const struct field *f, cons
 {
     char path[MODEL_NAME_MAX + 1];
     given = shown(given);
-    return problem_set(why, KEY_TYPE, field_path(f, path), "key `%s` of model `%.*s` takes %s, not %s%.*s%s", path,
-                       SLICE_ARG(m->name), wanted(f->type), quote, SLICE_ARG(given), quote);
+    return problem_set(why, KEY_TYPE, field_path(f, path), "%s `%s` of %s `%.*s` takes %s, not %s%.*s%s",
+                       word(m, f->kind), path, owner_word(m), SLICE_ARG(m->name), wanted(f->type), quote,
+                       SLICE_ARG(given), quote);
 }
 
 static enum status unknown_key(const struct model *m, struct slice name, struct problem *why)
@@ -117,7 +138,8 @@ static enum status unknown_key(const struct model *m, struct slice name, struct 
     if (model_field(m, name))
         return problem_set(why, UNKNOWN_KEY, path, "`%s` is a field of model `%.*s`, not a key", path,
                            SLICE_ARG(m->name));
-    return problem_set(why, UNKNOWN_KEY, path, "model `%.*s` has no key `%s`%s%.*s%s", SLICE_ARG(m->name), path,
+    return problem_set(why, UNKNOWN_KEY, path, "%s `%.*s` has no %s `%s`%s%.*s%s", owner_word(m), SLICE_ARG(m->name),
+                       word(m, m->kind == MODEL_RECORD ? FIELD_KEY : FIELD_ARGUMENT), path,
                        near.p ? " (did you mean `" : "", SLICE_ARG(near), near.p ? "`?)" : "");
 }
 
@@ -126,9 +148,11 @@ enum status key_set_text(const struct model *m, struct key_draft *d, struct slic
 {
     const struct field *f = model_field(m, name);
     char path[MODEL_NAME_MAX + 1];
-    if (!f || f->kind != FIELD_KEY) return unknown_key(m, name, why);
+    if (!f || !field_is_key(f)) return unknown_key(m, name, why);
     struct slice *json = &d->json[model_key_position(m, f)];
-    if (json->p) return problem_set(why, MALFORMED_REQUEST, field_path(f, path), "key `%s` is given twice", path);
+    if (json->p)
+        return problem_set(why, MALFORMED_REQUEST, field_path(f, path), "%s `%s` is given twice", word(m, f->kind),
+                           path);
     *json = canonical_text(f->type, text, arena);
     return json->p ? OK : wrong_type(m, f, "`", text, why);
 }
@@ -137,17 +161,20 @@ enum status key_set_json(const struct model *m, struct key_draft *d, size_t key_
                          struct arena *arena, struct problem *why)
 {
     const struct field *f = key_field(m, key_index);
-    struct slice *known = &d->json[key_index], value = canonical(f->type, json, arena);
     enum json_kind kind = json_kind(json);
+    if (kind == JSON_NULL && is_optional(m, f)) return OK;
+    struct slice *known = &d->json[key_index], value = canonical(f->type, json, arena);
     char path[MODEL_NAME_MAX + 1];
     if (!value.p && (kind == JSON_INTEGER || kind == JSON_NUMBER)) return wrong_type(m, f, "`", json, why);
     if (!value.p) return wrong_type(m, f, "", slice_of(json_kind_name(kind)), why);
     if (known->p && !slice_eq(*known, value))
-        return problem_set(why, KEY_CONFLICT, field_path(f, path), "key `%s` is given twice, with different values",
-                           path);
+        return problem_set(why, KEY_CONFLICT, field_path(f, path), "%s `%s` is given twice, with different values",
+                           word(m, f->kind), path);
     *known = value;
     return OK;
 }
+
+void key_set_canonical(struct key_draft *d, size_t key_index, struct slice json) { d->json[key_index] = json; }
 
 /* -- the query -- */
 
@@ -289,9 +316,10 @@ enum status key_finish(const struct model *m, const struct key_draft *d, struct 
         const struct field *f = key_field(m, i);
         char path[MODEL_NAME_MAX + 1];
         key->json[i] = d->json[i].p ? d->json[i] : f->default_json;
+        if (!key->json[i].p && is_optional(m, f)) continue;
         if (!key->json[i].p)
-            return problem_set(why, KEY_REQUIRED, field_path(f, path), "model `%.*s` needs the key `%s`",
-                               SLICE_ARG(m->name), path);
+            return problem_set(why, KEY_REQUIRED, field_path(f, path), "%s `%.*s` needs the %s `%s`", owner_word(m),
+                               SLICE_ARG(m->name), word(m, f->kind), path);
         add_pair(&pairs, f, key->json[i], arena);
     }
     bool fits = pairs.encoded <= KEY_PAIRS_MAX;
@@ -303,20 +331,48 @@ enum status key_finish(const struct model *m, const struct key_draft *d, struct 
     return OK;
 }
 
+/* -- locations -- */
+
+#define ROOT_MAX 8 /* bytes of "/models/" */
+
+/* "/models/User", "/models/Home/geocode", "/forms/FriendsLookup/get_friends_list" */
+static char *put_path(char *out, const struct model *m)
+{
+    const struct model *owner = m->owner ? m->owner : m;
+    struct slice root = owner->kind == MODEL_FORM ? SLICE("/forms/") : SLICE("/models/");
+    char *name = mempcpy(out, root.p, root.n), *end = mempcpy(name, m->name.p, m->name.n);
+    if (m->owner) name[owner->name.n] = '/'; /* for the point between the two names */
+    return end;
+}
+
 struct slice key_location(const struct record_key *key, struct arena *arena)
 {
     const struct model *m = key->model;
-    const struct slice path = SLICE("/models/");
     struct pairs pairs = {.n = 0};
     for (size_t i = 0; i < m->fields; i++) {
         const struct field *f = &m->field[i];
-        if (f->kind == FIELD_KEY) add_pair(&pairs, f, key->json[model_key_position(m, f)], arena);
+        if (!field_is_key(f)) continue;
+        struct slice json = key->json[model_key_position(m, f)];
+        if (json.p) add_pair(&pairs, f, json, arena);
     }
-    char *text = arena_bytes(arena, path.n + m->name.n + 1 + pairs.encoded);
-    char *out = mempcpy(mempcpy(text, path.p, path.n), m->name.p, m->name.n);
-    *out++ = '?';
+    char *text = arena_bytes(arena, ROOT_MAX + m->name.n + 1 + pairs.encoded), *out = put_path(text, m);
+    if (pairs.n) *out++ = '?';
     out = put_pairs(out, &pairs);
     return slice_from(text, (size_t)(out - text));
+}
+
+bool key_at_location(const struct model *m, struct slice location, struct arena *arena, struct record_key *key)
+{
+    char *path = arena_bytes(arena, ROOT_MAX + m->name.n);
+    struct slice wanted_path = {path, (size_t)(put_path(path, m) - path)};
+    struct slice query = location, given_path = slice_cut(&query, '?');
+    struct key_draft draft;
+    struct query_option *option;
+    size_t options;
+    key_draft_init(&draft);
+    return slice_eq(given_path, wanted_path) &&
+           key_parse_query(m, query, arena, &draft, &option, &options, NULL) == OK && options == 0 &&
+           key_finish(m, &draft, arena, key, NULL) == OK;
 }
 
 struct record_key key_copy(const struct record_key *key, struct arena *arena)

@@ -38,11 +38,15 @@ void key_draft_init(struct key_draft *d);
 enum status key_set_text(const struct model *m, struct key_draft *d, struct slice name, struct slice text,
                          struct arena *arena, struct problem *why);
 
-/* Takes one value from JSON (compact text). KEY_TYPE when it is not of the key's type: an integer key takes an integer
+/* Takes one value from JSON (compact text). `null` for what is optional leaves it absent. KEY_TYPE when it is not of the key's type: an integer key takes an integer
  * literal only, a number key any number, an `any` key a string, number or boolean; nothing is converted. KEY_CONFLICT when the
  * draft holds another value. What the draft then holds lies in the arena or in `json`. */
 enum status key_set_json(const struct model *m, struct key_draft *d, size_t key_index, struct slice json,
                          struct arena *arena, struct problem *why);
+
+/* Takes one value that is in canonical form already, of whatever kind: of a form's method, whose `any` keys are what its form has made of the
+ * inputs. Borrows `json` for as long as the draft is used. */
+void key_set_canonical(struct key_draft *d, size_t key_index, struct slice json);
 
 /* Applies defaults and derives the stored key into the arena. KEY_REQUIRED names the key that is missing. What is optional and absent has
  * no pair. */
@@ -58,12 +62,14 @@ struct query_option {
 enum status key_parse_query(const struct model *m, struct slice query, struct arena *arena, struct key_draft *d,
                             struct query_option **options, size_t *n_options, struct problem *why);
 
-/* Reads such a path and query (a `$ref`): the record of model m that it names. False for anything else. */
-bool key_at_location(const struct model *m, struct slice location, struct arena *arena, struct record_key *key);
-
-/* The path and query under which the record is read: "/models/User?username=bob" (for Location and $ref).
+/* The path and query under which the record or result is read: "/models/User?username=bob" (for Location and $ref),
+ * "/models/Home/geocode?precision=5", "/forms/FriendsLookup/get_friends_list?username=bob".
  * Names in order of declaration; a string value of type `any` stands in quotes. */
 struct slice key_location(const struct record_key *key, struct arena *arena);
+
+/* Reads such a path and query (a `$ref`): the record of model m that it names, in any spelling of its query. False for anything else, options
+ * in the query too. */
+bool key_at_location(const struct model *m, struct slice location, struct arena *arena, struct record_key *key);
 
 /* The same key with all its texts in this arena. */
 struct record_key key_copy(const struct record_key *key, struct arena *arena);
