@@ -3,7 +3,7 @@
  * Questions wait in a ring, oldest first; replies come in the same order, so the front of the ring is always what the next
  * reply answers. A cancelled command leaves its slot in place. When anything is in doubt (a reply that does not fit, a
  * deadline missed) the connection goes, with every question on it: a late answer must never meet a later question.
- * Ring, deadline and state are one machine, so they are one file, though a long one.
+ * Ring, deadline and state are one machine, so they are one file, though a long one. What is asked stands in redis_command.c.
  *
  *     DOWN (back-off) -> CONNECTING (till the link is ready) -> UP (the oldest question's deadline) -> DOWN ...     one timer */
 #include "store/redis.h"
@@ -12,6 +12,7 @@
 #include "base/hash.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "store/redis_inner.h"
 #include "store/redis_link.h"
 
 #include <assert.h>
@@ -22,20 +23,22 @@
 #define BACKOFF_MAX_MS 5000
 #define BACKOFF_AUTH   1000       /* not sooner, when our credentials were refused */
 #define UNSENT_MAX     (8u << 20) /* bytes that wait for the socket; beyond it OVERLOADED */
-#define TTL_MAX_MS     (100ull * 365 * 24 * 3600 * 1000)
-
-enum kind { GET, MGET, PUT, REPLACE, DELETE, KINDS };
 
 static const struct {
     const char *label;
     uint8_t commands;
     enum redis_expect expect[2];
-} kinds[KINDS] = {
-    [GET] = {"get", 1, {EXPECT_VALUE}},
-    [MGET] = {"mget", 1, {EXPECT_VALUES}},
-    [PUT] = {"put", 2, {EXPECT_PREFIX, EXPECT_OK}}, /* GETRANGE, SET */
-    [REPLACE] = {"replace", 1, {EXPECT_NUMBER}},    /* EVAL */
-    [DELETE] = {"delete", 1, {EXPECT_NUMBER}},
+} kinds[REDIS_KINDS] = {
+    [REDIS_GET] = {"get", 1, {EXPECT_VALUE}},
+    [REDIS_MGET] = {"mget", 1, {EXPECT_VALUES}},
+    [REDIS_PUT] = {"put", 2, {EXPECT_PREFIX, EXPECT_OK}}, /* GETRANGE, SET */
+    [REDIS_PUT_FENCED] = {"put", 1, {EXPECT_PREFIX}},     /* EVAL, as all below but DEL */
+    [REDIS_REPLACE] = {"replace", 1, {EXPECT_NUMBER}},
+    [REDIS_DELETE] = {"delete", 1, {EXPECT_NUMBER}},
+    [REDIS_TAKE] = {"lease-take", 1, {EXPECT_LEASE}},
+    [REDIS_KEEP] = {"lease-keep", 1, {EXPECT_NUMBER}},
+    [REDIS_FILL] = {"fill", 1, {EXPECT_NUMBER}},
+    [REDIS_DROP] = {"lease-drop", 1, {EXPECT_NUMBER}},
 };
 
 /* How a command fails, as a metric's label. */
@@ -47,7 +50,7 @@ static const char *const outcomes[OUTCOMES] = {"refused", "overloaded", "timeout
 struct redis_slot {
     struct redis_command *command; /* NULL: cancelled */
     uint64_t started_us;
-    enum kind kind;
+    enum redis_kind kind;
     uint16_t values;         /* an MGET's */
     uint8_t queued, replied; /* of its commands */
     sds held[2];             /* commands that wait for the greeting to end */
@@ -73,8 +76,8 @@ struct redis {
     size_t held_bytes;
 
     struct metrics *metrics;
-    struct histogram *time[KINDS];
-    struct counter *errors[KINDS][OUTCOMES], *up;
+    struct histogram *time[REDIS_KINDS];
+    struct counter *errors[REDIS_KINDS][OUTCOMES], *up;
 
     void (*closed)(void *arg);
     void *closed_arg;
@@ -84,7 +87,7 @@ struct redis {
 
 static struct redis_slot *front(struct redis *r) { return &r->ring[r->front]; }
 
-static void count_error(struct redis *r, enum kind kind, enum outcome outcome)
+static void count_error(struct redis *r, enum redis_kind kind, enum outcome outcome)
 {
     struct counter **c = &r->errors[kind][outcome];
     if (!*c) {
@@ -215,7 +218,7 @@ static void on_error(struct redis *r, const struct redis_reply *reply)
     struct redis_slot *s = front(r);
     if (is_down_error(reply->error)) {
         go_down(r, ERROR_REPLY, reply->error, 0);
-    } else if (s->kind == GET && strcmp(reply->error, "WRONGTYPE") == 0) {
+    } else if (s->kind == REDIS_GET && strcmp(reply->error, "WRONGTYPE") == 0) {
         count_error(r, s->kind, WRONG_TYPE);
         finish(r, MISSING, NULL);
     } else {
@@ -226,7 +229,7 @@ static void on_error(struct redis *r, const struct redis_reply *reply)
 
 static void on_value(struct redis *r, struct redis_reply *reply)
 {
-    if (reply->too_long) count_error(r, GET, TOO_LONG);
+    if (reply->too_long) count_error(r, REDIS_GET, TOO_LONG);
     struct blob *value = reply->value;
     reply->value = NULL;
     finish(r, value ? OK : MISSING, value);
@@ -235,7 +238,7 @@ static void on_value(struct redis *r, struct redis_reply *reply)
 static void on_values(struct redis *r, struct redis_reply *reply)
 {
     struct redis_command *c = front(r)->command;
-    if (reply->too_long || reply->too_much) count_error(r, MGET, TOO_LONG);
+    if (reply->too_long || reply->too_much) count_error(r, REDIS_MGET, TOO_LONG);
     for (unsigned i = 0; c && !reply->too_much && i < reply->values_n; i++) {
         c->values[i] = reply->values[i];
         reply->values[i] = NULL;
@@ -255,7 +258,15 @@ static void on_number(struct redis *r, const struct redis_reply *reply)
     struct redis_slot *s = front(r);
     long long number = reply->head.integer;
     if (s->command) s->command->number = number;
-    finish(r, number > 0 ? OK : s->kind == REPLACE && number == 0 ? PRECONDITION_FAILED : MISSING, NULL);
+    if (s->kind == REDIS_TAKE) finish(r, number > 0 ? MISSING : PRECONDITION_FAILED, NULL);
+    else finish(r, number > 0 ? OK : s->kind != REDIS_DELETE && number == 0 ? PRECONDITION_FAILED : MISSING, NULL);
+}
+
+/* Found, or who has the lease. */
+static void on_lease(struct redis *r, struct redis_reply *reply)
+{
+    if (reply->head.type == REDIS_REPLY_STRING) on_value(r, reply);
+    else on_number(r, reply);
 }
 
 static void on_reply(void *arg, struct redis_reply *reply)
@@ -267,7 +278,7 @@ static void on_reply(void *arg, struct redis_reply *reply)
     bool error = reply->head.type == REDIS_REPLY_ERROR;
     if (asked == EXPECT_PREFIX && !(error && is_down_error(reply->error))) {
         on_previous(s, reply);
-        return;
+        if (s->replied < kinds[s->kind].commands) return;
     }
     histogram_add(r->time[s->kind], clock_mono_us() - s->started_us);
     if (!error) r->useful = true;
@@ -279,6 +290,8 @@ static void on_reply(void *arg, struct redis_reply *reply)
         on_values(r, reply);
     } else if (asked == EXPECT_NUMBER) {
         on_number(r, reply);
+    } else if (asked == EXPECT_LEASE) {
+        on_lease(r, reply);
     } else {
         finish(r, OK, NULL);
     }
@@ -348,7 +361,7 @@ struct redis *redis_open(uv_loop_t *loop, const struct redis_config *config, str
     r->ring = calloc(r->config.max_inflight, sizeof *r->ring);
     if (!r->ring) abort();
     r->metrics = metrics;
-    for (int k = 0; k < KINDS; k++) {
+    for (int k = 0; k < REDIS_KINDS; k++) {
         struct slice label = slice_of(kinds[k].label);
         r->time[k] = metrics_histogram(metrics, METRIC_STORE_TIME, &label);
     }
@@ -388,8 +401,7 @@ bool redis_up(const struct redis *r) { return r->state == UP; }
 
 /* ---- commands */
 
-/* A slot for a new command, or why there is none. */
-static enum status ask(struct redis *r, enum kind kind, struct redis_command *c, redis_done *done)
+enum status redis_ask(struct redis *r, enum redis_kind kind, struct redis_command *c, redis_done *done)
 {
     *c = (struct redis_command){.done = done};
     bool may_wait = r->first && r->state == CONNECTING;
@@ -408,8 +420,7 @@ static enum status ask(struct redis *r, enum kind kind, struct redis_command *c,
     return PENDING;
 }
 
-/* The next command of c's slot: on its way, or held until the greeting is over. */
-static void send_command(struct redis *r, struct redis_command *c, int argc, const struct slice *argv)
+void redis_send(struct redis *r, struct redis_command *c, int argc, const struct slice *argv)
 {
     struct redis_slot *s = c->slot;
     sds command = redis_format(argc, argv);
@@ -422,85 +433,7 @@ static void send_command(struct redis *r, struct redis_command *c, int argc, con
     }
 }
 
-enum status redis_get(struct redis *r, struct slice key, struct redis_command *c, redis_done *done)
-{
-    enum status st = ask(r, GET, c, done);
-    if (st == PENDING) send_command(r, c, 2, (struct slice[]){SLICE("GET"), key});
-    return st;
-}
-
-enum status redis_get_many(struct redis *r, const struct slice *key, size_t n, struct blob **values,
-                           struct redis_command *c, redis_done *done)
-{
-    assert(n > 0 && n <= REDIS_MANY_MAX);
-    enum status st = ask(r, MGET, c, done);
-    if (st != PENDING) return st;
-    struct slice argv[REDIS_ARGUMENTS];
-    argv[0] = SLICE("MGET");
-    memcpy(argv + 1, key, n * sizeof *key);
-    c->values = values;
-    c->slot->values = (uint16_t)n;
-    send_command(r, c, (int)n + 1, argv);
-    return st;
-}
-
-/* A number as it stands in a command. */
-struct digits {
-    char text[24];
-};
-
-static struct slice digits(uint64_t number, struct digits *out)
-{
-    return slice_from(out->text, (size_t)snprintf(out->text, sizeof out->text, "%llu", (unsigned long long)number));
-}
-
-static struct slice ttl_digits(uint64_t ttl_ms, struct digits *out)
-{
-    return digits(ttl_ms < TTL_MAX_MS ? ttl_ms : TTL_MAX_MS, out);
-}
-
-enum status redis_put(struct redis *r, struct slice key, struct slice value, uint64_t ttl_ms, struct redis_command *c,
-                      redis_done *done)
-{
-    enum status st = ask(r, PUT, c, done);
-    if (st != PENDING) return st;
-    struct digits d;
-    struct slice ttl = ttl_digits(ttl_ms, &d);
-    send_command(r, c, 4, (struct slice[]){SLICE("GETRANGE"), key, SLICE("0"), SLICE("7")});
-    send_command(r, c, ttl_ms ? 5 : 3, (struct slice[]){SLICE("SET"), key, value, SLICE("PX"), ttl});
-    return st;
-}
-
-/* KEYS: key. ARGV: head and length of what is expected, value, ttl. Sent whole each time: it is shorter than most records, and a server
- * that has forgotten it needs no second question. */
-static const char replace_script[] = "local n = redis.call('STRLEN', KEYS[1]) "
-                                     "if n == 0 then return -1 end "
-                                     "if n ~= tonumber(ARGV[2]) "
-                                     "or redis.call('GETRANGE', KEYS[1], 0, #ARGV[1] - 1) ~= ARGV[1] then return 0 end "
-                                     "if ARGV[4] == '0' then redis.call('SET', KEYS[1], ARGV[3]) "
-                                     "else redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4]) end "
-                                     "return 1";
-
-enum status redis_replace(struct redis *r, struct slice key, struct slice expected, struct slice value, uint64_t ttl_ms,
-                          struct redis_command *c, redis_done *done)
-{
-    assert(expected.n > 0);
-    enum status st = ask(r, REPLACE, c, done);
-    if (st != PENDING) return st;
-    struct digits length, ttl;
-    struct slice head = slice_from(expected.p, expected.n < REDIS_HEAD ? expected.n : REDIS_HEAD);
-    send_command(r, c, 8,
-                 (struct slice[]){SLICE("EVAL"), slice_of(replace_script), SLICE("1"), key, head,
-                                  digits(expected.n, &length), value, ttl_digits(ttl_ms, &ttl)});
-    return st;
-}
-
-enum status redis_delete(struct redis *r, struct slice key, struct redis_command *c, redis_done *done)
-{
-    enum status st = ask(r, DELETE, c, done);
-    if (st == PENDING) send_command(r, c, 2, (struct slice[]){SLICE("DEL"), key});
-    return st;
-}
+void redis_expect_values(struct redis_command *c, size_t n) { c->slot->values = (uint16_t)n; }
 
 void redis_cancel(struct redis_command *c)
 {

@@ -68,11 +68,27 @@ bool redis_up(const struct redis *r); /* connected, authenticated, and not known
 enum status redis_get(struct redis *r, struct slice key, struct redis_command *c, redis_done *done);
 enum status redis_get_many(struct redis *r, const struct slice *key, size_t n /* 1 to REDIS_MANY_MAX */,
                            struct blob **values, struct redis_command *c, redis_done *done);
-enum status redis_put(struct redis *r, struct slice key, struct slice value, uint64_t ttl_ms /* 0: none */,
-                      struct redis_command *c, redis_done *done);
-enum status redis_replace(struct redis *r, struct slice key, struct slice expected /* not empty */, struct slice value,
-                          uint64_t ttl_ms /* 0: none */, struct redis_command *c, redis_done *done);
-enum status redis_delete(struct redis *r, struct slice key, struct redis_command *c, redis_done *done);
+enum status redis_put(struct redis *r, struct slice key, struct slice lease, struct slice value,
+                      uint64_t ttl_ms /* 0: none */, struct redis_command *c, redis_done *done);
+enum status redis_replace(struct redis *r, struct slice key, struct slice lease, struct slice expected /* not empty */,
+                          struct slice value, uint64_t ttl_ms /* 0: none */, struct redis_command *c, redis_done *done);
+enum status redis_delete(struct redis *r, struct slice key, struct slice lease, struct redis_command *c,
+                         redis_done *done);
+
+/* A lease is a second key, in the same slot, that holds the token of who may make the record of `key`. The three writes above take it
+ * away in the same step (absent: there is none to take), so that what was begun before cannot be stored after them.
+ * take: OK with the value that stands there, if there is one that does not begin as `known` does (empty: any); else MISSING when the lease is
+ * ours now, PRECONDITION_FAILED when another has it. The others end OK, or PRECONDITION_FAILED when the lease is not ours: keep makes
+ * it last for lease_ms from now, fill stores and ends it, drop ends it. */
+enum status redis_lease_take(struct redis *r, struct slice key, struct slice lease, struct slice known,
+                             struct slice token, uint64_t lease_ms, struct redis_command *c, redis_done *done);
+enum status redis_lease_keep(struct redis *r, struct slice lease, struct slice token, uint64_t lease_ms,
+                             struct redis_command *c, redis_done *done);
+enum status redis_lease_fill(struct redis *r, struct slice key, struct slice lease, struct slice token,
+                             struct slice value, uint64_t ttl_ms /* 0: none */, struct redis_command *c,
+                             redis_done *done);
+enum status redis_lease_drop(struct redis *r, struct slice lease, struct slice token, struct redis_command *c,
+                             redis_done *done);
 
 /* done will not be called; the reply, when it comes, is dropped. The struct is the caller's again at once. Harmless on one
  * that is finished or was refused. */

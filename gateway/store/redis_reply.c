@@ -29,6 +29,7 @@ static struct redis_reply *admit(const redisReadTask *task, int type)
     case EXPECT_VALUE: fits |= type == REDIS_REPLY_STRING || type == REDIS_REPLY_NIL; break;
     case EXPECT_PREFIX: fits |= type == REDIS_REPLY_STRING; break;
     case EXPECT_NUMBER: fits |= type == REDIS_REPLY_INTEGER; break;
+    case EXPECT_LEASE: fits |= type == REDIS_REPLY_STRING || type == REDIS_REPLY_INTEGER; break;
     case EXPECT_VALUES: fits |= type == REDIS_REPLY_ARRAY; break;
     }
     if (!fits) return refuse(j, "a reply of the wrong type");
@@ -97,6 +98,7 @@ static void *create_string(const redisReadTask *task, char *text, size_t n)
     case EXPECT_OK:
         if (!slice_eq(slice_from(text, n), SLICE("OK"))) return refuse(j, "a status that is not OK");
         break;
+    case EXPECT_LEASE:
     case EXPECT_VALUE: reply->value = copy_value(j, slice_from(text, n)); break;
     case EXPECT_PREFIX:
         if (n > sizeof reply->prefix) return refuse(j, "a longer string than was asked for");

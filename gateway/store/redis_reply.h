@@ -18,6 +18,7 @@ enum redis_expect {
     EXPECT_VALUE,  /* a bulk string, or nil */
     EXPECT_PREFIX, /* a bulk string of at most 8 bytes */
     EXPECT_NUMBER, /* an integer */
+    EXPECT_LEASE,  /* a bulk string, or an integer */
     EXPECT_VALUES, /* an array of bulk strings and nils, exactly as many as were asked for */
 };
 

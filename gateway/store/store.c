@@ -7,6 +7,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#define KEY_MAX 640 /* prefix, names, fingerprint and pairs have bounds of their own */
+
 struct store {
     struct memory *memory;
     struct redis *redis; /* NULL: records live in memory */
@@ -54,6 +56,29 @@ enum status store_get(struct store *s, struct slice key, uint64_t now_ms, struct
     return op->value ? OK : MISSING;
 }
 
+/* The key of a record's lease: of the same slot, since all of the record's key is its hash tag, or it has one. */
+struct lease_name {
+    char text[KEY_MAX + 16];
+};
+
+static struct slice lease_name(struct slice key, struct lease_name *name)
+{
+    const struct slice suffix = SLICE(":lease");
+    bool tagged = memchr(key.p, '{', key.n) != NULL;
+    assert(key.n <= KEY_MAX);
+    char *end = name->text;
+    if (!tagged) *end++ = '{';
+    end = mempcpy(end, key.p, key.n);
+    if (!tagged) *end++ = '}';
+    end = mempcpy(end, suffix.p, suffix.n);
+    return slice_from(name->text, (size_t)(end - name->text));
+}
+
+static struct slice lease_of(const struct store_op *op, struct slice key, struct lease_name *name)
+{
+    return op->fenced ? lease_name(key, name) : (struct slice){NULL, 0};
+}
+
 /* What Redis takes for the time until then. */
 static uint64_t ttl(uint64_t until_ms, uint64_t now_ms) { return until_ms == CLOCK_NEVER ? 0 : until_ms - now_ms; }
 
@@ -65,8 +90,10 @@ enum status store_put(struct store *s, struct slice key, struct blob *value, uin
         op->previous_n = (uint8_t)memory_put(s->memory, key, value, until_ms, now_ms, op->previous);
         return OK;
     }
-    if (until_ms <= now_ms) return redis_delete(s->redis, key, &op->redis, on_redis_past);
-    return redis_put(s->redis, key, blob_slice(value), ttl(until_ms, now_ms), &op->redis, on_redis);
+    struct lease_name name;
+    if (until_ms <= now_ms) return redis_delete(s->redis, key, lease_of(op, key, &name), &op->redis, on_redis_past);
+    return redis_put(s->redis, key, lease_of(op, key, &name), blob_slice(value), ttl(until_ms, now_ms), &op->redis,
+                     on_redis);
 }
 
 enum status store_replace(struct store *s, struct slice key, struct slice expected, struct blob *value,
@@ -74,15 +101,76 @@ enum status store_replace(struct store *s, struct slice key, struct slice expect
 {
     begin(op);
     if (!s->redis) return memory_replace(s->memory, key, expected, value, until_ms, now_ms);
+    struct lease_name name;
     if (until_ms <= now_ms) until_ms = now_ms + 1; /* in one step with the comparison it can end no sooner */
-    return redis_replace(s->redis, key, expected, blob_slice(value), ttl(until_ms, now_ms), &op->redis, on_redis);
+    return redis_replace(s->redis, key, lease_of(op, key, &name), expected, blob_slice(value), ttl(until_ms, now_ms),
+                         &op->redis, on_redis);
 }
 
 enum status store_delete(struct store *s, struct slice key, uint64_t now_ms, struct store_op *op)
 {
     begin(op);
-    if (s->redis) return redis_delete(s->redis, key, &op->redis, on_redis);
+    struct lease_name name;
+    if (s->redis) return redis_delete(s->redis, key, lease_of(op, key, &name), &op->redis, on_redis);
     return memory_delete(s->memory, key, now_ms) ? OK : MISSING;
+}
+
+/* -- leases -- */
+
+/* Does the value begin as the one does that is known already? */
+static bool is_known(const struct blob *value, struct slice known)
+{
+    size_t n = known.n < REDIS_HEAD ? known.n : REDIS_HEAD;
+    return n && slice_starts(blob_slice(value), slice_from(known.p, n));
+}
+
+static struct slice token_slice(const char *token) { return slice_from(token, LEASE_TOKEN); }
+
+enum status store_lease_take(struct store *s, struct slice key, struct slice known, const char *token, uint64_t now_ms,
+                             struct store_op *op)
+{
+    struct lease_name name;
+    begin(op);
+    if (s->redis)
+        return redis_lease_take(s->redis, key, lease_name(key, &name), known, token_slice(token), LEASE_MS, &op->redis,
+                                on_redis);
+    struct blob *value = memory_get(s->memory, key, now_ms);
+    if (value && !is_known(value, known)) {
+        op->value = value;
+        return OK;
+    }
+    blob_unref(value);
+    return MISSING;
+}
+
+enum status store_lease_keep(struct store *s, struct slice key, const char *token, struct store_op *op)
+{
+    struct lease_name name;
+    begin(op);
+    if (!s->redis) return OK;
+    return redis_lease_keep(s->redis, lease_name(key, &name), token_slice(token), LEASE_MS, &op->redis, on_redis);
+}
+
+enum status store_lease_fill(struct store *s, struct slice key, const char *token, struct blob *value,
+                             uint64_t until_ms, uint64_t now_ms, struct store_op *op)
+{
+    struct lease_name name;
+    begin(op);
+    if (!s->redis) {
+        memory_put(s->memory, key, value, until_ms, now_ms, op->previous);
+        return OK;
+    }
+    if (until_ms <= now_ms) until_ms = now_ms + 1;
+    return redis_lease_fill(s->redis, key, lease_name(key, &name), token_slice(token), blob_slice(value),
+                            ttl(until_ms, now_ms), &op->redis, on_redis);
+}
+
+enum status store_lease_drop(struct store *s, struct slice key, const char *token, struct store_op *op)
+{
+    struct lease_name name;
+    begin(op);
+    if (!s->redis) return OK;
+    return redis_lease_drop(s->redis, lease_name(key, &name), token_slice(token), &op->redis, on_redis);
 }
 
 void store_cancel(struct store_op *op) { redis_cancel(&op->redis); }

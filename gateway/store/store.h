@@ -24,6 +24,7 @@ typedef void store_done(struct store_op *op, enum status status, struct blob *va
 /* One operation under way; embed it, set `done`, get back by container_of. */
 struct store_op {
     store_done *done;           /* set by the caller */
+    bool fenced;                /* ... for the writes of a record that has a loader: ends the lease of who loads it */
     struct blob *value;         /* result of a get that answered now: a reference the caller takes */
     unsigned char previous[8];  /* result of a put: the first bytes of what it replaced */
     uint8_t previous_n;         /* ... and how many there were; 0: nothing */
@@ -50,6 +51,23 @@ enum status store_replace(struct store *s, struct slice key, struct slice expect
 
 /* OK when it was there, MISSING when not. */
 enum status store_delete(struct store *s, struct slice key, uint64_t now_ms, struct store_op *op);
+
+/* Leases: who may load a missing record, among all processes that share the store. A lease is known by a token of its holder and lasts for
+ * LEASE_MS unless it is kept. A fenced write ends it, and then what its holder brings is not stored. Where records live in this process
+ * there is nobody else, and the lease is always one's own (flights order the loads, flight.h).
+ *
+ * take: OK with the value that stands there, if there is one that does not begin as `known` does (empty: any); MISSING: the lease is ours;
+ * PRECONDITION_FAILED: another has it. keep, fill (stores, and ends the lease) and drop (ends it): OK, or PRECONDITION_FAILED: it is
+ * not ours any more. */
+#define LEASE_MS    3000
+#define LEASE_TOKEN 32 /* characters */
+
+enum status store_lease_take(struct store *s, struct slice key, struct slice known, const char *token, uint64_t now_ms,
+                             struct store_op *op);
+enum status store_lease_keep(struct store *s, struct slice key, const char *token, struct store_op *op);
+enum status store_lease_fill(struct store *s, struct slice key, const char *token, struct blob *value,
+                             uint64_t until_ms, uint64_t now_ms, struct store_op *op);
+enum status store_lease_drop(struct store *s, struct slice key, const char *token, struct store_op *op);
 
 /* The caller no longer wants the answer: done will not be called. Harmless on one that is finished. A put or delete may
  * still take effect. */

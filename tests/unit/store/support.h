@@ -83,10 +83,12 @@ static inline enum status ask_get(struct redis *r, struct ask *a, const char *ke
     return a->status;
 }
 
+static const struct slice no_lease = {NULL, 0};
+
 static inline enum status ask_put(struct redis *r, struct ask *a, const char *key, struct slice value, uint64_t ttl_ms)
 {
     *a = (struct ask){.status = PENDING, .starting = true};
-    a->status = redis_put(r, slice_of(key), value, ttl_ms, &a->c, on_answer);
+    a->status = redis_put(r, slice_of(key), no_lease, value, ttl_ms, &a->c, on_answer);
     a->starting = false;
     return a->status;
 }
@@ -95,7 +97,7 @@ static inline enum status ask_replace(struct redis *r, struct ask *a, const char
                                       struct slice value, uint64_t ttl_ms)
 {
     *a = (struct ask){.status = PENDING, .starting = true};
-    a->status = redis_replace(r, slice_of(key), expected, value, ttl_ms, &a->c, on_answer);
+    a->status = redis_replace(r, slice_of(key), no_lease, expected, value, ttl_ms, &a->c, on_answer);
     a->starting = false;
     return a->status;
 }
@@ -103,7 +105,7 @@ static inline enum status ask_replace(struct redis *r, struct ask *a, const char
 static inline enum status ask_delete(struct redis *r, struct ask *a, const char *key)
 {
     *a = (struct ask){.status = PENDING, .starting = true};
-    a->status = redis_delete(r, slice_of(key), &a->c, on_answer);
+    a->status = redis_delete(r, slice_of(key), no_lease, &a->c, on_answer);
     a->starting = false;
     return a->status;
 }

@@ -625,6 +625,200 @@ static void test_kills_never_shift_many(void **state)
     server_stop(&s);
 }
 
+/* ---- leases, by the door of both stores */
+
+struct step {
+    struct store_op op;
+    enum status status;
+    struct blob *value;
+};
+
+static void on_step(struct store_op *op, enum status status, struct blob *value)
+{
+    struct step *step = container_of(op, struct step, op);
+    step->status = status;
+    step->value = value;
+}
+
+static bool is_over(void *step) { return ((struct step *)step)->status != PENDING; }
+
+#define OURS   "0123456789abcdef0123456789abcdef"
+#define THEIRS "fedcba9876543210fedcba9876543210"
+
+/* Two gateways' view of one key. */
+struct pair {
+    struct server s;
+    struct client c;
+    struct store *store;
+    struct step step;
+};
+
+static void pair_open(struct pair *p)
+{
+    start(&p->s, &p->c);
+    p->store = store_new(NULL, p->c.redis, p->c.metrics);
+}
+
+static void pair_close(struct pair *p)
+{
+    client_close(&p->c);
+    store_free(p->store);
+    server_stop(&p->s);
+}
+
+static struct store_op *begin(struct pair *p)
+{
+    p->step = (struct step){.op.done = on_step, .op.fenced = true, .status = PENDING};
+    return &p->step.op;
+}
+
+static enum status settled(struct pair *p, enum status started)
+{
+    if (started != PENDING) return started;
+    assert_true(run_until(&p->c.loop, is_over, &p->step, 5000));
+    return p->step.status;
+}
+
+static enum status take(struct pair *p, const char *token, const char *known)
+{
+    return settled(p, store_lease_take(p->store, SLICE("a:b:c"), slice_of(known), token, 0, begin(p)));
+}
+
+static enum status keep(struct pair *p, const char *token)
+{
+    return settled(p, store_lease_keep(p->store, SLICE("a:b:c"), token, begin(p)));
+}
+
+static enum status fill(struct pair *p, const char *token, const char *text)
+{
+    struct blob *value = blob_copy(slice_of(text));
+    enum status st = store_lease_fill(p->store, SLICE("a:b:c"), token, value, 100000, 0, begin(p));
+    blob_unref(value);
+    return settled(p, st);
+}
+
+static enum status drop(struct pair *p, const char *token)
+{
+    return settled(p, store_lease_drop(p->store, SLICE("a:b:c"), token, begin(p)));
+}
+
+static void assert_stands(struct pair *p, const char *text)
+{
+    assert_int_equal(settled(p, store_get(p->store, SLICE("a:b:c"), 0, begin(p))), OK);
+    assert_int_equal(p->step.value->n, strlen(text));
+    assert_memory_equal(p->step.value->p, text, strlen(text));
+    blob_unref(p->step.value);
+}
+
+static void test_a_lease_is_ones(void **state)
+{
+    struct pair p;
+    pair_open(&p);
+    assert_int_equal(take(&p, OURS, ""), MISSING);
+    assert_in_range(tell(&p.s, "PTTL {a:b:c}:lease"), 1, LEASE_MS);
+    assert_int_equal(take(&p, THEIRS, ""), PRECONDITION_FAILED);
+    assert_int_equal(keep(&p, THEIRS), PRECONDITION_FAILED);
+    assert_int_equal(fill(&p, THEIRS, "theirs"), PRECONDITION_FAILED);
+    assert_int_equal(drop(&p, THEIRS), PRECONDITION_FAILED);
+    assert_int_equal(tell(&p.s, "EXISTS a:b:c"), 0);
+
+    assert_int_equal(tell(&p.s, "PEXPIRE {a:b:c}:lease 1000"), 1);
+    assert_int_equal(keep(&p, OURS), OK);
+    assert_in_range(tell(&p.s, "PTTL {a:b:c}:lease"), 1001, LEASE_MS);
+    assert_int_equal(fill(&p, OURS, "ours"), OK);
+    assert_int_equal(tell(&p.s, "EXISTS {a:b:c}:lease"), 0);
+    assert_in_range(tell(&p.s, "PTTL a:b:c"), 50000, 100000);
+    assert_stands(&p, "ours");
+    pair_close(&p);
+}
+
+static void test_a_lease_is_not_given_for_what_is_there(void **state)
+{
+    struct pair p;
+    pair_open(&p);
+    assert_int_equal(take(&p, OURS, ""), MISSING);
+    assert_int_equal(fill(&p, OURS, "old"), OK);
+    assert_int_equal(take(&p, THEIRS, ""), OK);
+    assert_memory_equal(p.step.value->p, "old", 3);
+    blob_unref(p.step.value);
+    assert_int_equal(take(&p, THEIRS, "new"), OK); /* not what is known */
+    blob_unref(p.step.value);
+    assert_int_equal(take(&p, THEIRS, "old"), MISSING);
+    assert_int_equal(take(&p, OURS, "old"), PRECONDITION_FAILED);
+    assert_int_equal(fill(&p, THEIRS, "new"), OK);
+    assert_int_equal(take(&p, OURS, "old"), OK);
+    blob_unref(p.step.value);
+    pair_close(&p);
+}
+
+static void test_a_lease_ends_and_another_takes_it(void **state)
+{
+    struct pair p;
+    pair_open(&p);
+    assert_int_equal(take(&p, OURS, ""), MISSING);
+    assert_int_equal(drop(&p, OURS), OK);
+    assert_int_equal(take(&p, THEIRS, ""), MISSING);
+    assert_int_equal(fill(&p, OURS, "late"), PRECONDITION_FAILED);
+    assert_int_equal(drop(&p, OURS), PRECONDITION_FAILED);
+    assert_int_equal(fill(&p, THEIRS, "theirs"), OK);
+    assert_stands(&p, "theirs");
+    pair_close(&p);
+}
+
+static void test_a_write_takes_the_lease_away(void **state)
+{
+    struct pair p;
+    struct blob *saved = blob_copy(SLICE("saved"));
+    pair_open(&p);
+
+    assert_int_equal(take(&p, OURS, ""), MISSING);
+    assert_int_equal(settled(&p, store_put(p.store, SLICE("a:b:c"), saved, 100000, 0, begin(&p))), OK);
+    assert_int_equal(p.step.op.previous_n, 0);
+    assert_int_equal(fill(&p, OURS, "loaded"), PRECONDITION_FAILED);
+    assert_stands(&p, "saved");
+    assert_in_range(tell(&p.s, "PTTL a:b:c"), 50000, 100000);
+
+    assert_int_equal(take(&p, OURS, "saved"), MISSING);
+    assert_int_equal(settled(&p, store_put(p.store, SLICE("a:b:c"), saved, UINT64_MAX, 0, begin(&p))), OK);
+    assert_int_equal(p.step.op.previous_n, 5);
+    assert_memory_equal(p.step.op.previous, "saved", 5);
+    assert_int_equal(fill(&p, OURS, "loaded"), PRECONDITION_FAILED);
+    assert_int_equal(tell(&p.s, "PTTL a:b:c"), -1);
+
+    assert_int_equal(take(&p, OURS, "saved"), MISSING);
+    struct blob *patched = blob_copy(SLICE("patched"));
+    assert_int_equal(settled(&p, store_replace(p.store, SLICE("a:b:c"), SLICE("saved"), patched, 100000, 0, begin(&p))),
+                     OK);
+    blob_unref(patched);
+    assert_int_equal(fill(&p, OURS, "loaded"), PRECONDITION_FAILED);
+    assert_stands(&p, "patched");
+
+    assert_int_equal(take(&p, OURS, "patched"), MISSING);
+    assert_int_equal(settled(&p, store_delete(p.store, SLICE("a:b:c"), 0, begin(&p))), OK);
+    assert_int_equal(fill(&p, OURS, "loaded"), PRECONDITION_FAILED);
+    assert_int_equal(settled(&p, store_delete(p.store, SLICE("a:b:c"), 0, begin(&p))), MISSING);
+    blob_unref(saved);
+    pair_close(&p);
+}
+
+static void test_what_is_no_string_is_loaded_over(void **state)
+{
+    struct pair p;
+    pair_open(&p);
+    assert_int_equal(tell(&p.s, "LPUSH a:b:c 1 2"), 2);
+    assert_int_equal(take(&p, OURS, ""), MISSING);
+    assert_int_equal(fill(&p, OURS, "loaded"), OK);
+    assert_stands(&p, "loaded");
+    assert_int_equal(tell(&p.s, "DEL a:b:c"), 1);
+    assert_int_equal(tell(&p.s, "LPUSH a:b:c 1 2"), 2);
+    struct blob *saved = blob_copy(SLICE("saved"));
+    assert_int_equal(settled(&p, store_put(p.store, SLICE("a:b:c"), saved, 100000, 0, begin(&p))), OK);
+    assert_int_equal(p.step.op.previous_n, 0);
+    assert_stands(&p, "saved");
+    blob_unref(saved);
+    pair_close(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -642,6 +836,11 @@ int main(void)
         cmocka_unit_test(test_restarts_are_recovered_from),
         cmocka_unit_test(test_kills_never_shift_answers),
         cmocka_unit_test(test_kills_never_shift_many),
+        cmocka_unit_test(test_a_lease_is_ones),
+        cmocka_unit_test(test_a_lease_is_not_given_for_what_is_there),
+        cmocka_unit_test(test_a_lease_ends_and_another_takes_it),
+        cmocka_unit_test(test_a_write_takes_the_lease_away),
+        cmocka_unit_test(test_what_is_no_string_is_loaded_over),
     };
     log_set_level(SLICE("error"));
     return cmocka_run_group_tests(tests, NULL, NULL); /* and no SIGPIPE is ignored here: none must come */

@@ -41,6 +41,7 @@ static struct op fresh(void)
     struct op o;
     memset(&o, 0xaa, sizeof o); /* whatever the stack held */
     o.op.done = on_done;
+    o.op.fenced = false;
     o.answers = 0;
     o.value = NULL;
     return o;
@@ -58,11 +59,11 @@ static void script_one_key(struct visit *v, int argc, struct slice *argv)
     } else if (slice_eq(argv[0], SLICE("SET"))) {
         snprintf(kept, sizeof kept, "%.*s", SLICE_ARG(argv[2]));
         say(v, "+OK\r\n");
-    } else if (slice_eq(argv[0], SLICE("EVAL"))) { /* EVAL script 1 key head length value ttl */
-        struct slice there = slice_of(kept), head = argv[4];
-        bool same = there.n == strtoul(argv[5].p, NULL, 10) && slice_starts(there, head);
+    } else if (slice_eq(argv[0], SLICE("EVAL"))) { /* EVAL script 2 key key head length value ttl */
+        struct slice there = slice_of(kept), head = argv[5];
+        bool same = there.n == strtoul(argv[6].p, NULL, 10) && slice_starts(there, head);
         say(v, !there.n ? ":-1\r\n" : same ? ":1\r\n" : ":0\r\n");
-        if (same) snprintf(kept, sizeof kept, "%.*s", SLICE_ARG(argv[6]));
+        if (same) snprintf(kept, sizeof kept, "%.*s", SLICE_ARG(argv[7]));
     } else if (slice_eq(argv[0], SLICE("DEL"))) {
         say(v, kept[0] ? ":1\r\n" : ":0\r\n");
         kept[0] = '\0';
