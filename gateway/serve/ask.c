@@ -1,0 +1,400 @@
+/* serve/ask.c -- one question, in order of its life:
+ *
+ *     asks_begin   JSON -> keys, a body, parameters      now
+ *       documents    get                                 now or later
+ *       saving       save                                now or later
+ *       forget       delete                              now or later
+ *       call         method: its key                     now or later
+ *         fetch        its result                        now or later
+ *         forget       ... or no result any more         now or later
+ *     settle       the answer waits for a turn of its own: whoever has called back may stand on a running handler
+ *     on_idle      asker's done; give back
+ *
+ * An inquiry belongs to nobody: when its asker goes, a read ends at once, and a write when the store has answered, since until then a bar
+ * stands before the record's flight. It holds a reference to the generation of models that asks, which may be an older one than
+ * requests see. */
+#include "serve/ask.h"
+
+#include "base/clock.h"
+#include "model/json.h"
+#include "serve/call.h"
+#include "serve/document.h"
+#include "serve/forget.h"
+#include "serve/saving.h"
+
+#include <stdlib.h>
+
+struct asks {
+    struct ask_gateway gateway;
+    struct serve *serve;
+    struct list all;   /* inquiries */
+    struct list ready; /* those that have their answer */
+    uv_idle_t idle;    /* runs while there are ready ones */
+    bool closing;
+    void (*closed)(void *arg);
+    void *closed_arg;
+};
+
+struct inquiry {
+    struct asks *asks;
+    struct ask *ask;         /* NULL: the asker has gone, or has been answered */
+    struct list link, ready; /* in asks */
+    struct served *served;
+    struct arena arena;
+    struct trail trail; /* the asker's: a copy, as a write may outlive it */
+    bool writing;       /* saving or forget is under way */
+
+    enum { PLAIN, DOCUMENTS, SAVING, CALL } holds; /* which of these is to be given back */
+    union {
+        struct documents documents;
+        struct saving saving;
+        struct call call;
+    };
+    struct fetch fetch;    /* of a call's result */
+    struct record_key key; /* of a delete */
+    struct forget forget;
+
+    struct buffer text; /* of documents */
+    struct ask_answer one;
+};
+
+/* -- the end -- */
+
+static void on_asks_closed(uv_handle_t *handle)
+{
+    struct asks *s = container_of((uv_idle_t *)handle, struct asks, idle);
+    void (*closed)(void *arg) = s->closed;
+    void *arg = s->closed_arg;
+    free(s);
+    closed(arg);
+}
+
+static void close_when_empty(struct asks *s)
+{
+    if (s->closing && list_empty(&s->all)) uv_close((uv_handle_t *)&s->idle, on_asks_closed);
+}
+
+static void inquiry_free(struct inquiry *q)
+{
+    struct asks *s = q->asks;
+    struct generation *generation = q->served->generation;
+    if (q->holds == DOCUMENTS) documents_finish(&q->documents);
+    if (q->holds == SAVING) blob_unref(q->saving.blob);
+    if (q->holds == CALL) {
+        fetch_finish(&q->fetch);
+        call_finish(&q->call);
+    }
+    list_remove(&q->link);
+    list_remove(&q->ready);
+    buffer_deinit(&q->text);
+    arena_deinit(&q->arena);
+    free(q);
+    generation_unref(generation);
+    close_when_empty(s);
+}
+
+static void deliver(struct inquiry *q)
+{
+    struct ask *ask = q->ask;
+    q->ask = NULL;
+    ask->done(ask); /* ask is gone */
+    inquiry_free(q);
+}
+
+/* Those that were ready before; what a handler asks in its turn waits for the next. */
+static void on_idle(uv_idle_t *idle)
+{
+    struct asks *s = container_of(idle, struct asks, idle);
+    struct list now;
+    list_init(&now);
+    list_splice(&now, &s->ready);
+    for (struct list *link; (link = list_shift(&now));) deliver(container_of(link, struct inquiry, ready));
+    if (list_empty(&s->ready)) uv_idle_stop(&s->idle);
+}
+
+static void settle(struct inquiry *q, const struct ask_answer *answer, size_t answers)
+{
+    q->writing = false;
+    if (!q->ask) {
+        inquiry_free(q);
+        return;
+    }
+    q->ask->answer = answer;
+    q->ask->answers = answers;
+    list_append(&q->asks->ready, &q->ready);
+    uv_idle_start(&q->asks->idle, on_idle);
+}
+
+static const struct slice no_text = {NULL, 0};
+
+/* The one answer: `text` where it is OK; otherwise q->one.problem says why not. */
+static void settle_one(struct inquiry *q, enum status status, struct slice text)
+{
+    q->one.status = q->one.problem.status = status;
+    q->one.text = text;
+    settle(q, &q->one, 1);
+}
+
+/* -- get -- */
+
+/* An object of keys, compact, and nothing else. */
+static enum status read_key(const struct model *m, struct slice json, struct arena *arena, struct record_key *key,
+                            struct problem *why)
+{
+    struct key_draft draft;
+    struct json_member *member;
+    size_t n;
+    key_draft_init(&draft);
+    enum status st = json_members(json, arena, &member, &n, why);
+    for (size_t i = 0; st == OK && i < n; i++) {
+        const struct field *f = model_field(m, member[i].name);
+        if (f && field_is_key(f)) st = key_set_json(m, &draft, model_key_position(m, f), member[i].value, arena, why);
+        else st = key_set_text(m, &draft, member[i].name, SLICE(""), arena, why); /* knows what to say of such a name */
+    }
+    return st == OK ? key_finish(m, &draft, arena, key, why) : st;
+}
+
+static enum status read_keys(struct inquiry *q)
+{
+    struct documents *d = &q->documents;
+    struct problem *why = &q->one.problem;
+    struct slice *element;
+    enum status st = json_elements(q->ask->json, &q->arena, &element, &d->n, why);
+    if (st != OK) return st;
+    if (d->n > ASK_MANY_MAX) return problem_set(why, DEPTH_EXCEEDED, NULL, "more than %d records", ASK_MANY_MAX);
+    struct record_key *key = arena_alloc(&q->arena, (d->n + 1) * sizeof *key);
+    d->document = arena_zalloc(&q->arena, (d->n + 1) * sizeof *d->document);
+    for (size_t i = 0; st == OK && i < d->n; i++) {
+        st = read_key(q->served->model, element[i], &q->arena, &key[i], why);
+        d->document[i].key = &key[i];
+    }
+    return st;
+}
+
+/* depth and include mean what `_depth` and `_include` mean in a query. */
+static enum status read_view(struct inquiry *q)
+{
+    struct query_option option[] = {{SLICE("_depth"), no_text}, {SLICE("_include"), q->ask->include}};
+    struct view *v = &q->documents.view;
+    enum status st = OK;
+    bool taken;
+    if (q->ask->depth >= 0) option[0].value = arena_printf(&q->arena, "%d", q->ask->depth);
+    *v = view_default(q->served->model);
+    for (int i = 0; i < 2 && st == OK; i++)
+        if (option[i].value.p) st = view_option(q->served->model, &option[i], &q->arena, v, &taken, &q->one.problem);
+    return st;
+}
+
+/* All texts follow each other in one buffer, which may move until the last is written. */
+static const struct ask_answer *write_answers(struct inquiry *q)
+{
+    const struct documents *d = &q->documents;
+    struct ask_answer *answer = arena_zalloc(&q->arena, (d->n + 1) * sizeof *answer);
+    for (size_t i = 0, from = 0; i < d->n; i++, from = q->text.n) {
+        answer[i].status = d->document[i].status;
+        if (answer[i].status == OK) compose_text(d, &d->document[i], &q->text);
+        else answer[i].problem = d->document[i].problem;
+        answer[i].problem.status = answer[i].status;
+        answer[i].text.n = q->text.n - from;
+    }
+    struct slice rest = buffer_view(&q->text);
+    for (size_t i = 0; i < d->n; i++) {
+        answer[i].text.p = rest.p;
+        rest = slice_skip(rest, answer[i].text.n);
+    }
+    return answer;
+}
+
+static void on_documents(struct documents *d)
+{
+    struct inquiry *q = container_of(d, struct inquiry, documents);
+    const struct ask_answer *answer = write_answers(q);
+    if (!q->text.overflow) {
+        settle(q, answer, d->n);
+        return;
+    }
+    problem_set(&q->one.problem, DEPTH_EXCEEDED, NULL, "more than %u MiB", DOCUMENTS_BYTES_MAX >> 20);
+    settle_one(q, DEPTH_EXCEEDED, no_text);
+}
+
+static enum status begin_get(struct inquiry *q)
+{
+    struct documents *d = &q->documents;
+    enum status st;
+    *d = (struct documents){.serve = q->asks->serve,
+                            .served = q->served,
+                            .arena = &q->arena,
+                            .mode = FETCH_LOAD,
+                            .trail = &q->trail,
+                            .done = on_documents};
+    if ((st = read_keys(q)) != OK || (st = read_view(q)) != OK) return st;
+    q->holds = DOCUMENTS;
+    if (documents_start(d, clock_wall_ms()) != PENDING) on_documents(d);
+    return PENDING;
+}
+
+/* -- save, delete -- */
+
+static void on_saved(struct saving *saving, enum status status)
+{
+    struct inquiry *q = container_of(saving, struct inquiry, saving);
+    q->one.problem = saving->problem;
+    settle_one(q, status, no_text);
+}
+
+static enum status begin_save(struct inquiry *q)
+{
+    q->saving = (struct saving){.serve = q->asks->serve,
+                                .served = q->served,
+                                .arena = &q->arena,
+                                .body = arena_dup(&q->arena, q->ask->json), /* it may outlive its asker */
+                                .packed = true,
+                                .cascade = q->ask->cascade,
+                                .has_life = q->ask->expires_ms != ASK_EXPIRES_UNSET,
+                                .life_ms = q->ask->expires_ms,
+                                .trail = &q->trail,
+                                .done = on_saved};
+    key_draft_init(&q->saving.draft);
+    q->holds = SAVING;
+    q->writing = true;
+    enum status st = saving_start(&q->saving);
+    if (st != PENDING) on_saved(&q->saving, st);
+    return PENDING;
+}
+
+static void on_forgotten(struct forget *f, enum status status)
+{
+    struct inquiry *q = container_of(f, struct inquiry, forget);
+    problem_set(&q->one.problem, status, NULL, "nothing is known to be deleted");
+    settle_one(q, status, no_text);
+}
+
+static enum status begin_forget(struct inquiry *q, const struct record_key *key)
+{
+    q->forget = (struct forget){.serve = q->asks->serve, .key = key, .done = on_forgotten};
+    q->writing = true;
+    enum status st = forget_start(&q->forget);
+    if (st != PENDING) on_forgotten(&q->forget, st);
+    return PENDING;
+}
+
+static enum status begin_delete(struct inquiry *q)
+{
+    struct slice json = arena_dup(&q->arena, q->ask->json); /* the key points into it, and the asker may go */
+    enum status st = read_key(q->served->model, json, &q->arena, &q->key, &q->one.problem);
+    return st == OK ? begin_forget(q, &q->key) : st;
+}
+
+/* -- methods -- */
+
+static void on_result(struct fetch *f, enum status status)
+{
+    struct inquiry *q = container_of(f, struct inquiry, fetch);
+    q->one.problem = f->problem;
+    settle_one(q, status, f->entry.text);
+}
+
+static enum status begin_fetch(struct inquiry *q)
+{
+    struct call *c = &q->call;
+    q->fetch = (struct fetch){.serve = c->serve,
+                              .served = c->served,
+                              .key = &c->key,
+                              .mode = FETCH_LOAD,
+                              .trail = c->trail,
+                              .done = on_result};
+    enum status st = fetch_start(&q->fetch, clock_wall_ms());
+    if (st != PENDING) on_result(&q->fetch, st);
+    return PENDING;
+}
+
+static void on_called(struct call *c, enum status status)
+{
+    struct inquiry *q = container_of(c, struct inquiry, call);
+    if (status == OK && q->ask->what == ASK_CALL) {
+        begin_fetch(q);
+    } else if (status == OK) {
+        begin_forget(q, &c->key);
+    } else {
+        q->one.problem = c->problem;
+        if (status == FORM_INVALID) q->one.errors = c->errors;
+        settle_one(q, status, no_text);
+    }
+}
+
+static enum status begin_call(struct inquiry *q)
+{
+    q->call = (struct call){.serve = q->asks->serve,
+                            .served = q->served,
+                            .arena = &q->arena,
+                            .json = arena_dup(&q->arena, q->ask->json), /* as that of a delete */
+                            .mode = FETCH_LOAD,
+                            .trail = &q->trail,
+                            .done = on_called};
+    q->holds = CALL;
+    enum status st = call_start(&q->call);
+    if (st != PENDING) on_called(&q->call, st);
+    return PENDING;
+}
+
+/* -- the gateway that handlers see -- */
+
+static enum status begin(struct inquiry *q)
+{
+    if (q->ask->trail) q->trail = *q->ask->trail;
+    if (q->asks->closing) return problem_set(&q->one.problem, OVERLOADED, NULL, "the gateway is shutting down");
+    switch (q->ask->what) {
+    case ASK_GET: return begin_get(q);
+    case ASK_SAVE: return begin_save(q);
+    case ASK_DELETE: return begin_delete(q);
+    default: return begin_call(q);
+    }
+}
+
+static void asks_begin(void *owner, struct ask *ask)
+{
+    struct asks *s = owner;
+    struct inquiry *q = calloc(1, sizeof *q);
+    if (!q) abort();
+    q->asks = s;
+    q->ask = ask;
+    q->served = served_of(generation_ref(generation_of(s->serve, ask->vm)), ask->model);
+    list_append(&s->all, &q->link);
+    list_init(&q->ready);
+    arena_init(&q->arena);
+    buffer_init(&q->text, DOCUMENTS_BYTES_MAX);
+    ask->operation = q;
+    enum status st = begin(q); /* answers itself, now or later, or not at all: then the question was wrong */
+    if (st != PENDING) settle_one(q, st, no_text);
+}
+
+static void asks_cancel(void *owner, struct ask *ask)
+{
+    struct inquiry *q = ask->operation;
+    q->ask = NULL;
+    if (!q->writing) inquiry_free(q);
+}
+
+/* -- life -- */
+
+struct asks *asks_open(struct serve *serve, uv_loop_t *loop)
+{
+    struct asks *s = calloc(1, sizeof *s);
+    if (!s) abort();
+    s->gateway = (struct ask_gateway){.owner = s, .start = asks_begin, .cancel = asks_cancel};
+    s->serve = serve;
+    list_init(&s->all);
+    list_init(&s->ready);
+    uv_idle_init(loop, &s->idle);
+    return s;
+}
+
+const struct ask_gateway *asks_gateway(const struct asks *a) { return &a->gateway; }
+
+void asks_close(struct asks *s, void (*closed)(void *arg), void *arg)
+{
+    s->closing = true;
+    s->closed = closed;
+    s->closed_arg = arg;
+    close_when_empty(s);
+}
