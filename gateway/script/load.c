@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "script/convert.h"
+#include "script/problem.h"
 #include "script/task.h"
 #include "script/vm_internal.h"
 
@@ -22,6 +23,7 @@ struct load {
     struct vm *vm;
     struct task *task;
     struct record_key key; /* in the arena */
+    struct trail trail;
     load_done *done;
     void *owner;
     int fields, answer; /* registry references to the tables behind `self` and `ctx` */
@@ -48,6 +50,8 @@ struct load *load_start(struct vm *vm, const struct record_key *key, const struc
     load->key = key_copy(key, &load->arena);
     uint64_t deadline_us = clock_add(clock_mono_us(), m->options.hard_timeout_ms * 1000);
     load->task = task_start(vm, m->handler, deadline_us, push_arguments, load_ended, load);
+    if (trail) load->trail = *trail;
+    task_set_trail(load->task, &load->trail);
     return load;
 }
 
@@ -111,8 +115,23 @@ static void put_clean(struct buffer *out, struct slice text, size_t max)
     }
 }
 
+/* A problem (script/problem.h) says more than its type; telling it takes room, and so it goes to the main thread. */
+static void put_object(struct buffer *out, lua_State *L, lua_State *main)
+{
+    struct slice text;
+    int top = lua_gettop(main);
+    lua_xmove(L, main, 1);
+    if (problem_push_text(main, -1)) {
+        text.p = lua_tolstring(main, -1, &text.n);
+        put_clean(out, text, MESSAGE_MAX);
+    } else {
+        buffer_printf(out, "the handler raised a %s value", luaL_typename(main, -1));
+    }
+    lua_settop(main, top);
+}
+
 /* The error value at the top of L. */
-static void put_error(struct buffer *out, lua_State *L)
+static void put_error(struct buffer *out, lua_State *L, lua_State *main)
 {
     struct slice text;
     switch (lua_type(L, -1)) {
@@ -121,7 +140,7 @@ static void put_error(struct buffer *out, lua_State *L)
         put_clean(out, text, MESSAGE_MAX);
         break;
     case LUA_TNUMBER: buffer_printf(out, "%.14g", lua_tonumber(L, -1)); break;
-    default: buffer_printf(out, "the handler raised a %s value", luaL_typename(L, -1));
+    default: put_object(out, L, main);
     }
 }
 
@@ -275,7 +294,7 @@ static void explain(struct ending *e, enum status status, lua_State *L)
                       L ? "" : ", while it waited");
     } else {
         fail(e, NULL, NULL);
-        if (L) put_error(&e->log, L);
+        if (L) put_error(&e->log, L, e->load->vm->L);
     }
     if (L) put_traceback(&e->log, L);
 }
