@@ -1,0 +1,161 @@
+/* serve/lease.c -- one lease, in order of time: asked for, asked for again, kept, filled, ended. Its timer is the clock of all waits. */
+#include "serve/lease.h"
+
+#include "base/clock.h"
+#include "base/hash.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#define WAIT_FIRST_MS 5
+#define WAIT_LAST_MS  50
+#define KEEP_EVERY_MS (LEASE_MS / 3)
+
+/* -- asking -- */
+
+static void ask(struct lease *l);
+static void keep(struct lease *l);
+
+static void on_wait_over(uv_timer_t *timer) { ask(container_of(timer, struct lease, timer)); }
+
+static void on_keep_due(uv_timer_t *timer) { keep(container_of(timer, struct lease, timer)); }
+
+static void wait_and_ask_again(struct lease *l)
+{
+    uv_timer_start(&l->timer, on_wait_over, l->wait_ms, 0);
+    l->wait_ms += l->wait_ms / 2;
+    if (l->wait_ms > WAIT_LAST_MS) l->wait_ms = WAIT_LAST_MS;
+}
+
+static void answered(struct lease *l, enum status status, struct blob *found)
+{
+    switch (status) {
+    case OK: l->done(l, LEASE_FOUND, found); break;
+    case MISSING:
+        l->ours = true;
+        if (store_is_remote(l->store)) uv_timer_start(&l->timer, on_keep_due, KEEP_EVERY_MS, 0);
+        l->done(l, LEASE_OURS, NULL);
+        break;
+    case PRECONDITION_FAILED:
+        if (clock_mono_us() >= l->deadline_us) l->done(l, LEASE_LATE, NULL);
+        else wait_and_ask_again(l);
+        break;
+    default: l->done(l, LEASE_ALONE, NULL);
+    }
+}
+
+static void on_answered(struct store_op *op, enum status status, struct blob *found)
+{
+    struct lease *l = container_of(op, struct lease, op);
+    l->busy = false;
+    answered(l, status, found);
+}
+
+static void ask(struct lease *l)
+{
+    l->op.done = on_answered;
+    enum status st = store_lease_take(l->store, l->key, l->known, l->token, clock_wall_ms(), &l->op);
+    l->busy = st == PENDING;
+    if (st != PENDING) answered(l, st, st == OK ? l->op.value : NULL);
+}
+
+/* 128 bits that no other gateway has: random ones, for a stranger must not guess them either. */
+static void make_token(char token[LEASE_TOKEN + 1])
+{
+    unsigned char bytes[LEASE_TOKEN / 2];
+    if (uv_random(NULL, NULL, bytes, sizeof bytes, 0, NULL) != 0) abort();
+    hash_hex(bytes, sizeof bytes, token);
+    token[LEASE_TOKEN] = '\0';
+}
+
+void lease_start(struct lease *l, uv_loop_t *loop, struct slice known, uint64_t deadline_us)
+{
+    make_token(l->token);
+    l->known = known;
+    l->deadline_us = deadline_us;
+    l->wait_ms = WAIT_FIRST_MS;
+    l->busy = l->ours = false;
+    uv_timer_init(loop, &l->timer);
+    uv_timer_start(&l->timer, on_wait_over, 0, 0); /* at once, but not before we have returned */
+}
+
+/* -- keeping -- */
+
+/* One that is lost is not asked for again: what is loaded will not be stored, and that is right. */
+static void on_kept(struct store_op *op, enum status status, struct blob *none)
+{
+    struct lease *l = container_of(op, struct lease, op);
+    l->busy = false;
+    if (status == OK) uv_timer_start(&l->timer, on_keep_due, KEEP_EVERY_MS, 0);
+}
+
+static void keep(struct lease *l)
+{
+    l->op.done = on_kept;
+    enum status st = store_lease_keep(l->store, l->key, l->token, &l->op);
+    l->busy = st == PENDING;
+    if (st != PENDING) on_kept(&l->op, st, NULL);
+}
+
+/* -- filling -- */
+
+static void on_filled(struct store_op *op, enum status status, struct blob *none)
+{
+    struct lease *l = container_of(op, struct lease, op);
+    l->busy = false;
+    l->filled(l, status);
+}
+
+static void rest(struct lease *l)
+{
+    uv_timer_stop(&l->timer);
+    if (l->busy) store_cancel(&l->op);
+    l->busy = false;
+}
+
+enum status lease_fill(struct lease *l, struct blob *value, uint64_t until_ms, uint64_t now_ms)
+{
+    assert(l->ours);
+    rest(l);
+    l->ours = false; /* the store ends it */
+    l->op.done = on_filled;
+    enum status st = store_lease_fill(l->store, l->key, l->token, value, until_ms, now_ms, &l->op);
+    l->busy = st == PENDING;
+    return st;
+}
+
+/* -- ending -- */
+
+/* Outlives its lease: whoever else waits shall not wait for the lease to run out. */
+struct farewell {
+    struct store_op op;
+};
+
+static void on_dropped(struct store_op *op, enum status status, struct blob *none)
+{
+    free(container_of(op, struct farewell, op));
+}
+
+static void drop(struct lease *l)
+{
+    struct farewell *f = calloc(1, sizeof *f);
+    if (!f) abort();
+    f->op.done = on_dropped;
+    enum status st = store_lease_drop(l->store, l->key, l->token, &f->op);
+    if (st != PENDING) on_dropped(&f->op, st, NULL);
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct lease *l = container_of((uv_timer_t *)handle, struct lease, timer);
+    l->closed(l);
+}
+
+void lease_end(struct lease *l, void (*closed)(struct lease *l))
+{
+    rest(l);
+    if (l->ours) drop(l);
+    l->ours = false;
+    l->closed = closed;
+    uv_close((uv_handle_t *)&l->timer, on_closed);
+}
