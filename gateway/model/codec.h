@@ -23,7 +23,7 @@ struct draft_references {
  * set ("[]" and "{}" stand for what reference[i] holds). Keys are filled from the record_key on writing. */
 struct record_draft {
     struct slice *value;                /* model->fields of them */
-    struct draft_references *reference; /* the same */
+    struct draft_references *reference; /* the same; NULL for a model that does not refer */
 };
 
 /* A record that was given inside another one, to be saved with it. */
@@ -36,18 +36,22 @@ struct codec_target {
 struct codec_reader {
     struct arena *arena; /* all results lie in it, or in what is read */
     bool packed;         /* {"$packed":"..."} is taken: only from a handler, which has made it */
-    bool cascade; /* references may carry fields: they are gathered in target[], those first that others refer to */
+    bool cascade; /* references may carry fields: they are gathered in target[], each before the one it was given in */
     struct codec_target *target;
     size_t targets, cap;
+
+    size_t given;                  /* private: how often a reference carried fields */
+    const struct record_key *self; /* private: the record that is read, once codec_read knows it */
 };
 
-#define CASCADE_MAX 1000
+#define CASCADE_MAX 1000 /* times that references carry fields */
 
 /* A draft with nothing set, in the arena. */
 void codec_draft_init(const struct model *m, struct arena *arena, struct record_draft *d);
 
 /* Reads the body of a save. Keys found in it join `key` (KEY_CONFLICT where they disagree); other members must be fields
- * (UNKNOWN_FIELD with the nearest name) of the right type (FIELD_TYPE), references that codec_set takes. */
+ * (UNKNOWN_FIELD with the nearest name) of the right type (FIELD_TYPE), references that codec_set takes. A record that is given twice must be
+ * given equally, and the one that is read not again (REFERENCE_INVALID); a reference that carries keys alone saves nothing. */
 enum status codec_read(const struct model *m, struct slice body, struct key_draft *key, struct codec_reader *r,
                        struct record_draft *d, struct problem *why);
 
@@ -57,12 +61,14 @@ enum status codec_unknown_field(const struct model *m, struct slice name, struct
 /* Sets one field from compact JSON, with the type check of codec_read; null is allowed for every field that is not
  * required (else FIELD_REQUIRED). FIELD_TYPE names field, wanted and given type. Borrows `json` for as long as the draft is used.
  * A reference takes an object of the target's keys, a list an array of such, both with or without `$ref`, which then must name the same
- * record; more members only where r->cascade is set; else REFERENCE_INVALID with the path ("friends[2].username"). `f` is no key. */
+ * record; more members only where r->cascade is set; at most ENVELOPE_REFS_MAX a record; else
+ * REFERENCE_INVALID with the path ("friends[2].username"). Faults of a
+ * target's fields are those of a save of it, with such a path. `f` is no key. */
 enum status codec_set(const struct model *m, struct record_draft *d, const struct field *f, struct slice json,
                       struct codec_reader *r, struct problem *why);
 
 /* Fills defaults, checks `required` (FIELD_REQUIRED), and appends the record's JSON text to `out`: keys and set fields in
- * the order of declaration. Reference slots are reported in *refs (arena); more than ENVELOPE_REFS_MAX are REFERENCE_INVALID.
+ * the order of declaration. Reference slots are reported in *refs (arena), their offsets counted from where the text starts.
  * Whether `out` overflowed is the caller's to see. */
 enum status codec_write(const struct record_key *key, struct record_draft *d, struct arena *arena, struct buffer *out,
                         struct envelope_ref **refs, size_t *n_refs, struct problem *why);

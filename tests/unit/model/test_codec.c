@@ -200,9 +200,54 @@ static void references_and_packed_fields_take_no_plain_value(void **state)
 {
     assert_refused("u", "{\"prefs\":{}}", FIELD_TYPE, "prefs",
                    "field `prefs` of model `User` is packed: only a handler can set it");
-    assert_refused("u", "{\"mother\":{\"username\":\"eve\"}}", REFERENCE_INVALID, "mother",
-                   "field `mother` of model `User` is a reference and takes no plain value");
-    assert_refused("u", "{\"friends\":null}", REFERENCE_INVALID, "friends", NULL);
+    assert_refused("u", "{\"mother\":\"eve\"}", REFERENCE_INVALID, "mother",
+                   "a reference takes an object of the keys of model `User`, not a string");
+    assert_refused("u", "{\"friends\":{}}", REFERENCE_INVALID, "friends",
+                   "field `friends` of model `User` takes an array of references, not an object");
+    assert_saved("u", "{\"email\":\"x\",\"prefs\":null}",
+                 "{\"username\":\"u\",\"email\":\"x\",\"age\":18,\"region\":\"eu\",\"prefs\":null}");
+}
+
+/* Sets `prefs` as a handler's packed value. */
+static enum status pack(const char *json)
+{
+    struct record_draft d;
+    struct codec_reader reader = {.arena = &arena, .packed = true};
+    const struct field *prefs = model_field(&user, SLICE("prefs"));
+    codec_draft_init(&user, &arena, &d);
+    enum status st = codec_set(&user, &d, prefs, slice_of(json), &reader, &why);
+    if (st == OK) assert_bytes(d.value[model_index(&user, prefs)], slice_of(json), json, 0);
+    return st;
+}
+
+static void handlers_set_packed_values(void **state)
+{
+    static const char *const good[] = {"{\"$packed\":\"\"}", "{\"$packed\":\"AA==\"}", "{\"$packed\":\"AAA=\"}",
+                                       "{\"$packed\":\"az09AZ+/\"}", "null"};
+    static const char *const bad[] = {"{}",
+                                      "[]",
+                                      "1",
+                                      "\"AAAA\"",
+                                      "{\"$packed\":1}",
+                                      "{\"$packed\":null}",
+                                      "{\"$packed\":\"A\"}",
+                                      "{\"$packed\":\"AAA\"}",
+                                      "{\"$packed\":\"A===\"}",
+                                      "{\"$packed\":\"====\"}",
+                                      "{\"$packed\":\"A=AA\"}",
+                                      "{\"$packed\":\"AA-_\"}",
+                                      "{\"$packed\":\"AA A\"}",
+                                      "{\"$packed\":\"\\/AA=\"}",
+                                      "{\"$packed\":\"AAAA\",\"a\":1}",
+                                      "{\"a\":1,\"$packed\":\"AAAA\"}",
+                                      "{\"$Packed\":\"AAAA\"}",
+                                      "{\"\\u0024packed\":\"AAAA\"}"};
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) assert_int_equal(pack(good[i]), OK);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        if (pack(bad[i]) != FIELD_TYPE) fail_msg("%s", bad[i]);
+        assert_string_equal(why.path, "prefs");
+    }
+    assert_string_equal(why.detail, "field `prefs` of model `User` takes a packed value, not an object");
 }
 
 static void text_that_does_not_fit_shows_in_the_buffer(void **state)
@@ -228,6 +273,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(keys_of_query_and_body_agree, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_body_is_one_object, set_up, tear_down),
         cmocka_unit_test_setup_teardown(references_and_packed_fields_take_no_plain_value, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(handlers_set_packed_values, set_up, tear_down),
         cmocka_unit_test_setup_teardown(text_that_does_not_fit_shows_in_the_buffer, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -213,7 +213,7 @@ static void what_the_model_refuses(void **state)
     assert_refused("{\"age\":1.5}", FIELD_TYPE, "age");
     assert_refused("{\"o\":[]}", FIELD_TYPE, "o");
     assert_refused("{\"prefs\":{}}", FIELD_TYPE, "prefs");
-    assert_refused("{\"mother\":{\"id\":\"x\"}}", REFERENCE_INVALID, "mother");
+    assert_refused("{\"mother\":{\"id\":\"x\"}}", REFERENCE_INVALID, "mother.n");
     assert_refused("[]", MALFORMED_REQUEST, "");
     assert_refused("null", MALFORMED_REQUEST, "");
 }
