@@ -155,7 +155,7 @@ static enum status form_end(struct call *c, const struct slice *cleaned, const s
         const struct field *input = &form->field[form->key[i]];
         struct slice json = input->cleaned && cleaned ? arena_dup(c->arena, cleaned[i]) : given->owner.json[i];
         if (!json.p || json_kind(json) == JSON_NULL) continue;
-        given->own.json[model_key_position(method, model_field(method, input->name))] = json; /* canonical already */
+        key_set_canonical(&given->own, model_key_position(method, model_field(method, input->name)), json);
     }
     return key_finish(method, &given->own, c->arena, &c->key, &c->problem);
 }

@@ -3,8 +3,10 @@
 
 #include "base/hash.h"
 #include "serve/answer.h"
+#include "serve/lists.h"
 #include "serve/openapi.h"
 #include "serve/problem.h"
+#include "serve/schema.h"
 
 #include <stdlib.h>
 
@@ -12,9 +14,24 @@
 
 static void put_schema(struct buffer *b, const struct model *m)
 {
-    jot(b, "{'$schema':'https://json-schema.org/draft/2020-12/schema',");
-    schema_put_record(b, m, SCHEMA_RECORD);
+    jot(b, "{'$schema':'https://json-schema.org/draft/2020-12/schema','$id':'/models/%.*s/_schema',",
+        SLICE_ARG(m->name));
+    schema_put_record(b, m, SCHEMA_ALONE);
     buffer_char(b, '}');
+}
+
+/* Both lists in one text, a line each: they change together, and have one tag. */
+static void put_lists(struct buffer *b, const struct registry *registry)
+{
+    lists_put_models(b, registry);
+    buffer_char(b, '\n');
+    lists_put_forms(b, registry);
+}
+
+static struct slice list_of(struct slice lists, bool forms)
+{
+    struct slice models = slice_cut(&lists, '\n');
+    return forms ? lists : models;
 }
 
 /* False when it would be too long. */
@@ -22,7 +39,7 @@ static bool make(struct description *d, const struct registry *registry, const s
 {
     struct buffer b;
     buffer_init(&b, DESCRIPTION_BYTES_MAX);
-    if (op == OP_LIST) schema_put_list(&b, registry);
+    if (op == OP_LIST) put_lists(&b, registry);
     else if (op == OP_SCHEMA) put_schema(&b, m);
     else openapi_put(&b, registry);
     if (!b.overflow) {
@@ -45,7 +62,9 @@ static void answer(struct exchange *ex, const struct description *d, enum operat
     if (unchanged) return;
     reply_header(&ex->reply, "Content-Type",
                  op == OP_SCHEMA ? SLICE("application/schema+json") : SLICE("application/json"));
-    reply_body(&ex->reply, blob_slice(d->text), blob_ref(d->text));
+    struct slice text = blob_slice(d->text);
+    if (op == OP_LIST) text = list_of(text, slice_eq(ex->request.path, SLICE(ROUTE_FORMS)));
+    reply_body(&ex->reply, text, blob_ref(d->text));
 }
 
 void describe_answer(struct exchange *ex, struct served *served, enum operation op)

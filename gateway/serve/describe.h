@@ -1,4 +1,4 @@
-/* serve/describe.h -- GET /models, GET /models/NAME/_schema, GET /openapi.json: what this gateway has, for programs. Each text is
+/* serve/describe.h -- GET /models, /forms, /models/NAME/_schema, /openapi.json: what this gateway has, for programs. Each text is
  * made when it is first asked for, once a generation of models and worker, and sent without a copy. */
 #ifndef PERIGEE_SERVE_DESCRIBE_H
 #define PERIGEE_SERVE_DESCRIBE_H

@@ -2,7 +2,8 @@
 #ifndef PERIGEE_SERVE_OPENAPI_H
 #define PERIGEE_SERVE_OPENAPI_H
 
-#include "serve/schema.h"
+#include "base/buffer.h"
+#include "model/registry.h"
 
 /* The whole document: {"openapi":"3.1.0",...}. */
 void openapi_put(struct buffer *b, const struct registry *r);

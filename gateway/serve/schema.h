@@ -1,5 +1,5 @@
-/* serve/schema.h -- models told in JSON: the list of them, a JSON Schema (2020-12) of a record, an example of one. Pure: the same
- * models give the same bytes, on every worker and every gateway. */
+/* serve/schema.h -- records, and what methods are called with, told as JSON Schemas (2020-12) with examples. Pure: the same models give the same
+ * bytes, on every worker and every gateway. */
 #ifndef PERIGEE_SERVE_SCHEMA_H
 #define PERIGEE_SERVE_SCHEMA_H
 
@@ -13,18 +13,38 @@ void jot(struct buffer *b, const char *format, ...) __attribute__((format(printf
 /* Puts a comma before all but the first: `*first` becomes false. */
 void jot_comma(struct buffer *b, bool *first);
 
-/* {"models":[...],"links":{...}}: what GET /models answers. */
-void schema_put_list(struct buffer *b, const struct registry *r);
-
 /* The members of the object that is a record's schema, without its braces, with an example. A record that is saved may lack its keys
- * (the query may have them) and what has a default. */
-enum schema_of { SCHEMA_RECORD, SCHEMA_SAVE };
+ * (the query may have them) and what has a default, and gives references by their keys. */
+enum schema_of {
+    SCHEMA_ALONE,     /* as it is read; other models' schemas are where this gateway serves them */
+    SCHEMA_COMPONENT, /* the same within an OpenAPI document */
+    SCHEMA_SAVE,
+};
 void schema_put_record(struct buffer *b, const struct model *m, enum schema_of what);
 
-/* "description":"Key: a string." */
-void schema_put_description(struct buffer *b, const struct field *f);
+/* What a method can be called with, in order: attributes and arguments, and where attributes may come from the record the other keys of that;
+ * or a form's inputs, and arguments. */
+struct schema_parameter {
+    const struct model *of; /* whose it is: the method's, or its model's or form's */
+    const struct field *field;
+    bool required;
+};
+#define SCHEMA_PARAMETERS_MAX (2 * MODEL_KEYS_MAX)
+size_t schema_parameters(const struct model *method, struct schema_parameter list[SCHEMA_PARAMETERS_MAX]);
 
-/* A value that this key or field takes. */
+/* As schema_put_record: the object of them. */
+void schema_put_parameters(struct buffer *b, const struct model *method);
+
+/* "description":"Key: a string." */
+void schema_put_description(struct buffer *b, const struct model *m, const struct field *f);
+
+/* A value that this key, argument or field takes. */
 void schema_put_example(struct buffer *b, const struct field *f);
+
+/* ,"default":... where there is one. */
+void schema_put_default(struct buffer *b, const struct field *f);
+
+/* Is it an error to leave this key, argument, input or field out? */
+bool schema_must_be_given(const struct model *m, const struct field *f);
 
 #endif

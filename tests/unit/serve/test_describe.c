@@ -1,5 +1,6 @@
 /* Models described: the exact texts of a small one, and that whatever is written is one JSON value with no name twice. */
 #include "model/json.h"
+#include "serve/lists.h"
 #include "serve/openapi.h"
 #include "serve/schema.h"
 
@@ -10,7 +11,9 @@
 
 #include <cmocka.h>
 
-static const struct model user = {.name = {"User", 4}};
+static struct field key_of_user = {
+    .name = {"username", 8}, .prefix = {"\"username\":", 11}, .kind = FIELD_KEY, .type = TYPE_STRING};
+static const struct model user = {.name = {"User", 4}, .field = &key_of_user, .fields = 1}; /* whom others refer to */
 static struct registry registry;
 static struct buffer text;
 
@@ -74,6 +77,8 @@ static const struct field of_all[] = {
     {.name = TEXT("object"), .kind = FIELD_VALUE, .type = TYPE_OBJECT},
     {.name = TEXT("prefs"), .kind = FIELD_PACKED},
     {.name = TEXT("friend"), .kind = FIELD_REFERENCE, .target = &user},
+    {.name = TEXT("boss"), .kind = FIELD_REFERENCE, .target = &user, .required = true, .missing = EDGE_NULL},
+    {.name = TEXT("friends"), .kind = FIELD_REFERENCES, .target = &user, .missing = EDGE_SKIP, .max = 200},
 };
 #define OF_ALL of_all, sizeof of_all / sizeof *of_all
 
@@ -94,7 +99,7 @@ static bool says(const char *words) { return memmem(text.p, text.n, words, strle
 
 static void a_schema_has_types_defaults_and_what_must_be_there(void **state)
 {
-    schema_put_record(&text, declare("User", OF_USER, 0), SCHEMA_RECORD);
+    schema_put_record(&text, declare("User", OF_USER, 0), SCHEMA_ALONE);
     assert_text(
         written(),
         "\"title\":\"User\",\"description\":\"A record of model User. Numbers stand as they were saved, every digit of "
@@ -121,25 +126,25 @@ static void the_list_has_keys_fields_loader_and_links(void **state)
 {
     declare("User", OF_USER, 7);
     declare("Note", of_user, 1, -1);
-    schema_put_list(&text, &registry);
+    lists_put_models(&text, &registry);
     assert_text(
         written(),
         "{\"models\":[{\"name\":\"User\",\"keys\":[{\"name\":\"username\",\"type\":\"string\",\"required\":true},"
         "{\"name\":\"region\",\"type\":\"string\",\"required\":false,\"default\":\"eu\"}],"
         "\"fields\":[{\"name\":\"email\",\"type\":\"string\",\"required\":true},"
         "{\"name\":\"age\",\"type\":\"integer\",\"required\":true,\"default\":18},"
-        "{\"name\":\"more\",\"type\":\"any\",\"required\":false}],\"loader\":true,"
+        "{\"name\":\"more\",\"type\":\"any\",\"required\":false}],\"methods\":[],\"loader\":true,"
         "\"links\":{\"record\":\"/models/User{?username,region}\",\"schema\":\"/models/User/_schema\"}},"
         "{\"name\":\"Note\",\"keys\":[{\"name\":\"username\",\"type\":\"string\",\"required\":true}],"
-        "\"fields\":[],\"loader\":false,"
+        "\"fields\":[],\"methods\":[],\"loader\":false,"
         "\"links\":{\"record\":\"/models/Note{?username}\",\"schema\":\"/models/Note/_schema\"}}],"
-        "\"links\":{\"self\":\"/models\",\"openapi\":\"/openapi.json\"}}");
+        "\"links\":{\"self\":\"/models\",\"forms\":\"/forms\",\"openapi\":\"/openapi.json\"}}");
 }
 
 static void each_type_has_its_schema(void **state)
 {
     buffer_char(&text, '{');
-    schema_put_record(&text, declare("All", OF_ALL, -1), SCHEMA_RECORD);
+    schema_put_record(&text, declare("All", OF_ALL, -1), SCHEMA_ALONE);
     written();
     assert_true(says("\"oneOf\":[{\"type\":\"string\"},{\"type\":\"number\"},{\"type\":\"boolean\"}]"));
     assert_true(says("\"type\":\"integer\",\"format\":\"int64\",\"default\":9223372036854775807}"));
@@ -150,7 +155,157 @@ static void each_type_has_its_schema(void **state)
     assert_true(says("\"type\":[\"boolean\",\"null\"]}"));
     assert_true(says("\"type\":\"array\",\"items\":{}}"));
     assert_true(says("\"type\":[\"object\",\"null\"]}"));
-    assert_false(says("\"friend\":\"text\"")); /* nobody can save it: no example has it */
+    assert_false(says("\"examples\"")); /* its boss would have to be shown, and the boss's */
+}
+
+#define STUB                                                                                                           \
+    "\"type\":\"object\",\"properties\":{\"username\":{\"description\":\"Key: a "                                      \
+    "string.\",\"type\":\"string\"},\"$ref\":{"                                                                        \
+    "\"description\":\"Where it is read"
+
+static void what_is_packed_is_only_read(void **state)
+{
+    const struct model *all = declare("All", OF_ALL, -1);
+    schema_put_record(&text, all, SCHEMA_ALONE);
+    written();
+    assert_true(says("\"prefs\":{\"description\":\"Field: a value that only handlers can set, or null.\","
+                     "\"readOnly\":true,\"type\":[\"object\",\"null\"],\"properties\":{\"$packed\":{"));
+    buffer_reset(&text);
+    schema_put_record(&text, all, SCHEMA_SAVE);
+    assert_false(says("prefs"));
+}
+
+static void a_reference_is_read_as_a_document_a_stub_or_null(void **state)
+{
+    const struct model *all = declare("All", OF_ALL, -1);
+    schema_put_record(&text, all, SCHEMA_ALONE);
+    written();
+    assert_true(says("\"friend\":{\"description\":\"Field: a record of model User, or null.\",\"oneOf\":[{\"$ref\":"
+                     "\"/models/User/_schema\"},{" STUB ".\",\"type\":\"string\",\"format\":\"uri-reference\"}},"
+                     "\"required\":[\"username\",\"$ref\"],\"additionalProperties\":false},{\"type\":\"null\"}]}"));
+    assert_true(says(
+        "\"boss\":{\"description\":\"Field: a record of model User; required, or null.\",")); /* when he has gone */
+    assert_true(
+        says("\"friends\":{\"description\":\"Field: records of model User, or null.\",\"type\":[\"array\",\"null\"],"
+             "\"maxItems\":200,\"items\":{\"oneOf\":[{\"$ref\":\"/models/User/_schema\"},{"));
+    buffer_reset(&text);
+    schema_put_record(&text, all, SCHEMA_COMPONENT);
+    assert_true(says("\"oneOf\":[{\"$ref\":\"#/components/schemas/User\"},{"));
+    assert_false(says("/_schema"));
+}
+
+static void a_reference_is_saved_by_its_keys(void **state)
+{
+    schema_put_record(&text, declare("All", OF_ALL, -1), SCHEMA_SAVE);
+    written();
+    assert_true(
+        says("\"boss\":{\"description\":\"Field: a record of model User; required, or null.\"," STUB
+             "; may be left out.\",\"type\":\"string\",\"format\":\"uri-reference\"}},\"required\":[\"username\"]}"));
+    assert_true(says("\"boss\":{\"username\":\"text\"},\"friends\":[{\"username\":\"text\"}]}]"));
+}
+
+/* -- methods and forms -- */
+
+static struct model *declare_as(enum model_kind kind, const struct model *owner, const char *name,
+                                const struct field *fields, size_t n)
+{
+    struct model *m = declare(name, fields, n, 7);
+    m->kind = kind;
+    m->owner = owner;
+    return m;
+}
+
+#define COUNT(fields) (sizeof(fields) / sizeof *(fields))
+
+static const struct field of_home[] = {
+    {.name = TEXT("address"), .kind = FIELD_KEY, .type = TYPE_STRING, .required = true},
+    {.name = TEXT("floor"), .kind = FIELD_KEY, .type = TYPE_INTEGER, .required = true},
+    {.name = TEXT("city"), .kind = FIELD_VALUE, .type = TYPE_STRING},
+};
+static const struct field of_geocode[] = {
+    {.name = TEXT("address"), .kind = FIELD_KEY, .type = TYPE_STRING, .required = true},
+    {.name = TEXT("precision"), .kind = FIELD_ARGUMENT, .type = TYPE_INTEGER, .default_json = TEXT("5")},
+};
+static const struct field of_weather[] = {
+    {.name = TEXT("city"), .kind = FIELD_KEY, .type = TYPE_STRING},
+    {.name = TEXT("day"), .kind = FIELD_ARGUMENT, .type = TYPE_STRING, .required = true},
+};
+static const struct field of_lookup[] = {
+    {.name = TEXT("username"), .kind = FIELD_ARGUMENT, .type = TYPE_STRING, .required = true, .cleaned = true},
+    {.name = TEXT("age"), .kind = FIELD_ARGUMENT, .type = TYPE_INTEGER},
+};
+static const struct field of_friends[] = {
+    {.name = TEXT("username"), .kind = FIELD_KEY, .type = TYPE_ANY},
+    {.name = TEXT("age"), .kind = FIELD_KEY, .type = TYPE_ANY},
+    {.name = TEXT("pending"), .kind = FIELD_ARGUMENT, .type = TYPE_BOOLEAN, .default_json = TEXT("false")},
+};
+
+static void declare_callable(void)
+{
+    const struct model *home = declare("Home", of_home, COUNT(of_home), -1);
+    declare_as(MODEL_METHOD, home, "Home.geocode", of_geocode, COUNT(of_geocode));
+    declare_as(MODEL_METHOD, home, "Home.weather", of_weather, COUNT(of_weather));
+    const struct model *lookup = declare_as(MODEL_FORM, NULL, "Lookup", of_lookup, COUNT(of_lookup));
+    declare_as(MODEL_FORM_METHOD, lookup, "Lookup.friends", of_friends, COUNT(of_friends));
+}
+
+static void methods_are_listed_with_their_models(void **state)
+{
+    declare_callable();
+    lists_put_models(&text, &registry);
+    written();
+    assert_true(says("\"methods\":[{\"name\":\"geocode\",\"attributes\":[{\"name\":\"address\",\"type\":\"string\","
+                     "\"required\":true}],"
+                     "\"arguments\":[{\"name\":\"precision\",\"type\":\"integer\",\"required\":false,\"default\":5}],"
+                     "\"links\":{\"call\":\"/models/Home/geocode{?address,precision}\"}},{\"name\":\"weather\","));
+    assert_true(says("\"/models/Home/weather{?city,day,address,floor}\""));
+    assert_false(says("Lookup"));
+    assert_false(says("\"Home.geocode\""));
+}
+
+static void forms_are_listed_with_their_inputs(void **state)
+{
+    declare_callable();
+    lists_put_forms(&text, &registry);
+    assert_text(
+        written(),
+        "{\"forms\":[{\"name\":\"Lookup\",\"inputs\":[{\"name\":\"username\",\"type\":\"string\",\"required\":true},"
+        "{\"name\":\"age\",\"type\":\"integer\",\"required\":false}],\"methods\":[{\"name\":\"friends\",\"arguments\":["
+        "{\"name\":\"pending\",\"type\":\"boolean\",\"required\":false,\"default\":false}],"
+        "\"links\":{\"call\":\"/forms/Lookup/friends{?username,age,pending}\"}}]}],"
+        "\"links\":{\"self\":\"/forms\",\"models\":\"/models\",\"openapi\":\"/openapi.json\"}}");
+}
+
+static void parameters_have_a_schema(void **state)
+{
+    declare_callable();
+    schema_put_parameters(&text, registry_find(&registry, SLICE("Home.weather")));
+    assert_text(
+        written(),
+        "\"title\":\"Home.weather\",\"description\":\"What Home.weather is called "
+        "with.\",\"type\":\"object\",\"properties\":{"
+        "\"city\":{\"description\":\"Attribute: a string; that of the record is taken when it is left "
+        "out.\",\"type\":\"string\"},"
+        "\"day\":{\"description\":\"Argument: a string; required.\",\"type\":\"string\"},"
+        "\"address\":{\"description\":\"Key: a string.\",\"type\":\"string\"},"
+        "\"floor\":{\"description\":\"Key: an integer of 64 bits.\",\"type\":\"integer\",\"format\":\"int64\"}},"
+        "\"required\":[\"day\"],\"additionalProperties\":false,"
+        "\"examples\":[{\"city\":\"text\",\"day\":\"text\",\"address\":\"text\",\"floor\":1}]");
+}
+
+static void calls_have_paths(void **state)
+{
+    declare_callable();
+    openapi_put(&text, &registry);
+    written();
+    assert_true(says("\"/models/Home/geocode\":{\"get\":{\"operationId\":\"callHome.geocode\",\"tags\":[\"Home\"]"));
+    assert_true(says("\"/forms/Lookup/friends\":{\"get\":"));
+    assert_true(says("\"operationId\":\"forgetLookup.friends\""));
+    assert_true(says("\"#/components/schemas/Lookup.friends/properties/username\""));
+    assert_true(says("{\"$ref\":\"#/components/responses/form-call.422\"}"));
+    assert_true(says("\"enum\":[\"Home\"]")); /* the models that have a schema */
+    assert_false(says("\"/models/Home.geocode\""));
+    assert_false(says("\"/models/Lookup\""));
 }
 
 /* One JSON value, without white space; an object that had a name twice would be longer than its members. */
@@ -192,13 +347,17 @@ static void all_that_is_written_is_json(void **state)
     assert_false(says("_schema\"")); /* no model, no path to its schema */
     declare("All", OF_ALL, -1);
     declare("User", OF_USER, 7);
+    declare_callable();
     buffer_reset(&text);
     openapi_put(&text, &registry);
     assert_document();
     assert_true(says("\"/models/{model}/_schema\""));
-    assert_true(says("\"enum\":[\"All\",\"User\"]"));
+    assert_true(says("\"enum\":[\"All\",\"User\",\"Home\"]"));
     buffer_reset(&text);
-    schema_put_list(&text, &registry);
+    lists_put_models(&text, &registry);
+    assert_document();
+    buffer_reset(&text);
+    lists_put_forms(&text, &registry);
     assert_document();
 }
 
@@ -232,6 +391,13 @@ int main(void)
         DESCRIBED(what_is_saved_may_lack_keys_and_defaults),
         DESCRIBED(the_list_has_keys_fields_loader_and_links),
         DESCRIBED(each_type_has_its_schema),
+        DESCRIBED(what_is_packed_is_only_read),
+        DESCRIBED(a_reference_is_read_as_a_document_a_stub_or_null),
+        DESCRIBED(a_reference_is_saved_by_its_keys),
+        DESCRIBED(methods_are_listed_with_their_models),
+        DESCRIBED(forms_are_listed_with_their_inputs),
+        DESCRIBED(parameters_have_a_schema),
+        DESCRIBED(calls_have_paths),
         DESCRIBED(all_that_is_written_is_json),
         DESCRIBED(only_models_that_load_fail_in_loaders),
         DESCRIBED(the_same_models_give_the_same_bytes),

@@ -1,0 +1,18 @@
+/* serve/openapi_parts.h -- those parts of the OpenAPI document that are the same for all models. */
+#ifndef PERIGEE_SERVE_OPENAPI_PARTS_H
+#define PERIGEE_SERVE_OPENAPI_PARTS_H
+
+#define OPENAPI_TAG "About this gateway" /* of the calls that describe */
+
+#define REF "'$ref':'#/components/"
+
+#define RECORD_HEADERS                                                                                                 \
+    "'headers':{'ETag':{" REF "headers/ETag'},'Age':{" REF "headers/Age'},'Cache-Control':{" REF                       \
+    "headers/Cache-Control'},'Cache-Status':{" REF "headers/Cache-Status'}}"
+
+extern const char openapi_information[]; /* the document's first members, up to the tags of the models */
+
+/* Members of components/headers and so on. */
+extern const char openapi_headers[], openapi_parameters[], openapi_responses[], openapi_schemas[];
+
+#endif
