@@ -15,6 +15,9 @@ model "Nap" { id = key(), v = field(), w = field(), options = { expires = 300, n
     sleep(0.3)
     self.v = "loaded"
   end }
+model "Place" { name = key(), phone = field() }
+model "Person" { name = key(), region = key{ default = "eu" }, note = field(), place = reference "Place", owner = reference{ "self", required = true },
+  friends = references{ "self", max = 3 } }
 ]]
 
 local merge = { ["Content-Type"] = "application/merge-patch+json" }
@@ -191,6 +194,35 @@ for _, store in ipairs { "memory", "redis" } do
         local before = gw:metric("perigee_requests_total", { model = "User", op = "patch", outcome = "saved" })
         check.status(patch(counted, "{}"), 204)
         assert.equal(before + 1, gw:metric("perigee_requests_total", { model = "User", op = "patch", outcome = "saved" }))
+      end)
+
+      it("merges references as their keys, and replaces lists of them", function()
+        local function ref(name, region) return ('{"name":"%s","region":"%s","$ref":"/models/Person?name=%s&region=%s"}'):format(name, region, name, region) end
+        local me = "/models/Person?name=me"
+        gw:delete(me)
+        check.status(gw:put(me, '{"note":1,"place":{"name":"here"},"owner":{"name":"o","region":"us"},"friends":[{"name":"f"}]}'), 201)
+        local function patched(body) return check.status(patch(me, body, with(merge, { Prefer = "return=representation" })), 200).body end
+        local function stored(owner, friends, place, note)
+          return ('{"name":"me","region":"eu","note":%s,%s"owner":%s,"friends":[%s]}'):format(note or 1,
+            place and ('"place":{"name":"%s","$ref":"/models/Place?name=%s"},'):format(place, place) or "", owner, friends)
+        end
+        assert.equal(stored(ref("o", "us"), ref("f", "eu"), "here", 2), patched '{"note":2}')
+        assert.equal(stored(ref("p", "us"), ref("f", "eu"), "here", 2), patched '{"owner":{"name":"p"}}') -- its region stays
+        assert.equal(stored(ref("p", "eu"), ref("f", "eu"), "here", 2), patched '{"owner":{"region":null}}') -- the default's
+        assert.equal(stored(ref("p", "eu"), ref("f", "eu"), nil, 2), patched '{"place":null}')
+        assert.equal(stored(ref("p", "eu"), ref("f", "eu"), "there", 2), patched '{"place":{"name":"there","$ref":"/models/Place?name=there"}}')
+        assert.equal(stored(ref("p", "eu"), ref("a", "eu") .. "," .. ref("b", "us"), "there", 2), patched '{"friends":[{"name":"a"},{"name":"b","region":"us"}]}')
+        assert.equal(stored(ref("p", "eu"), "", "there", 1), patched '{"friends":[],"note":1}')
+        local function refused(body, code, path) assert.equal(path, check.problem(patch(me, body), 422, code).path) end
+        refused('{"owner":null}', "field-required", "owner")
+        refused('{"owner":{"name":1}}', "reference-invalid", "owner.name")
+        refused('{"owner":{"name":null}}', "reference-invalid", "owner.name")
+        refused('{"owner":{"name":"q","$ref":"/models/Person?name=p&region=eu"}}', "reference-invalid", "owner.$ref")
+        refused('{"place":{"phone":"1"}}', "reference-invalid", "place.phone")
+        refused('{"place":"there"}', "reference-invalid", "place")
+        refused('{"friends":[{"name":"a"},null]}', "reference-invalid", "friends[1]")
+        refused('{"friends":[{"name":"a"},{"name":"a"},{"name":"a"},{"name":"a"}]}', "reference-invalid", "friends")
+        assert.equal(stored(ref("p", "eu"), "", "there", 1), check.status(gw:get(me .. "&_depth=0"), 200).body)
       end)
 
       it("of 8 clients with 50 patches each, loses none", function()
