@@ -10,6 +10,7 @@
 
 /* The hashes of the stored keys being loaded (hash_fixed), outermost first. A NULL trail is an empty one. */
 struct trail {
+    uint64_t request; /* of the client that began it, for the log; 0: none */
     unsigned n;
     uint64_t load[TRAIL_MAX];
 };

@@ -10,7 +10,7 @@
  *     settle       the answer waits for a turn of its own: whoever has called back may stand on a running handler
  *     on_idle      asker's done; give back
  *
- * An inquiry belongs to nobody: when its asker goes, a read ends at once, and a write when the store has answered, since until then a bar
+ * An inquiry belongs to nobody: when its asker goes, a read ends at once, a write when the store has answered, since until then a bar
  * stands before the record's flight. It holds a reference to the generation of models that asks, which may be an older one than
  * requests see. */
 #include "serve/ask.h"
@@ -63,10 +63,8 @@ struct inquiry {
 static void on_asks_closed(uv_handle_t *handle)
 {
     struct asks *s = container_of((uv_idle_t *)handle, struct asks, idle);
-    void (*closed)(void *arg) = s->closed;
-    void *arg = s->closed_arg;
+    s->closed(s->closed_arg);
     free(s);
-    closed(arg);
 }
 
 static void close_when_empty(struct asks *s)
@@ -225,6 +223,7 @@ static enum status begin_get(struct inquiry *q)
                             .served = q->served,
                             .arena = &q->arena,
                             .mode = FETCH_LOAD,
+                            .request = q->trail.request,
                             .trail = &q->trail,
                             .done = on_documents};
     if ((st = read_keys(q)) != OK || (st = read_view(q)) != OK) return st;
@@ -252,6 +251,7 @@ static enum status begin_save(struct inquiry *q)
                                 .cascade = q->ask->cascade,
                                 .has_life = q->ask->expires_ms != ASK_EXPIRES_UNSET,
                                 .life_ms = q->ask->expires_ms,
+                                .request = q->trail.request,
                                 .trail = &q->trail,
                                 .done = on_saved};
     key_draft_init(&q->saving.draft);
@@ -296,12 +296,12 @@ static void on_result(struct fetch *f, enum status status)
 
 static enum status begin_fetch(struct inquiry *q)
 {
-    struct call *c = &q->call;
-    q->fetch = (struct fetch){.serve = c->serve,
-                              .served = c->served,
-                              .key = &c->key,
+    q->fetch = (struct fetch){.serve = q->asks->serve,
+                              .served = q->served,
+                              .key = &q->call.key,
                               .mode = FETCH_LOAD,
-                              .trail = c->trail,
+                              .request = q->trail.request,
+                              .trail = &q->trail,
                               .done = on_result};
     enum status st = fetch_start(&q->fetch, clock_wall_ms());
     if (st != PENDING) on_result(&q->fetch, st);
@@ -329,6 +329,7 @@ static enum status begin_call(struct inquiry *q)
                             .arena = &q->arena,
                             .json = arena_dup(&q->arena, q->ask->json), /* as that of a delete */
                             .mode = FETCH_LOAD,
+                            .request = q->trail.request,
                             .trail = &q->trail,
                             .done = on_called};
     q->holds = CALL;

@@ -162,6 +162,7 @@ void fill_start(struct serve *s, struct served *served, const struct record_key 
     f->flight = flight;
     f->request = request;
     f->trail = trail_with(trail, hash_fixed(key->stored));
+    f->trail.request = request;
     arena_init(&f->arena);
     f->key = key_copy(key, &f->arena);
     list_append(&s->fills, &f->link);
