@@ -246,6 +246,13 @@ static int core_run(lua_State *L)
     return 2;
 }
 
+/* is_utf8(text) */
+static int core_is_utf8(lua_State *L)
+{
+    lua_pushboolean(L, slice_is_utf8(check_slice(L, 1)));
+    return 1;
+}
+
 void api_push_core(lua_State *L)
 {
     static const luaL_Reg functions[] = {
@@ -254,6 +261,7 @@ void api_push_core(lua_State *L)
         {"compile", core_compile},
         {"run", core_run},
         {"default_fault", define_default_fault},
+        {"is_utf8", core_is_utf8},
         {NULL, NULL},
     };
     lua_newtable(L);

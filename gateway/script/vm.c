@@ -151,17 +151,17 @@ static void push_sources(lua_State *L, const struct sources *sources)
     }
 }
 
-/* Handlers of models that ask for it may be compiled; all other code of this state stays interpreted. */
-static void allow_jit(lua_State *L, const struct registry *registry)
+/* Takes the functions that run handlers, from the table `handlers` of `perigee` at the top. */
+static void take_handlers(lua_State *L, struct vm *vm)
 {
-    for (size_t i = 0; i < registry->models; i++) {
-        const struct model *m = registry->model[i];
-        if (!m->options.jit || m->handler < 0) continue;
-        luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_ON);
-        lua_rawgeti(L, LUA_REGISTRYINDEX, m->handler);
-        luaJIT_setmode(L, -1, LUAJIT_MODE_ALLFUNC | LUAJIT_MODE_ON);
-        lua_pop(L, 1);
+    static const char *const names[] = {
+        [RUN_LOAD] = "load", [RUN_METHOD] = "method", [RUN_VET] = "vet", [RUN_CLEAN] = "clean"};
+    lua_getfield(L, -1, "handlers");
+    for (int kind = 0; kind < RUN_KINDS; kind++) {
+        lua_getfield(L, -1, names[kind]);
+        vm->run[kind] = luaL_ref(L, LUA_REGISTRYINDEX);
     }
+    lua_pop(L, 1);
 }
 
 /* findings.NAME(): one result, pushed. `perigee` is at index 1. */
@@ -197,8 +197,7 @@ static int load_all(lua_State *L)
     lua_getglobal(L, "require");
     lua_pushliteral(L, "perigee");
     lua_call(L, 1, 1); /* stack: perigee */
-    lua_getfield(L, 1, "enter");
-    vm->enter = luaL_ref(L, LUA_REGISTRYINDEX);
+    take_handlers(L, vm);
 
     lua_getfield(L, 1, "load");
     push_sources(L, run->sources);
@@ -211,10 +210,7 @@ static int load_all(lua_State *L)
     struct slice text;
     text.p = lua_tolstring(L, -1, &text.n);
     buffer_slice(run->findings, text);
-    if (run->good) {
-        define_models(L, 2, vm);
-        allow_jit(L, &vm->registry);
-    }
+    if (run->good) define_models(L, 2, vm);
     return 0;
 }
 

@@ -1,6 +1,6 @@
 /* script/vm_internal.h -- the inside of a vm, for the files of this folder only.
  *
- * vm.c makes and ends it; define.c fills the registry; task.c counts its tasks here and resumes them; load.c starts them.
+ * vm.c makes and ends it; define.c fills the registry; task.c counts its tasks here and resumes them; run.c starts them.
  *
  * Memory: the state allocates through a counter with a cap (config.memory_max). The cap holds only while `capped` is set, and
  * that is while code of the models runs: task.c sets it around lua_resume, vm.c around the run of the sources. So a greedy
@@ -20,6 +20,9 @@
 
 struct task;
 
+/* What the functions of perigee.handlers are for (script/run.h). */
+enum run_kind { RUN_LOAD, RUN_METHOD, RUN_VET, RUN_CLEAN, RUN_KINDS };
+
 struct vm {
     lua_State *L;             /* the main thread: nothing runs on it but loading; handlers run in coroutines of it */
     struct script_host *host; /* NULL until vm_attach */
@@ -37,7 +40,7 @@ struct vm {
     struct task *running; /* task.c: the one being resumed, or NULL */
     bool retired;
 
-    int enter;           /* registry reference to perigee.record's `enter`: makes a loader's arguments */
+    int run[RUN_KINDS];  /* registry references to the functions of perigee.handlers */
     const void *missing; /* address of the userdata that is the value `missing` */
 };
 

@@ -1,5 +1,6 @@
 -- perigee: the Lua half, as script/vm.c starts it. Below it: loader runs the files, words and check turn what they say into
--- descriptions, lint doubts them, record is what handlers see. C functions come by way of `perigee.core`.
+-- descriptions, lint doubts them, handlers calls what authors wrote, with what record
+-- and models give them. C functions come by way of `perigee.core`.
 
 local words = require "perigee.words"
 local check = require "perigee.check"
@@ -8,9 +9,10 @@ local loader = require "perigee.loader"
 local findings = require "perigee.findings"
 local record = require "perigee.record"
 
-if package.preload["perigee.models"] then require "perigee.models" end
+local handlers = require "perigee.handlers"
+require "perigee.models"
 
-local perigee = { findings = findings, enter = record.enter }
+local perigee = { findings = findings, handlers = handlers }
 
 -- Models and forms, each followed by its methods.
 local function flat(models)
@@ -34,11 +36,15 @@ function perigee.load(files, vocabulary)
     local failed = loader.run(files, vocabulary)
     local models = words.finish(failed)
     if not findings.failed() then lint.run(models) end
-    for _, model in ipairs(models) do
-        record.define(model)
+    local all = flat(models)
+    for _, described in ipairs(all) do
+        handlers.define(described)
+        if not described.owner then record.define(described) end
     end
+    handlers.open(vocabulary.missing)
+    if not findings.failed() then handlers.allow_jit() end
     record.ready()
-    return flat(models)
+    return all
 end
 
 return perigee

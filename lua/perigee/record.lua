@@ -16,7 +16,7 @@
 --     record.model(value)              the name of its model or form
 --     record.class(name)               the value that stands for it in handlers; nil when there is none of this name
 --     record.new(name, members)        User{...}: a new record, or a form with its inputs
---     record.wrap(name, value)         the record of a document, which convert_push_json has pushed; takes the table. What holds
+--     record.wrap(name, value)         the record of a document, pushed by convert_push_json; takes the table. What holds
 --                                      `$ref` is bare: it has its keys, and reading more of it raises
 --     record.keys(self)                its keys, a table for JSON
 --     record.take_keys(name, given)    the keys that an author's table names, with defaults; raises where there is anything else
@@ -433,42 +433,37 @@ function record.class(name) return classes[name] end
 -- Of all models and forms.
 function record.names() return suggest.names(classes) end
 
-local CONTEXT = { "expires" }
+-- For perigee.handlers.
 
-local function no_such_context(name)
-    if name == "tag" then where.raise("`ctx.tag` is not supported yet by this version") end
-    where.raise("`ctx` has no member %s%s", quote(name), suggest.near(name, CONTEXT))
+-- The record that a loader fills; takes the table of keys.
+function record.loading(name, keys)
+    return object { shape = shapes[name], values = keys }
 end
 
--- Returns the context and the table that holds the answer: `expires_ms`.
-local function context()
-    local answer, said = {}, nil
-    local ctx = setmetatable({}, {
-        __index = function(_, name)
-            if name ~= "expires" then no_such_context(name) end
-            return said
-        end,
-        __newindex = function(_, name, value)
-            if name ~= "expires" then no_such_context(name) end
-            local ms = value ~= nil and core.duration(value) or nil
-            if value ~= nil and not ms then
-                where.raise("`ctx.expires` wants seconds, or text like \"90s\" \"15m\"; 0 = answer, do not keep")
-            end
-            said, answer.expires_ms = value, ms
-        end,
-        __tostring = function() return "context" end,
-        __metatable = "context",
-    })
-    return ctx, answer
+-- The same record as it will be kept, with defaults, to be looked at.
+function record.view(self)
+    local state, values = state_of(self), {}
+    for name, f in pairs(state.shape.described) do
+        values[name] = state.values[name]
+        if values[name] == nil then values[name] = f.default end
+    end
+    return object { shape = state.shape, values = values, sealed = state.sealed, frozen = "here" }
 end
 
--- A load begins: self, ctx, and the two tables behind them.
-function record.enter(model, keys)
-    local values = {}
-    for name, value in pairs(keys) do values[name] = value end
-    local self = object { shape = shapes[model], values = values }
-    local ctx, answer = context()
-    return self, ctx, values, answer
+-- A record as its stored text has it, to be looked at.
+function record.stored(name, value)
+    local self = wrap(shapes[name], value)
+    state_of(self).frozen = "here"
+    return self
+end
+
+-- What the method described by d sees of its record.
+function record.attributed(d, values)
+    local only = {}
+    for _, f in ipairs(d.fields) do
+        if f.kind == "key" then only[f.name] = true end
+    end
+    return object { shape = shapes[d.owner], values = values, only = only, method = d.method, frozen = "in a method" }
 end
 
 return record

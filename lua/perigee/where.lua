@@ -24,6 +24,30 @@ function where.caller()
     end
 end
 
+-- The author's lines that have led here, innermost first: " | at users.lua:7 in f, users.lua:12".
+function where.authors()
+    local lines = {}
+    for level = 2, 250 do
+        local frame = debug.getinfo(level, "Snl")
+        if not frame or #lines == 10 then break end
+        if frame.source:sub(1, 1) == "@" then
+            lines[#lines + 1] = ("%s:%d%s"):format(frame.short_src, frame.currentline, frame.name and " in " .. frame.name or "")
+        end
+    end
+    return #lines > 0 and " | at " .. table.concat(lines, ", ") or ""
+end
+
+-- A message without the position that `error` has put before it: that of an author's line on the stack.
+function where.without_position(message)
+    for level = 2, 250 do
+        local frame = debug.getinfo(level, "Sl")
+        if not frame then return message end
+        local position = ("%s:%d: "):format(frame.short_src, frame.currentline)
+        if message:sub(1, #position) == position then return message:sub(#position + 1) end
+    end
+    return message
+end
+
 local texts = {} -- of schema files, by path
 
 function where.keep(path, text)

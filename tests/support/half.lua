@@ -11,7 +11,7 @@ local function core()
   local array = { __metatable = "array" }
 
   function stand_in.array(t)
-    return debug.setmetatable(t or {}, array)
+    return setmetatable(t or {}, array)
   end
 
   function stand_in.pack_fault(value)
