@@ -1,13 +1,14 @@
 /* worker.c -- a worker's life: start, letters, close. Everything it opens is closed in the opposite order:
  *
- *     open   loop, host, redis, store, flight port, serve, http
- *     close  http (clients leave their flights), tick, serve (loads are cancelled), redis, host, port, letters; the loop ends when
- *            the last handle has closed */
+ *     open   loop, host, redis, store, flight port, serve, asks, http
+ *     close  http (clients leave their flights), tick, loads (those that wait for them are told), asks (what saves or deletes is
+ *            ended), serve, redis, host, port, letters; the loop ends when the last handle has closed */
 #include "worker.h"
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "script/host.h"
+#include "serve/ask.h"
 #include "serve/problem.h"
 #include "serve/serve.h"
 #include "store/store.h"
@@ -36,6 +37,7 @@ struct worker {
     struct store *store;
     struct flight_port *port;
     struct serve serve;
+    struct asks *asks;
     struct http_server *http;
     struct counter *lua_bytes;
     bool closing;
@@ -57,14 +59,20 @@ static void on_redis_closed(void *arg)
     script_host_close(w->host, on_host_closed, w);
 }
 
+static void on_asks_closed(void *arg)
+{
+    struct worker *w = arg;
+    serve_deinit(&w->serve);
+    if (w->redis) redis_close(w->redis, on_redis_closed, w);
+    else on_redis_closed(w);
+}
+
 static void on_http_closed(void *arg)
 {
     struct worker *w = arg;
     uv_close((uv_handle_t *)&w->tick, NULL); /* it looks at the models */
     serve_stop(&w->serve);
-    serve_deinit(&w->serve);
-    if (w->redis) redis_close(w->redis, on_redis_closed, w);
-    else on_redis_closed(w);
+    asks_close(w->asks, on_asks_closed, w);
 }
 
 /* -- letters -- */
@@ -155,6 +163,8 @@ static void worker_open(struct worker *w)
     vm_attach(w->next_vm, w->host);
     serve_init(&w->serve, w->next_vm, w->store, w->redis ? "redis" : "memory", w->port, w->metrics);
     w->next_vm = NULL;
+    w->asks = asks_open(&w->serve, &w->loop);
+    script_host_set_gateway(w->host, asks_gateway(w->asks));
     struct http_config http = http_config_of(w);
     w->http = http_server_new(&w->loop, &http);
     for (size_t i = 0; i < w->config.n_fds; i++) {
