@@ -231,7 +231,7 @@ for _, store in ipairs { "memory", "redis" } do
       end)
 
       it("a wrong model is not accepted as a target", function()
-        assert.equal("workplace", check.problem(gw:put("/models/User?username=wrong",
+        assert.matches("^workplace", check.problem(gw:put("/models/User?username=wrong",
           '{"workplace":{"$ref":"/models/C?name=Acme","name":"Acme"}}'), 422, "reference-invalid").path)
         check.problem(gw:put("/models/User?username=wrong", '{"workplace":{"username":"ann"}}'), 422, "reference-invalid")
         check.problem(gw:get "/models/User?username=wrong", 404, "missing")
