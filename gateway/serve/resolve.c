@@ -357,6 +357,7 @@ static void fail(struct resolve *r, struct document *doc, const struct occurrenc
 {
     struct slice path = path_of(o, r->owner->arena);
     doc->status = problem_set(&doc->problem, status, path.p, "%s", detail);
+    if (status != MISSING) doc->fresh = (struct freshness){.mode = r->owner->mode, .source = SOURCE_NOWHERE};
     doc->level = NULL;
     r->losses = true;
 }
@@ -435,7 +436,6 @@ static void judge(struct resolve *r, struct document *doc)
         if (!failed && record->status != OK && record->status != MISSING) failed = o;
     }
     if (failed) {
-        doc->fresh = (struct freshness){.mode = r->owner->mode, .source = SOURCE_NOWHERE};
         fail(r, doc, failed, failed->record->status, failed->record->problem->detail);
         if (!failed->parent) doc->problem = *failed->record->problem;
         return;

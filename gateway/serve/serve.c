@@ -170,9 +170,9 @@ static enum fetch_mode read_mode(struct read *r)
     return cache_directive(control, "no-cache").p ? FETCH_RELOAD : FETCH_LOAD;
 }
 
-static enum status not_cached(struct problem *why)
+static enum status not_cached(struct problem *why, const char *path)
 {
-    return problem_set(why, NOT_CACHED, NULL, "only-if-cached was asked, and there is no copy");
+    return problem_set(why, NOT_CACHED, path, "only-if-cached was asked, and there is no copy");
 }
 
 static enum outcome read_outcome(enum status status, enum fetch_source source)
@@ -202,7 +202,7 @@ static void read_wait(struct read *r, struct served *served, void (*on_gone)(str
 static void on_record_read(struct fetch *f, enum status status)
 {
     struct record_read *r = container_of(f, struct record_read, fetch);
-    if (status == MISSING && r->read.only_if_cached && !f->blob) status = not_cached(&f->problem);
+    if (status == MISSING && r->read.only_if_cached && !f->blob) status = not_cached(&f->problem, NULL);
     if (status == OK || status == MISSING) answer_fetch(r->read.ex, f, status, clock_wall_ms());
     else answer_failure(r->read.ex, f);
     fetch_finish(f);
@@ -240,8 +240,8 @@ static void on_document_read(struct documents *d)
     struct document_read *r = container_of(d, struct document_read, documents);
     struct document *doc = &r->document;
     if (doc->status == MISSING && r->read.only_if_cached && doc->absent) {
-        not_cached(&doc->problem);
-        doc->status = NOT_CACHED;
+        doc->status = not_cached(&doc->problem, doc->problem.path);
+        doc->fresh.known = false;
     }
     answer_document(r->read.ex, d, doc, clock_wall_ms());
     documents_finish(d);
