@@ -119,6 +119,20 @@ static void the_tag_tells_texts_apart(void **state)
     blob_unref(third);
 }
 
+static void sections_are_found_by_their_type(void **state)
+{
+    struct envelope e = {.text = SLICE("{}"), .sections = SLICE("\x7f\x02\0\0no\x02\0\0\0\x01\x01\0\0a\x02\x01\0\0b")};
+    struct blob *blob = envelope_seal(&e, NULL, 0);
+    assert_true(envelope_open(blob_slice(blob), &e));
+    assert_slice(envelope_section(&e, 0x7f), "no");
+    assert_slice(envelope_section(&e, SECTION_KEY), "a");
+    assert_slice(envelope_section(&e, SECTION_TAGS), ""); /* the first of its type; empty is not absent */
+    assert_null(envelope_section(&e, 3).p);
+    blob_unref(blob);
+    e = (struct envelope){.text = SLICE("{}")};
+    assert_null(envelope_section(&e, SECTION_KEY).p);
+}
+
 /* -- damage -- */
 
 static bool opens(const char *bytes, size_t n)
@@ -276,6 +290,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(bytes_are_as_in_the_golden_files, set_up, tear_down),
         cmocka_unit_test_setup_teardown(the_tag_tells_texts_apart, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(sections_are_found_by_their_type, set_up, tear_down),
         cmocka_unit_test_setup_teardown(no_byte_may_be_missing_or_left_over, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_rule_of_the_layout_is_checked, set_up, tear_down),
         cmocka_unit_test_setup_teardown(only_a_record_needs_a_text, set_up, tear_down),

@@ -398,6 +398,57 @@ static void other_kinds_have_no_members_and_no_elements(void **state)
     assert_string_equal(why.detail, "the JSON text is an object, not an array");
 }
 
+/* -- our own text -- */
+
+static void members_are_cut_one_after_the_other(void **state)
+{
+    static const char *const expected[][2] = {
+        {"a", "[1,{\"b\":2}]"}, {"b\\\"c", "\"x,}\\\\\""}, {"", "{}"}, {"a", "-1.5e3"}, {"n", "null"}};
+    struct slice text = SLICE("{\"a\":[1,{\"b\":2}],\"b\\\"c\":\"x,}\\\\\",\"\":{},\"a\":-1.5e3,\"n\":null}");
+    struct json_member member;
+    size_t at = 0, n = 0;
+    for (; json_cut(text, &at, &member); n++) {
+        assert_in_range(n, 0, 4);
+        assert_bytes(member.name, slice_of(expected[n][0]), __FILE__,
+                     (int)n); /* as it stands, twice if it comes twice */
+        assert_bytes(member.value, slice_of(expected[n][1]), __FILE__, (int)n);
+        assert_true(member.quoted.p == member.name.p - 1 && member.quoted.n == member.name.n + 2);
+    }
+    assert_int_equal(n, 5);
+    assert_int_equal(at, text.n - 1); /* the brace at the end */
+    assert_false(json_cut(text, &at, &member));
+}
+
+/* How many members are cut out of a copy of the text that has not a byte more. */
+static size_t count_cut(struct slice text)
+{
+    struct json_member member;
+    size_t at = 0, n = 0;
+    char *exact = malloc(text.n ? text.n : 1);
+    memcpy(exact, text.p, text.n);
+    while (json_cut(slice_from(exact, text.n), &at, &member)) n++;
+    free(exact);
+    return n;
+}
+
+static void cutting_stays_inside_the_text(void **state)
+{
+    static const char *const texts[] = {
+        "",           "{",          "}",        "{}",         "[]",          "[1,2]",     "\"a\":1",
+        "null",       "{\"",        "{\"\\",    "{\"\\\"",    "{\"a",        "{\"a\"",    "{\"a\":",
+        "{\"a\":}",   "{\"a\":,",   "{\"a\":1", "{\"a\":\"",  "{\"a\":\"}",  "{\"a\":[}", "{\"a\":{\"}}",
+        "{\"a\" :1}", "{ \"a\":1}", "{a:1}",    "{,\"a\":1}", "{\"a\":[[[[", "{\"a\":[\""};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        if (count_cut(slice_of(texts[i]))) fail_msg("%s", texts[i]);
+    assert_int_equal(count_cut(SLICE("{\"a\":1,}")), 1);
+    assert_int_equal(count_cut(SLICE("{\"a\":1,\"b\"}")), 1);
+    assert_int_equal(count_cut(SLICE("{\"a\":1}]]]")), 1);
+
+    struct slice whole = SLICE("{\"a\":[\"\\\\\"],\"b\":{\"c\":[{}]},\"d\":\"\\\"\"}");
+    for (size_t n = 0; n < whole.n; n++) assert_in_range(count_cut(slice_from(whole.p, n)), 0, 2);
+    assert_int_equal(count_cut(whole), 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -414,6 +465,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(members_keep_order_and_count_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(elements_are_cut_where_they_end, set_up, tear_down),
         cmocka_unit_test_setup_teardown(other_kinds_have_no_members_and_no_elements, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(members_are_cut_one_after_the_other, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(cutting_stays_inside_the_text, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -119,6 +119,8 @@ static void the_location_of_a_key_leads_back_to_it(void **state)
         assert_ptr_equal(model_named(slice_cut(&query, '?')), m);
         assert_int_equal(of_query(m, query, &again), OK);
         assert_true(slice_eq(key.stored, again.stored));
+        assert_true(key_at_location(m, key_location(&key, &arena), &arena, &again));
+        assert_true(slice_eq(key.stored, again.stored));
     }
 }
 
@@ -322,6 +324,209 @@ static void what_a_stranger_sends_is_cut_in_messages(void **state)
     assert_true(why.detail[strlen(why.detail) - 1] == '`');
 }
 
+/* -- methods and forms -- */
+
+static struct field home_fields[] = {KEY("address", TYPE_STRING), FIELD("owner", TYPE_STRING)};
+static struct field geocode_fields[] = {
+    {.name = {"address", 7}, .kind = FIELD_KEY, .type = TYPE_STRING, .required = true},
+    {.name = {"owner", 5}, .kind = FIELD_KEY, .type = TYPE_STRING},
+    {.name = {"precision", 9}, .kind = FIELD_ARGUMENT, .type = TYPE_INTEGER, .default_json = {"5", 1}},
+    {.name = {"unit", 4}, .kind = FIELD_ARGUMENT, .required = true},
+    {.name = {"hint", 4}, .kind = FIELD_ARGUMENT},
+};
+static struct field form_fields[] = {
+    {.name = {"username", 8}, .kind = FIELD_ARGUMENT, .type = TYPE_STRING, .required = true},
+    {.name = {"limit", 5}, .kind = FIELD_ARGUMENT, .type = TYPE_INTEGER},
+};
+static struct field friends_fields[] = {
+    {.name = {"username", 8}, .kind = FIELD_KEY},
+    {.name = {"limit", 5}, .kind = FIELD_KEY},
+    {.name = {"deep", 4}, .kind = FIELD_ARGUMENT, .type = TYPE_BOOLEAN},
+};
+
+enum { HOME, GEOCODE, FORM, FRIENDS, SHAPES };
+static struct model shapes[SHAPES];
+
+static void shape_of(int which, enum model_kind kind, const char *name, int owner, struct field *field, size_t fields)
+{
+    struct model *m = &shapes[which];
+    *m = (struct model){.kind = kind,
+                        .name = slice_of(name),
+                        .owner = owner == which ? NULL : &shapes[owner],
+                        .field = field,
+                        .fields = fields,
+                        .handler = -1};
+    model_finish(m, SLICE("perigee"), &arena);
+}
+
+static int set_up_shapes(void **state)
+{
+    arena_init(&arena);
+    shape_of(HOME, MODEL_RECORD, "Home", HOME, home_fields, 2);
+    shape_of(GEOCODE, MODEL_METHOD, "Home.geocode", HOME, geocode_fields, 5);
+    shape_of(FORM, MODEL_FORM, "Lookup", FORM, form_fields, 2);
+    shape_of(FRIENDS, MODEL_FORM_METHOD, "Lookup.friends", FORM, friends_fields, 3);
+    return 0;
+}
+
+static int tear_down_shapes(void **state)
+{
+    for (size_t i = 0; i < SHAPES; i++) model_deinit(&shapes[i]);
+    arena_deinit(&arena);
+    return 0;
+}
+
+static void assert_pairs(const struct model *m, const char *query, const char *pairs)
+{
+    struct record_key key;
+    if (of_query(m, slice_of(query), &key) != OK) fail_msg("%s: %s", query, why.detail);
+    assert_bytes(key.pairs, slice_of(pairs), query, 0);
+    assert_int_equal(key.stored.n, m->key_prefix.n + key.pairs.n);
+}
+
+static void what_is_optional_and_absent_has_no_pair(void **state)
+{
+    const struct model *m = &shapes[GEOCODE];
+    assert_pairs(m, "address=a&unit=m", "address=a&precision=5&unit=%22m%22"); /* a default is a value */
+    assert_pairs(m, "address=a&unit=m&precision=5", "address=a&precision=5&unit=%22m%22");
+    assert_pairs(m, "address=a&unit=7&owner=&hint=", "address=a&hint=%22%22&owner=&precision=5&unit=7");
+    assert_pairs(&shapes[FRIENDS], "", "");
+    assert_pairs(&shapes[FRIENDS], "deep=true", "deep=true");
+
+    struct record_key key, copy;
+    assert_int_equal(of_query(m, SLICE("address=a&unit=m"), &key), OK);
+    copy = key_copy(&key, &arena);
+    for (size_t i = 0; i < m->keys; i++) {
+        assert_true((key.json[i].p == NULL) == (copy.json[i].p == NULL));
+        assert_true(slice_eq(key.json[i], copy.json[i]));
+    }
+    assert_true(slice_eq(copy.pairs, key.pairs));
+}
+
+/* Sets one argument of GEOCODE beside those that are needed. */
+static enum status with(const char *name, const char *json, struct key_draft *d, struct record_key *key)
+{
+    const struct model *m = &shapes[GEOCODE];
+    size_t at = model_key_position(m, model_field(m, slice_of(name)));
+    key_draft_init(d);
+    d->json[model_key_position(m, &geocode_fields[0])] = SLICE("\"a\"");
+    if (strcmp(name, "unit") != 0) d->json[model_key_position(m, &geocode_fields[3])] = SLICE("\"m\"");
+    enum status st = key_set_json(m, d, at, slice_of(json), &arena, &why);
+    return st == OK ? key_finish(m, d, &arena, key, &why) : st;
+}
+
+static void null_is_absent_where_that_may_be(void **state)
+{
+    struct key_draft d;
+    struct record_key key;
+    assert_int_equal(with("hint", "null", &d, &key), OK);
+    assert_slice(key.pairs, "address=a&precision=5&unit=%22m%22");
+    assert_int_equal(with("owner", "null", &d, &key), OK);
+    assert_slice(key.pairs, "address=a&precision=5&unit=%22m%22");
+    assert_int_equal(with("precision", "null", &d, &key), OK); /* its default */
+    assert_slice(key.pairs, "address=a&precision=5&unit=%22m%22");
+    assert_int_equal(with("hint", "\"\"", &d, &key), OK);
+    assert_slice(key.pairs, "address=a&hint=%22%22&precision=5&unit=%22m%22");
+    assert_int_equal(with("hint", "\"null\"", &d, &key), OK);
+    assert_slice(key.pairs, "address=a&hint=%22null%22&precision=5&unit=%22m%22");
+    assert_int_equal(with("unit", "null", &d, &key), KEY_TYPE);
+    assert_int_equal(with("hint", "[]", &d, &key), KEY_TYPE);
+
+    key_draft_init(&d); /* a record's key is whole, whatever its fields say */
+    assert_int_equal(key_set_json(&shapes[HOME], &d, 0, SLICE("null"), &arena, &why), KEY_TYPE);
+    assert_int_equal(key_finish(&shapes[HOME], &d, &arena, &key, &why), KEY_REQUIRED);
+}
+
+static void values_of_a_forms_method_are_taken_as_they_are(void **state)
+{
+    static const char *const values[] = {"[1,{\"a\":null}]", "{\"a\":[]}", "\"x\"", "7", "false"};
+    static const char *const pairs[] = {"username=%5B1%2C%7B%22a%22%3Anull%7D%5D", "username=%7B%22a%22%3A%5B%5D%7D",
+                                        "username=%22x%22", "username=7", "username=false"};
+    const struct model *m = &shapes[FRIENDS];
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        struct key_draft d;
+        struct record_key key;
+        key_draft_init(&d);
+        key_set_canonical(&d, model_key_position(m, &friends_fields[0]), slice_of(values[i]));
+        assert_int_equal(key_finish(m, &d, &arena, &key, &why), OK);
+        assert_bytes(key.pairs, slice_of(pairs[i]), values[i], 0);
+    }
+}
+
+static void messages_use_the_word_of_the_shape(void **state)
+{
+    assert_says(&shapes[GEOCODE], "address=a", KEY_REQUIRED, "unit", "method `Home.geocode` needs the argument `unit`");
+    assert_says(&shapes[GEOCODE], "unit=m", KEY_REQUIRED, "address", "method `Home.geocode` needs the key `address`");
+    assert_says(&shapes[GEOCODE], "precision=high", KEY_TYPE, "precision",
+                "argument `precision` of method `Home.geocode` takes an integer of 64 bits, not `high`");
+    assert_says(&shapes[GEOCODE], "precison=1", UNKNOWN_KEY, "precison",
+                "method `Home.geocode` has no argument `precison` (did you mean `precision`?)");
+    assert_says(&shapes[GEOCODE], "adress=1", UNKNOWN_KEY, "adress",
+                "method `Home.geocode` has no argument `adress` (did you mean `address`?)");
+    assert_says(&shapes[GEOCODE], "hint=1&hint=1", MALFORMED_REQUEST, "hint", "argument `hint` is given twice");
+    assert_says(&shapes[FORM], "", KEY_REQUIRED, "username", "form `Lookup` needs the input `username`");
+    assert_says(&shapes[FORM], "limit=x", KEY_TYPE, "limit",
+                "input `limit` of form `Lookup` takes an integer of 64 bits, not `x`");
+    assert_says(&shapes[FORM], "usrname=x", UNKNOWN_KEY, "usrname",
+                "form `Lookup` has no input `usrname` (did you mean `username`?)");
+    assert_says(&shapes[FRIENDS], "deep=1", KEY_TYPE, "deep",
+                "argument `deep` of method `Lookup.friends` takes true or false, not `1`");
+}
+
+/* -- locations -- */
+
+static void results_have_locations(void **state)
+{
+    struct record_key key, again;
+    assert_int_equal(of_query(&shapes[GEOCODE], SLICE("unit=m&address=a+b"), &key), OK);
+    assert_slice(key_location(&key, &arena), "/models/Home/geocode?address=a%20b&precision=5&unit=%22m%22");
+    assert_true(key_at_location(&shapes[GEOCODE], key_location(&key, &arena), &arena, &again));
+    assert_true(slice_eq(key.stored, again.stored));
+    assert_int_equal(of_query(&shapes[FRIENDS], SLICE("username=Bob&deep=true"), &key), OK);
+    assert_slice(key_location(&key, &arena), "/forms/Lookup/friends?username=%22Bob%22&deep=true");
+    assert_int_equal(of_query(&shapes[FRIENDS], SLICE(""), &key), OK);
+    assert_slice(key_location(&key, &arena), "/forms/Lookup/friends");
+    assert_true(key_at_location(&shapes[FRIENDS], SLICE("/forms/Lookup/friends"), &arena, &again));
+    assert_true(slice_eq(key.stored, again.stored));
+    assert_false(key_at_location(&shapes[FRIENDS], SLICE("/forms/Lookup.friends"), &arena, &again));
+    assert_false(key_at_location(&shapes[FRIENDS], SLICE("/models/Lookup/friends"), &arena, &again));
+    assert_false(key_at_location(&shapes[HOME], SLICE("/models/Home/geocode?address=a"), &arena, &again));
+}
+
+static void a_location_is_a_path_and_the_keys(void **state)
+{
+    static const char *const good[] = {"/models/Home?address=a%2Fb", "/models/Home?address=a/b",
+                                       "/models/Home?%61ddress=a%2fb"};
+    static const char *const bad[] = {"",
+                                      "/",
+                                      "/models",
+                                      "/models/",
+                                      "/models/Home",
+                                      "/models/Home?",
+                                      "/models/Home?addres=a",
+                                      "/models/Home?owner=a",
+                                      "/models/Home?address",
+                                      "/models/Home?address=a&",
+                                      "/models/Home?address=a&_depth=0",
+                                      "/models/Home?address=%FF",
+                                      "/models/Home/?address=a",
+                                      "/models/home?address=a",
+                                      "/models/Homes?address=a",
+                                      "/models/Hom?address=a",
+                                      "models/Home?address=a",
+                                      " /models/Home?address=a",
+                                      "/forms/Home?address=a",
+                                      "//h/models/Home?address=a",
+                                      "?address=a"};
+    struct record_key key;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        if (!key_at_location(&shapes[HOME], slice_of(good[i]), &arena, &key)) fail_msg("%s", good[i]);
+        assert_slice(key.pairs, "address=a%2Fb");
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        if (key_at_location(&shapes[HOME], slice_of(bad[i]), &arena, &key)) fail_msg("%s", bad[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -338,6 +543,13 @@ int main(void)
         cmocka_unit_test_setup_teardown(bytes_that_are_no_text_are_no_key, set_up, tear_down),
         cmocka_unit_test_setup_teardown(messages_are_sentences, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_a_stranger_sends_is_cut_in_messages, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_is_optional_and_absent_has_no_pair, set_up_shapes, tear_down_shapes),
+        cmocka_unit_test_setup_teardown(null_is_absent_where_that_may_be, set_up_shapes, tear_down_shapes),
+        cmocka_unit_test_setup_teardown(values_of_a_forms_method_are_taken_as_they_are, set_up_shapes,
+                                        tear_down_shapes),
+        cmocka_unit_test_setup_teardown(messages_use_the_word_of_the_shape, set_up_shapes, tear_down_shapes),
+        cmocka_unit_test_setup_teardown(results_have_locations, set_up_shapes, tear_down_shapes),
+        cmocka_unit_test_setup_teardown(a_location_is_a_path_and_the_keys, set_up_shapes, tear_down_shapes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
