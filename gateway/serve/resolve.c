@@ -440,7 +440,7 @@ static void judge(struct resolve *r, struct document *doc)
         if (!failed->parent) doc->problem = *failed->record->problem;
         return;
     }
-    for (struct occurrence *o = doc->level; o; o = o->next) {
+    for (struct occurrence *o = doc->level; o && doc->status == OK; o = o->next) {
         if (is_lost(r, o)) continue;
         join_freshness(&doc->fresh, o->record);
         if (o->record->status == MISSING) lose(r, doc, o);

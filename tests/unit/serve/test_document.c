@@ -378,6 +378,8 @@ static void a_fail_edge_takes_who_refers_along(void **state)
     person("e", .team = "c a");
     assert_fails("id=d", FETCH_LOAD, MISSING, "team[2].team[1].work");
     assert_fails("id=nobody", FETCH_LOAD, MISSING, "");
+    person("e", .work = "x", .team = "x y");
+    assert_fails("id=e", FETCH_LOAD, MISSING, "work"); /* the first one is told */
     person("f", .mother = "d", .note = "n");
     assert_string_equal(read_text("id=f"), "{\"id\":\"f\",\"note\":\"n\",\"mother\":null}");
 }
