@@ -89,17 +89,19 @@ static enum status bad_escape(struct problem *why)
     return problem_set(why, MALFORMED_REQUEST, NULL, "the path has a '%%' that two hexadecimal digits do not follow");
 }
 
+static bool has_slash(struct slice s) { return s.n && memchr(s.p, '/', s.n); }
+
 /* Behind "/models/": NAME, NAME/METHOD or NAME/_ACTION. */
 static enum status below_models(const struct http_request *request, struct slice path, struct arena *arena,
                                 struct route *route, struct problem *why)
 {
     struct slice rest = path, name = slice_cut(&rest, '/'), last;
-    bool is_record = !rest.p;
+    bool is_record = !rest.p, too_long = has_slash(rest);
     if (!decode_segment(name, arena, &name) || (!is_record && !decode_segment(rest, arena, &last)))
         return bad_escape(why);
     if (is_record) last = name;
     bool is_action = slice_starts(last, SLICE("_"));
-    if (name.n == 0 || last.n == 0 || (is_record && is_action))
+    if (too_long || name.n == 0 || last.n == 0 || (is_record && is_action))
         return problem_set(why, NOT_FOUND, NULL,
                            "records are at /models/NAME?key=value, methods at /models/NAME/METHOD, actions at "
                            "/models/NAME/_ACTION");
@@ -116,7 +118,8 @@ static enum status below_forms(const struct http_request *request, struct slice 
 {
     struct slice method = path, name = slice_cut(&method, '/');
     bool has_both = name.n && method.n;
-    if (!has_both) return problem_set(why, NOT_FOUND, NULL, "a form's methods are at /forms/NAME/METHOD");
+    if (!has_both || has_slash(method))
+        return problem_set(why, NOT_FOUND, NULL, "a form's methods are at /forms/NAME/METHOD");
     if (!decode_segment(name, arena, &route->model) || !decode_segment(method, arena, &route->method))
         return bad_escape(why);
     route->form = true;

@@ -22,8 +22,34 @@ model "Loaded" { id = key(), text = field(), options = { expires = 300, negative
     if self.id == "slow" then sleep(30) end
     self.text = "x"
   end }
+model "Place" { name = key(), phone = field{ type = "string" },
+  here = cached_method{ args = { word = arg{ type = "string", default = "Hello" }, times = arg{ type = "integer" },
+    note = arg{ required = false } }, expires = 60,
+    function(self, args)
+      if self.name == "bad" then error "bad" end
+      if self.name == "none" then return missing end
+      return { args.word, self.name, args.times, args.note or null }
+    end },
+  called = cached_method{ on = { "phone" }, function(self) return self.phone end } }
+model "Person" { id = key{ type = "integer" }, at = reference{ "Place", required = true }, mother = reference{ "self", missing = "null" },
+  friends = references{ "self", missing = "skip", max = 3 }, secret = packed(),
+  options = { expires = 300, validate = function(self) if self.id < 0 then return "id", "is unlucky" end end,
+    tags = function(self) return { "person" } end },
+  from_miss = function(self)
+    if self.id > 20 then return missing end
+    self.at, self.secret = Place{ name = "here" }, { 1, 2, 3 }
+    if self.id > 1 then self.mother, self.friends = Person{ id = self.id - 1 }, { Person{ id = 20 }, Person{ id = 99 } } end
+  end }
+form "Lookup" {
+  name = input{ required = true, clean = function(v) if v == "bad" then return nil, "no bad names" end return v:lower() end },
+  age = input{ type = "integer" },
+  find = cached_form_method{ args = { all = arg{ type = "boolean", default = false } }, function(self, args)
+    return { self.cleaned_data.name, self.cleaned_data.age or null, args.all }
+  end },
+}
 ]]
-local names = { "User", "All", "models", "Loaded" }
+local names = { "User", "All", "models", "Loaded", "Place", "Person" }
+local plain = { "User", "All", "models", "Loaded" } -- whose examples can be saved and read by themselves
 
 -- Calls each(method, call, path, item) for every call of the document.
 local function calls(document, each)
@@ -60,6 +86,15 @@ local function check_promised(document, method, path, response)
   if why then error(("%s %s: %d: %s: %s"):format(method, path, response.status, why, response.body), 2) end
 end
 
+-- A schema that stands alone, as it stands in the OpenAPI document: other models' are components there.
+local function within_document(at)
+  if type(at) == "string" then return (at:gsub("^/models/(%w+)/_schema$", "#/components/schemas/%1")) end
+  if type(at) ~= "table" then return at end
+  local copy = {}
+  for name, one in pairs(at) do copy[name] = within_document(one) end
+  return copy
+end
+
 describe("descriptions", function()
   local gw, document
   setup(function()
@@ -78,11 +113,42 @@ describe("descriptions", function()
       keys = { { name = "username", type = "string", required = true }, { name = "region", type = "string", required = false, default = "eu" } },
       fields = { { name = "email", type = "string", required = true }, { name = "age", type = "integer", required = true, default = 18 },
         { name = "more", type = "any", required = false } },
-      links = { record = "/models/User{?username,region}", schema = "/models/User/_schema" },
+      links = { record = "/models/User{?username,region}", schema = "/models/User/_schema" }, methods = {},
     }, list.models[1])
     assert.is_true(list.models[4].loader)
-    assert.same({ self = "/models", openapi = "/openapi.json" }, list.links)
+    assert.same({ self = "/models", forms = "/forms", openapi = "/openapi.json" }, list.links)
     assert.is_nil(schema.fault(document, document.components.schemas._Models, list))
+  end)
+
+  it("list references, packed values and methods with their models", function()
+    local list = check.document(gw:get "/models").models
+    local place, person = list[5], list[6]
+    assert.same({
+      { name = "at", type = "reference", model = "Place", missing = "fail", required = true },
+      { name = "mother", type = "reference", model = "Person", missing = "null", required = false },
+      { name = "friends", type = "references", model = "Person", missing = "skip", max = 3, required = false },
+      { name = "secret", type = "packed", required = false },
+    }, person.fields)
+    assert.same({
+      { name = "here", attributes = { { name = "name", type = "string", required = true } },
+        arguments = { { name = "word", type = "string", required = false, default = "Hello" },
+          { name = "times", type = "integer", required = true }, { name = "note", type = "any", required = false } },
+        links = { call = "/models/Place/here{?name,word,times,note}" } },
+      { name = "called", attributes = { { name = "phone", type = "string", required = false } }, arguments = {},
+        links = { call = "/models/Place/called{?phone,name}" } },
+    }, place.methods)
+  end)
+
+  it("list the forms", function()
+    local response = gw:get "/forms"
+    local list = check.document(response)
+    assert.same({ { name = "Lookup",
+      inputs = { { name = "name", type = "string", required = true }, { name = "age", type = "integer", required = false } },
+      methods = { { name = "find", arguments = { { name = "all", type = "boolean", required = false, default = false } },
+        links = { call = "/forms/Lookup/find{?name,age,all}" } } } } }, list.forms)
+    assert.same({ self = "/forms", models = "/models", openapi = "/openapi.json" }, list.links)
+    assert.is_nil(schema.fault(document, document.components.schemas._Forms, list))
+    check_promised(document, "get", "/forms", response)
   end)
 
   it("have a schema of each model, that its records fit", function()
@@ -94,9 +160,10 @@ describe("descriptions", function()
       assert.equal(model.name, described.title)
       assert.is_false(described.additionalProperties)
       for _, member in ipairs(model.keys) do assert.is_string(described.properties[member.name].description) end
-      for _, example in ipairs(described.examples) do assert.is_nil(schema.fault(described, described, example)) end
-      described["$schema"] = nil
-      assert.same(document.components.schemas[model.name], described)
+      for _, example in ipairs(described.examples or {}) do assert.is_nil(schema.fault(described, described, example)) end
+      assert.equal(model.links.schema, described["$id"])
+      described["$schema"], described["$id"] = nil, nil
+      assert.same(document.components.schemas[model.name], within_document(described))
     end
   end)
 
@@ -113,7 +180,7 @@ describe("descriptions", function()
 
   it("are OpenAPI 3.1 whose references lead somewhere", function()
     local function walk(at)
-      if at["$ref"] then schema.follow(document, at["$ref"]) end
+      if type(at["$ref"]) == "string" then schema.follow(document, at["$ref"]) end
       for _, one in pairs(at) do
         if type(one) == "table" then walk(one) end
       end
@@ -129,8 +196,10 @@ describe("descriptions", function()
     end)
     for path in pairs(document.paths) do paths[#paths + 1] = path end
     table.sort(paths)
-    assert.same({ "/models", "/models/All", "/models/Loaded", "/models/User", "/models/models", "/models/{model}/_schema", "/openapi.json" }, paths)
-    for _, name in ipairs { "getUser", "headUser", "saveUser", "patchUser", "deleteUser", "getmodels", "listModels", "describeModel", "describeGateway" } do
+    assert.same({ "/forms", "/forms/Lookup/find", "/models", "/models/All", "/models/Loaded", "/models/Person", "/models/Place",
+      "/models/Place/called", "/models/Place/here", "/models/User", "/models/models", "/models/{model}/_schema", "/openapi.json" }, paths)
+    for _, name in ipairs { "getUser", "headUser", "saveUser", "patchUser", "deleteUser", "getmodels", "listModels", "describeModel", "describeGateway",
+      "listForms", "callPlace.here", "headPlace.here", "postPlace.here", "forgetPlace.here", "callLookup.find" } do
       assert.is_true(ids[name], name)
     end
   end)
@@ -139,8 +208,12 @@ describe("descriptions", function()
     local components = document.components
     for _, name in ipairs(names) do
       for _, one in ipairs { components.schemas[name], components.schemas[name .. ".save"] } do
-        for _, example in ipairs(one.examples) do assert.is_nil(schema.fault(document, one, example)) end
+        for _, example in ipairs(one.examples or {}) do assert.is_nil(schema.fault(document, one, example)) end
       end
+    end
+    for _, name in ipairs { "Place.here", "Place.called", "Lookup.find" } do
+      local one = components.schemas[name]
+      for _, example in ipairs(one.examples) do assert.is_nil(schema.fault(document, one, example)) end
     end
     calls(document, function(_, call, path, item)
       for _, list in ipairs { item.parameters or {}, call.parameters or {} } do
@@ -171,7 +244,7 @@ describe("descriptions", function()
   end
 
   it("are true of a record's life", function()
-    for _, name in ipairs(names) do
+    for _, name in ipairs(plain) do
       local path, example, address = "/models/" .. name, example_of(name)
       local body = cjson.encode(example):gsub('"array":{}', '"array":[]')
       local function call(method, target, headers, sent)
@@ -242,8 +315,72 @@ describe("descriptions", function()
     assert.is_nil(document.paths["/models/User"].get.responses["502"]) -- it has no loader
   end)
 
+  it("are true of documents", function()
+    local function call(method, target, status, headers, body)
+      local response = check.status(gw:request(method:upper(), target, headers, body), status)
+      check_promised(document, method, "/models/Person", response)
+      return response
+    end
+    call("get", "/models/Person?id=3", 404) -- it is nowhere: there is no Place
+    check.status(gw:put("/models/Place", '{"name":"here"}'), 201)
+    check.status(gw:put("/models/Place", '{"name":"text","phone":"1"}'), 201)
+    local body = call("get", "/models/Person?id=3&_depth=1", 200).body
+    check.says(body, '"mother":{"id":2,"at":{"name":"here","$ref":"/models/Place?name=here"}', '"secret":{"$packed":')
+    call("get", "/models/Person?id=20&_depth=0", 200)
+    call("get", "/models/Person?id=20", 200)
+    call("get", "/models/Person?id=4&_include=mother", 200)
+    call("get", "/models/Person?id=4&_include=mothr", 422)
+    call("get", "/models/Person?id=4&_fields=nothing", 422)
+    call("get", "/models/Person?id=4&_depth=-1", 400)
+    call("head", "/models/Person?id=20&_depth=0", 200)
+    local example = cjson.encode(document.components.schemas["Person.save"].examples[1])
+    call("put", "/models/Person", 201, nil, example) -- its number is 1
+    check.document(gw:get "/models/Person?id=1") -- its mother is itself: a cycle
+    call("get", "/models/Person?id=1", 200)
+    call("put", "/models/Person", 422, nil, '{"id":1,"at":{"name":"x","phone":"2"}}')
+    call("put", "/models/Person?_cascade=1", 201, nil, '{"id":5,"at":{"name":"x","phone":"2"}}')
+    call("put", "/models/Person", 422, nil, '{"id":-1,"at":{"name":"x"}}')
+    call("patch", "/models/Person?id=1", 422, nil, '{"friends":[1]}')
+    call("patch", "/models/Person?id=1", 204, nil, '{"friends":[]}')
+  end)
+
+  it("are true of calls", function()
+    local urlencoded = { ["Content-Type"] = "application/x-www-form-urlencoded" }
+    local function call(path, method, query, status, headers, body)
+      local response = check.status(gw:request(method:upper(), path .. query, headers, body), status)
+      check_promised(document, method, path, response)
+      return response
+    end
+    local here = "/models/Place/here"
+    local etag = call(here, "get", "?name=a&times=1", 200).headers.etag
+    call(here, "get", "?name=a&times=1", 304, { ["If-None-Match"] = etag })
+    call(here, "head", "?name=a&times=1", 200)
+    call(here, "head", "?name=b&times=1", 404)
+    call(here, "get", "?name=b&times=1", 504, { ["Cache-Control"] = "only-if-cached" })
+    call(here, "get", "?name=none&times=1", 404)
+    call(here, "get", "?name=bad&times=1", 502)
+    call(here, "get", "?name=a", 400)
+    call(here, "post", "", 200, nil, cjson.encode(document.components.schemas["Place.here"].examples[1]))
+    call(here, "post", "", 200, urlencoded, "name=a&times=1")
+    call(here, "post", "", 415, { ["Content-Type"] = "text/plain" }, "x")
+    call(here, "post", "?name=a", 400, nil, '{"name":"b"}')
+    call(here, "post", "", 400, nil, '{')
+    call(here, "delete", "?name=a&times=1", 204)
+    call(here, "delete", "?name=a", 400)
+    check.status(gw:put("/models/Place", '{"name":"phoned","phone":"7"}'), 201)
+    call("/models/Place/called", "get", "?name=phoned", 200)
+    call("/models/Place/called", "get", "?name=nowhere", 404)
+    call("/models/Place/called", "delete", "?name=nowhere", 404)
+    local find = "/forms/Lookup/find"
+    call(find, "get", "?name=Bob&age=7", 200)
+    call(find, "post", "", 200, urlencoded, "name=Bob&age=")
+    call(find, "post", "", 200, nil, cjson.encode(document.components.schemas["Lookup.find"].examples[1]))
+    for _, method in ipairs { "get", "head", "post", "delete" } do call(find, method, "?name=bad&age=old", 422) end
+    call(find, "delete", "?name=BOB&age=7", 204)
+  end)
+
   it("are answered as promised, with a tag and 304", function()
-    local targets = { ["/models"] = "/models", ["/openapi.json"] = "/openapi.json", ["/models/{model}/_schema"] = "/models/All/_schema" }
+    local targets = { ["/forms"] = "/forms", ["/models"] = "/models", ["/openapi.json"] = "/openapi.json", ["/models/{model}/_schema"] = "/models/All/_schema" }
     for path, target in pairs(targets) do
       local response = gw:get(target)
       check_promised(document, "get", path, response)
@@ -266,7 +403,7 @@ describe("descriptions", function()
   end)
 
   it("are only read", function()
-    for _, target in ipairs { "/models", "/openapi.json", "/models/User/_schema" } do
+    for _, target in ipairs { "/models", "/forms", "/openapi.json", "/models/User/_schema" } do
       for _, method in ipairs { "PUT", "POST", "PATCH", "DELETE" } do
         local response = gw:request(method, target, nil, "{}")
         check.problem(response, 405, "method-not-allowed")

@@ -7,6 +7,13 @@ local socket = require "socket"
 local models = [[
 model "User" { username = key(), region = key{ default = "eu" }, email = field{ type = "string", required = true },
   age = field{ type = "integer", default = 18 }, full_name = field() }
+model "Home" { address = key(), geocode = cached_method{ args = { precision = arg{ type = "integer", default = 5 } },
+  function(self, args)
+    if self.address == "broken" then error("more secret words") end
+    if self.address == "slow" then sleep(30) end
+    return { self.address, args.precision }
+  end, hard_timeout = 0.3 } }
+form "Find" { name = input{ required = true }, people = cached_form_method{ function() return 1 end } }
 model "Order" { number = key{ type = "integer" }, total = field{ type = "number" } }
 model "Broken" { id = key(), v = field(), options = { expires = 60 },
   from_miss = function(self) error("the secret words " .. self.id) end }
@@ -51,12 +58,45 @@ for _, store in ipairs { "memory", "redis" } do
     end)
 
     it("not-found", function()
-      for _, path in ipairs { "/", "/models/", "/nothing", "/models/User/x", "/Models/User", "//models/User", "/healthz", "/admin/reload", "/models/../models/User" } do
+      for _, path in ipairs { "/", "/models/", "/nothing", "/models/User/x", "/models/User/geocode", "/models/Home/geocode/", "/forms/", "/forms/Find", "/forms/Find/",
+        "/forms/Find/nobody", "/forms/Nothing/people", "/forms/Home/geocode", "/models/Home/geocode/x", "/Models/User", "//models/User", "/healthz", "/admin/reload", "/models/../models/User" } do
         check.problem(gw:get(path), 404, "not-found")
       end
     end)
 
+    it("not-found, with the nearest name", function()
+      check.says(check.problem(gw:get "/models/Home/geocod?address=x", 404, "not-found").detail, "geocod", "did you mean `geocode`?")
+      check.says(check.problem(gw:get "/forms/Fnd/people", 404, "not-found").detail, "Fnd", "did you mean `Find`?")
+      check.says(check.problem(gw:get "/forms/Find/poeple", 404, "not-found").detail, "form `Find`", "did you mean `people`?")
+      check.problem(gw:get "/models/Find?name=x", 404, "unknown-model")
+      check.problem(gw:get "/models/Home.geocode?address=x", 404, "unknown-model")
+      check.problem(gw:get "/forms/Home.geocode/x", 404, "not-found")
+      check.problem(gw:request("OPTIONS", "/models/Home/nothing"), 404, "not-found")
+    end)
+
+    it("what methods raise stays in the log, and the method is named", function()
+      local response = gw:get "/models/Home/geocode?address=broken"
+      assert.equal("Home.geocode", check.problem(response, 502, "loader-error").model)
+      assert.is_nil(response.body:find("secret", 1, true))
+      check.says(gw:log(), "more secret words", "Home.geocode")
+      assert.equal("Home.geocode", check.problem(gw:get "/models/Home/geocode?address=slow", 504, "loader-timeout").model)
+    end)
+
+    it("form-invalid, with what is wrong of each input", function()
+      local problem = check.problem(gw:get "/forms/Find/people", 422, "form-invalid")
+      assert.same({ name = { "This field is required." } }, problem.errors)
+      assert.equal("Find.people", problem.model)
+    end)
+
     it("method-not-allowed, with the methods that are", function()
+      for _, target in ipairs { "/models/Home/geocode?address=x", "/forms/Find/people?name=x" } do
+        for _, method in ipairs { "PUT", "PATCH", "TRACE" } do
+          local response = gw:request(method, target)
+          check.problem(response, 405, "method-not-allowed")
+          assert.equal("GET, HEAD, POST, DELETE, OPTIONS", response.headers.allow)
+        end
+        assert.equal("GET, HEAD, POST, DELETE, OPTIONS", check.status(gw:request("OPTIONS", target), 204).headers.allow)
+      end
       for _, method in ipairs { "POST", "TRACE", "PROPFIND", "LINK" } do
         local response = gw:request(method, "/models/User?username=bob")
         check.problem(response, 405, "method-not-allowed")

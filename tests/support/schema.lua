@@ -76,12 +76,16 @@ function keywords.properties(properties, value, document)
   end
 end
 
-function keywords.additionalProperties(allowed, value, _, whole)
-  assert(allowed == false)
-  for name in pairs(is_object(value) and value or {}) do
-    if not whole.properties[name] then return "has " .. name end
+function keywords.additionalProperties(allowed, value, document, whole)
+  for name, member in pairs(is_object(value) and value or {}) do
+    if not (whole.properties and whole.properties[name]) then
+      local why = allowed == false and "has it" or fault(document, allowed, member)
+      if why then return name .. " " .. why end
+    end
   end
 end
+
+function keywords.maxItems(most, value) return is_array(value) and #value > most and "is too long" or nil end
 
 function keywords.items(one, value, document)
   for i, item in ipairs(is_array(value) and value or {}) do
@@ -102,7 +106,7 @@ end
 
 keywords["$ref"] = function(ref, value, document) return fault(document, schema.follow(document, ref), value) end
 
-for _, words in ipairs { "$schema", "title", "description", "default", "examples", "format" } do
+for _, words in ipairs { "$schema", "$id", "title", "description", "default", "examples", "format", "readOnly", "contentEncoding" } do
   keywords[words] = function() end
 end
 

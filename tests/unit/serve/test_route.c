@@ -66,7 +66,7 @@ static void each_path_has_its_operation(void **state)
         {METHOD_DELETE, "/models/Home/geocode", OP_FORGET, "Home", "geocode", false},
         {METHOD_OPTIONS, "/models/Home/geocode", OP_OPTIONS, "Home", "geocode", false},
         {METHOD_GET, "/models/%48ome/geo%63ode", OP_CALL, "Home", "geocode", false},
-        {METHOD_GET, "/models/Home/geo/code", OP_CALL, "Home", "geo/code", false}, /* which nothing is called */
+        {METHOD_GET, "/models/Home/geo%2Fcode", OP_CALL, "Home", "geo/code", false}, /* which nothing is called */
         {METHOD_GET, "/forms/Lookup/friends?u=b", OP_CALL, "Lookup", "friends", true},
         {METHOD_POST, "/forms/Lookup/friends", OP_CALL, "Lookup", "friends", true},
         {METHOD_DELETE, "/forms/Lookup/%66riends", OP_FORGET, "Lookup", "friends", true},
@@ -91,6 +91,9 @@ static void other_paths_are_not_found(void **state)
                                        "/forms/Lookup",
                                        "/forms/Lookup/",
                                        "/forms//x",
+                                       "/forms/Lookup/friends/x",
+                                       "/models/Home/geo/code",
+                                       "/models/../models/User",
                                        "/formss",
                                        "/models/_schema",
                                        "/models/User/_shema",
