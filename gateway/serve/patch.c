@@ -22,8 +22,6 @@
 #include "serve/seal.h"
 #include "serve/terms.h"
 
-#pragma weak vet_start
-
 #define ATTEMPTS_MAX 16
 #define TEXT_MAX     (2u << 20) /* what patches may let a record grow to; one that was larger before may stay as large */
 

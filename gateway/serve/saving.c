@@ -13,8 +13,6 @@
 
 #include <stdio.h>
 
-#pragma weak vet_start
-
 /* One record of it; the last is the one that was asked for. In the saving's arena. */
 struct saving_record {
     struct saving *saving;
