@@ -100,6 +100,20 @@ static void bytes_are_as_in_the_golden_files(void **state)
         .text = SLICE("{\"username\":\"bob\",\"mother\":{\"username\":\"eve\"},\"friends\":[{\"username\":\"a&b\"}]}")};
     struct envelope_ref refs[] = {{1, 27, 18, SLICE("username=eve")}, {2, 57, 18, SLICE("username=a%26b")}};
     assert_golden("envelope_references.hex", &with_refs, refs, 2);
+
+    struct envelope with_stubs = {.stored_ms = STORED,
+                                  .fresh_until_ms = STORED + 60000,
+                                  .stale_until_ms = STORED + 60000,
+                                  .sections = SLICE("\x01\x08\0\0\xbc\x74\xf2\xf0\xb6\x99\xda\x40\x02\x0f\0\0\x04"
+                                                    "acme\x09"
+                                                    "region:eu"),
+                                  .text =
+                                      SLICE("{\"username\":\"bob\",\"region\":\"eu\",\"work\":{\"name\":\"a "
+                                            "b\",\"$ref\":\"/models/"
+                                            "Place?name=a%20b\"},\"mother\":null,\"friends\":[{\"username\":\"eve\","
+                                            "\"region\":\"eu\",\"$ref\":\"/models/User?username=eve&region=eu\"}]}")};
+    struct envelope_ref stubs[] = {{2, 39, 48, SLICE("name=a%20b")}, {4, 113, 77, SLICE("region=eu&username=eve")}};
+    assert_golden("envelope_stubs.hex", &with_stubs, stubs, 2);
 }
 
 static void the_tag_tells_texts_apart(void **state)
