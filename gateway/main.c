@@ -1,4 +1,4 @@
-/* main.c -- the command line: one verb, then its words. Exit codes: 0 fine, 1 the models have errors, 2 the command is wrong or
+/* main.c -- the command line: one verb, then its words. Exit codes: 0 fine, 1 there are findings about the models, 2 the command is wrong or
  * cannot start. */
 #include "base/log.h"
 #include "config.h"
@@ -62,17 +62,30 @@ static struct vm *load_models(const struct config *config, struct buffer *findin
     return vm;
 }
 
+/* "3 models, 1 form". */
+static void count_models(const struct registry *registry, struct buffer *out)
+{
+    size_t n[MODEL_FORM_METHOD + 1] = {0};
+    for (size_t i = 0; i < registry->models; i++) n[registry->model[i]->kind]++;
+    buffer_printf(out, "%zu model%s", n[MODEL_RECORD], n[MODEL_RECORD] == 1 ? "" : "s");
+    if (n[MODEL_FORM]) buffer_printf(out, ", %zu form%s", n[MODEL_FORM], n[MODEL_FORM] == 1 ? "" : "s");
+}
+
+/* Warnings count: they do not keep `serve` from serving, but whoever asks wants to know. */
 static int check(const struct config *config, int argc, char **argv)
 {
     struct buffer findings;
     buffer_init(&findings, FINDINGS_MAX);
     struct vm *vm = load_models(config, &findings);
+    bool good = vm && findings.n == 0;
+    if (vm) {
+        count_models(vm_registry(vm), &findings);
+        buffer_printf(&findings, good ? ", nothing to find fault with\n" : ", no errors\n");
+        vm_free(vm);
+    }
     print(stdout, &findings);
-    if (vm) printf("%zu models, no errors\n", vm_registry(vm)->models);
     buffer_deinit(&findings);
-    if (!vm) return 1;
-    vm_free(vm);
-    return 0;
+    return good ? 0 : 1;
 }
 
 static int run_check(int argc, char **argv) { return with_config(argc, argv, check, 0, NULL); }
@@ -152,7 +165,8 @@ static const struct verb {
     int (*run)(int argc, char **argv);
 } verbs[] = {
     {"serve", "[DIR...]", "serve the models in the .lua files below DIR (default ./schemas)", run_serve},
-    {"check", "[DIR...]", "load and lint the models; one `file:line: message` a finding", run_check},
+    {"check", "[DIR...]", "load and lint the models; one `file:line: message` a finding; exit 0 when there is none",
+     run_check},
     {"key", "MODEL k=v...", "print the stored key of a record (--models DIR names the folder)", run_key},
     {"version", "", "print the version", run_version},
     {"help", "", "print this", run_help},

@@ -66,7 +66,7 @@ local function attributes(owner, given, report)
             report("on", "`on` names `%s` twice", name)
         elseif field.kind ~= "key" and field.kind ~= "field" or not SCALARS[field.type] then
             report("on", "`on`: `%s` is %s; a result is kept by keys and by fields of one value", name,
-                field.kind == "field" and "of type " .. field.type or "a " .. field.kind)
+                field.kind == "field" and "of type " .. field.type or member.a(field.kind))
         else
             local is_key = field.kind == "key"
             described[#described + 1] = {

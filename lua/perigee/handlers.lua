@@ -207,7 +207,7 @@ end
 local function caught(err)
     local raiser, caller = debug.getinfo(2, "f"), debug.getinfo(3, "S")
     local meant = raiser and (raiser.func == error or raiser.func == assert) and caller
-        and (caller.what == "C" or caller.source:sub(1, 1) == "@") -- else it was raised on behalf of a word of ours
+        and (caller.what == "C" or where.is_author(caller)) -- else a word of ours has raised it
     if meant and type(err) == "string" then return { text = where.without_position(err) } end
     return { err = err, lines = where.authors() }
 end

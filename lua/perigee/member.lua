@@ -33,9 +33,13 @@ function member.is_descriptor(value)
     return type(value) == "table" and debug.getmetatable(value) == descriptor
 end
 
--- "a function", "a key": what stands where something else should.
+-- "a function", "an input": what stands where something else should.
 function member.what(value)
-    return "a " .. (member.is_descriptor(value) and value.kind or type(value))
+    return member.a(member.is_descriptor(value) and value.kind or type(value))
+end
+
+function member.a(noun)
+    return (noun:find "^[aeiou]" and "an " or "a ") .. noun
 end
 
 -- What is wrong with a name, or nil.
@@ -136,8 +140,8 @@ function member.describe(name, d, of, title, report_to)
         if wrong then report("attribute `%s` %s", attribute, wrong) end
     end
     if word.types and given.type ~= nil and not has(word.types, given.type) then
-        report("unknown type %s%s; %s %s is one of %s", quote(given.type), suggest.near(given.type, word.types),
-            d.kind:find "^[ai]" and "an" or "a", d.kind, table.concat(word.types, ", "))
+        report("unknown type %s%s; %s is one of %s", quote(given.type), suggest.near(given.type, word.types), member.a(d.kind),
+            table.concat(word.types, ", "))
     end
     local argument = d.kind == "arg" or d.kind == "input"
     local described = {

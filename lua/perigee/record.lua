@@ -284,14 +284,13 @@ function record.keys(self)
     return keys
 end
 
--- Calls f(target) for each record that this one refers to.
+-- Calls f(target, field) for each record that this one refers to, in order of declaration.
 local function each_reference(state, f)
-    for name, value in pairs(state.values) do
-        if state.shape.kind[name] == "reference" and value ~= pack.null then f(value, name) end
-        if state.shape.kind[name] == "references" and value ~= pack.null then
-            for _, item in ipairs(value) do
-                if is_record(state_of(item)) then f(item, name) end
-            end
+    for _, name in ipairs(state.shape.names) do
+        local kind, value = state.shape.kind[name], state.values[name]
+        if value ~= nil and value ~= pack.null and kind == "reference" then f(value, name) end
+        for _, item in ipairs(kind == "references" and type(value) == "table" and value or {}) do
+            if is_record(state_of(item)) then f(item, name) end
         end
     end
 end
@@ -356,11 +355,11 @@ end
 -- The same for the end of a load: the table, or nil, field and fault.
 function record.values(self) return plain(state_of(self), false) end
 
--- The first field that refers to a record with changes which nobody has saved, and that record's model; or nil.
+-- The first field that refers to another record with changes which nobody has saved, and that record's model; or nil.
 function record.unsaved(self)
     local field, model
     each_reference(state_of(self), function(target, name)
-        if not field and state_of(target).changed then field, model = name, state_of(target).shape.name end
+        if not field and target ~= self and state_of(target).changed then field, model = name, state_of(target).shape.name end
     end)
     return field, model
 end

@@ -13,6 +13,11 @@ end
 
 where.ours()
 
+-- Whether a frame of the stack is of a model's author: neither ours nor C's, nor of the little chunks that C brings along.
+function where.is_author(frame)
+    return frame.source:sub(1, 1) == "@" and not ours[frame.source]
+end
+
 -- The author's position, { file =, line = }; nil when only we are on the stack.
 function where.caller()
     for level = 2, 250 do
@@ -30,7 +35,7 @@ function where.authors()
     for level = 2, 250 do
         local frame = debug.getinfo(level, "Snl")
         if not frame or #lines == 10 then break end
-        if frame.source:sub(1, 1) == "@" then
+        if where.is_author(frame) then
             lines[#lines + 1] = ("%s:%d%s"):format(frame.short_src, frame.currentline, frame.name and " in " .. frame.name or "")
         end
     end

@@ -44,6 +44,56 @@ model "User" {
     assert.equal("any", models.A.fields[2].type)
   end)
 
+  it("describes packed fields and references", function()
+    local models, said = half.load {
+      a = [[
+model "User" {
+  id = key(), prefs = packed(), must = packed{ required = true },
+  workplace = reference "Workplace", boss = reference{ "self", missing = "null", required = true },
+  friends = references{ "self", missing = "skip", max = 20 }, places = references "Workplace",
+  options = { depth = 4, version = 1, tags = function() end, validate = function() end },
+}]],
+      b = 'model "Workplace" { name = key() }',
+    }
+    assert.equal("", said)
+    local told = {}
+    for i, f in ipairs(models.User.fields) do
+      told[i] = ("%s %s %s %s %s %s %s"):format(f.name, f.kind, f.type, f.required, f.target, f.missing, f.max)
+    end
+    assert.same({
+      "id key string false nil nil nil", "prefs packed any false nil nil nil", "must packed any true nil nil nil",
+      "workplace reference any false Workplace fail nil", "boss reference any true User null nil",
+      "friends references any false User skip 20", "places references any false Workplace fail 1000",
+    }, told)
+    assert.equal(4, models.User.options.depth)
+    assert.equal("function", type(models.User.options.validate))
+    assert.equal("function", type(models.User.options.tags))
+  end)
+
+  it("describes its methods, which inherit its options", function()
+    local models, said = half.load [[
+model "Home" {
+  address = key{ default = "here" }, zip = key{ type = "integer" }, country = field{ type = "string" }, big = field{ type = "object" },
+  geocode = cached_method{ on = { "address", "country" }, expires = "1h",
+    args = { precision = arg{ type = "integer", default = 5 }, must = arg(), may = arg{ required = false } },
+    function() end },
+  plain = cached_method{ negative = 1, hard_timeout = 3, expires = 1, function() end },
+  from_miss = function() end, options = { expires = 5, negative = 7, hard_timeout = 9, version = 2, jit = true },
+}]]
+    assert.equal("", said)
+    local geocode, plain = models["Home.geocode"], models["Home.plain"]
+    local told = {}
+    for i, f in ipairs(geocode.fields) do told[i] = ("%s %s %s %s %s"):format(f.name, f.kind, f.type, f.required, f.default) end
+    assert.same({
+      "address key string true here", "country key string false nil", "precision argument integer false 5", "must argument any true nil",
+      "may argument any false nil",
+    }, told)
+    assert.equal("method geocode Home 3", ("%s %s %s %d"):format(geocode.kind, geocode.method, geocode.owner, geocode.line))
+    assert.same({ expires_ms = 3600000, negative_ms = 7000, hard_timeout_ms = 9000, version = 2, jit = true }, geocode.options)
+    assert.same({ expires_ms = 1000, negative_ms = 1000, hard_timeout_ms = 3000, version = 2, jit = true }, plain.options)
+    assert.equal("address zip", names(plain))
+  end)
+
   it("may share a descriptor between members", function()
     local models, said = half.load 'local text = field{ type = "string" }\nmodel "A" { id = key(), b = text, a = text }'
     assert.equal("", said)
@@ -54,6 +104,40 @@ model "User" {
     local models, said = half.load '\nmodel "A" { id = key(), from_miss = function() end }'
     assert.equal("schemas/models.lua:2: warning: model `A`: has a loader but no `expires`: what it loads is kept for ever\n", said)
     assert.truthy(models.A)
+  end)
+end)
+
+describe("a form", function()
+  it("is described with its inputs and methods", function()
+    local models, said = half.load [[
+form "Friends" {
+  username = input{ required = true, clean = function(v) return v end }, page = input{ type = "integer", default = 1 },
+  list = cached_form_method{ expires = 1, args = { n = arg{ type = "integer" } }, function() end },
+}]]
+    assert.equal("", said)
+    local told = {}
+    for i, f in ipairs(models.Friends.fields) do
+      told[i] = ("%s %s %s %s %s %s"):format(f.name, f.kind, f.type, f.required, f.default, type(f.clean))
+    end
+    assert.same({ "username argument string true nil function", "page argument integer false 1 nil" }, told)
+    assert.equal("form", models.Friends.kind)
+    told = {}
+    for i, f in ipairs(models["Friends.list"].fields) do told[i] = ("%s %s %s %s"):format(f.name, f.kind, f.type, f.required) end
+    assert.same({ "username key any false", "page key any false", "n argument integer true" }, told)
+    assert.equal("form_method", models["Friends.list"].kind)
+  end)
+end)
+
+describe("a name", function()
+  it("of a model is known to every file, but not used while files are loaded", function()
+    local _, said = half.load { a = 'model "A" { id = key() }\nlocal kept = A', b = "f = function() return A end" }
+    assert.equal("", said)
+    assert.truthy(findings('model "A" { id = key() }\nA { id = "1" }')
+      :find("2: model `A` is used inside handlers, not while files are loaded", 1, true))
+    assert.truthy(findings('model "A" { id = key() }\nA.get { id = "1" }'):find("2: model `A` is used inside handlers", 1, true))
+    assert.truthy(findings('form "A" { id = input() }\nA { id = "1" }'):find("2: form `A` is used inside handlers", 1, true))
+    assert.truthy(findings('model "Aaa" { id = key() }\nAa()'):find("2: unknown name `Aa` (did you mean `Aaa`?)", 1, true))
+    assert.truthy(findings('model "A" { id = key() }\nA = 1'):find("2: model `A` keeps its meaning (write `local`)", 1, true))
   end)
 end)
 
@@ -95,6 +179,71 @@ describe("a mistake", function()
     ['model "A" { id = key(), options = { jit = 1 } }'] = "1: model `A`: option `jit` is true or false",
     ['model "A" { id = key(), options = { jitter = 1 } }'] = "1: model `A`: option `jitter` is not supported yet by this version",
     ['model "A" { id = key(), on_save = function() end }'] = "1: model `A`: `on_save` is not supported yet by this version",
+    -- references
+    ['model "User" {\n  id = key(),\n  workplace = reference "Workplce",\n}\nmodel "Workplace" { id = key() }'] =
+      "3: model `User`: reference `workplace`: unknown model `Workplce` (did you mean `Workplace`?)",
+    ['form "F" { x = input() }\nmodel "A" {\n  id = key(), f = references "F" }'] =
+      "3: model `A`: references `f`: no model, but a form: `F`",
+    ['model "A" {\n  id = key(), r = reference() }'] = '2: model `A`: reference `r`: is written as in `reference "User"` or `reference{',
+    ['model "A" {\n  id = key(), r = reference(5) }'] = "2: model `A`: reference `r`: is written as in",
+    ['model "A" {\n  id = key(), r = reference{ required = true } }'] = "2: model `A`: reference `r`: names no model",
+    ['model "A" {\n  id = key(), r = reference{ "self", missing = "skip" } }'] =
+      '2: model `A`: reference `r`: attribute `missing` is one of "fail", "null", not `skip`',
+    ['model "A" {\n  id = key(), r = reference{ "self", max = 5 } }'] = "2: model `A`: reference `r`: unknown attribute `max`",
+    ['model "A" {\n  id = key(), r = references{ "self", max = 1001 } }'] =
+      "2: model `A`: references `r`: attribute `max` is a whole number from 1 to 1000",
+    ['model "A" {\n  id = key(), r = references{ "self", mising = "null" } }'] = "unknown attribute `mising` (did you mean `missing`?)",
+    ['model "A" {\n  id = key(), p = packed{ type = "string" } }'] = "2: model `A`: packed `p`: unknown attribute `type`",
+    ['model "A" {\n  id = key(), p = packed "x" }'] = "2: model `A`: packed `p`: takes one table of attributes",
+    ['model "A" {\n  id = key(), forget = field() }'] = "2: model `A`: field `forget`: the name is that of a method",
+    -- options
+    ['model "A" { id = key(), options = { depth = 65 } }'] = "1: model `A`: option `depth` wants a whole number from 0 to 64",
+    ['model "A" { id = key(), options = { tags = {} } }'] = "1: model `A`: option `tags` is a function, not a table",
+    ['model "A" { id = key(), options = { validate = key() } }'] = "1: model `A`: option `validate` is a function, not a key",
+    -- methods
+    ['model "A" {\n  id = key(),\n  m = cached_method(function() end) }'] = "3: model `A`: cached_method `m`: is written as in",
+    ['model "A" {\n  id = key(),\n  m = cached_method{ expires = 1 } }'] = "3: model `A`: cached_method `m`: has no function",
+    ['model "A" {\n  id = key(),\n  save = cached_method{ function() end } }'] = "3: model `A`: cached_method `save`: the name is that of a",
+    ['model "A" {\n  id = key(),\n  _m = cached_method{ function() end } }'] = "cached_method `_m`: names that begin with `_` are reserved",
+    ['model "A" {\n  id = key(),\n  m = cached_method{ function() end,\n    expire = 1 } }'] =
+      "4: model `A`: cached_method `m`: unknown attribute `expire` (did you mean `expires`?)",
+    ['model "A" {\n  id = key(),\n  m = cached_method{ expires = "x", function() end } }'] =
+      "3: model `A`: cached_method `m`: option `expires` wants a duration",
+    ['model "A" {\n  id = key(),\n  m = cached_method{ on = { "idd" }, function() end } }'] =
+      "3: model `A`: cached_method `m`: `on`: there is no key or field `idd` (did you mean `id`?)",
+    ['model "A" {\n  id = key(),\n  m = cached_method{ on = "id", function() end } }'] = "`on` is a list of names of keys and fields, not a string",
+    ['model "A" {\n  id = key(),\n  m = cached_method{ on = { "id", "id" }, function() end } }'] = "`on` names `id` twice",
+    ['model "A" {\n  id = key(), o = field{ type = "object" },\n  m = cached_method{ on = { "o" }, function() end } }'] =
+      "`on`: `o` is of type object; a result is kept by keys and by fields of one value",
+    ['model "A" {\n  id = key(), r = reference "self",\n  m = cached_method{ on = { "r" }, function() end } }'] = "`on`: `r` is a reference",
+    ['model "A" {\n  id = key(),\n  m = cached_method{ on = {}, function() end } }'] = "depends on nothing",
+    ['model "A" {\n  id = key(),\n  m = cached_method{ args = { id = arg() }, function() end } }'] =
+      "3: model `A`: cached_method `m`: arg `id`: the name is that of a key",
+    ['model "A" {\n  id = key(), v = field(),\n  m = cached_method{ on = { "v" }, args = { v = arg() }, function() end } }'] =
+      "arg `v`: the name is among `on`",
+    ['model "A" {\n  id = key(),\n  m = cached_method{ args = { n = 5 }, function() end } }'] =
+      "`args`: `n` is a number; arguments are made with `arg`",
+    ['model "A" {\n  id = key(),\n  m = cached_method{ args = { n = key() }, function() end } }'] = "`args`: `n` is a key; arguments are",
+    ['model "A" {\n  id = key(),\n  m = cached_method{ args = { arg() }, function() end } }'] = "`args` has a member without a name, at `1`",
+    ['model "A" {\n  id = key(),\n  m = cached_method{ args = {\n    n = arg{ type = "object" } }, function() end } }'] =
+      "4: model `A`: cached_method `m`: arg `n`: unknown type `object`; an arg is one of string, integer, number, boolean, any",
+    ['model "A" {\n  id = key(),\n  m = cached_method{ args = {\n    n = arg{ type = "integer", default = "x" } }, function() end } }'] =
+      "4: model `A`: cached_method `m`: arg `n`: attribute `default`: wants an integer",
+    -- forms
+    ['form "F" {}'] = "1: form `F`: has no input",
+    ['form "F" (1)'] = "1: form `F`: takes a table",
+    ['\nform "F"'] = "2: form `F`: takes a table",
+    ['\nform(1)'] = "2: `form` takes a name and a table",
+    ['form "F" {\n  x = input(), y = field() }'] = "2: form `F`: member `y` is a field; members are made with `input` and `cached_form_method`",
+    ['form "F" {\n  x = input(), y = 5 }'] = "2: form `F`: member `y` is a number",
+    ['form "F" {\n  x = input{ clean = 5 } }'] = "2: form `F`: input `x`: attribute `clean` is a function, not a number",
+    ['form "F" {\n  forget = input() }'] = "2: form `F`: input `forget`: the name is that of a method of forms",
+    ['form "F" {\n  x = input(),\n  m = cached_form_method{ on = {}, function() end } }'] =
+      "3: form `F`: cached_form_method `m`: unknown attribute `on`",
+    ['form "F" {\n  x = input(),\n  m = cached_form_method{ args = { x = arg() }, function() end } }'] =
+      "3: form `F`: cached_form_method `m`: arg `x`: the name is that of an input",
+    ['model "A" { id = key(), x = input() }'] = "1: model `A`: member `x` is an input; members are made with",
+    ['model "A" { id = key() }\nform "A" { x = input() }'] = "2: form `A` is declared already (schemas/models.lua:1)",
     ['model "A" { id = key() }\nmodel "A" { id = key() }'] = "2: model `A` is declared already (schemas/models.lua:1)",
     ['model "pairs" { id = key() }'] = "1: model `pairs`: the name is a word of the language",
     ['model "A b" { id = key() }'] = "1: model `A b`: a name has letters",
@@ -170,7 +319,7 @@ end)
 describe("a file", function()
   it("has its own globals and its own copies of the words", function()
     local _, said = half.load {
-      a = 'shared = 1\nstring.rep = nil\n_G.other = 2\nassert = nil',
+      a = 'shared = 1\nstring.rep = nil\n_G.other = 2',
       b = 'if rawget(_G, "shared") or rawget(_G, "other") or not string.rep then error "leaks" end',
     }
     assert.equal("", said)

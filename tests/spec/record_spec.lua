@@ -149,6 +149,7 @@ describe("a reference", function()
     self.workplace = Workplace { name = "Acme", phone = "1" }
     assert.same({ "workplace", "Workplace" }, { record.unsaved(self) })
     record.saved(self.workplace)
+    self.mother = self
     assert.is_nil(record.unsaved(self))
     self.workplace.phone = "2"
     assert.equal("workplace", record.unsaved(self))
@@ -173,11 +174,8 @@ describe("what is saved", function()
     local user = bob()
     user.workplace = Workplace { name = "Acme", phone = "1" }
     user.mother = user -- a circle ends at its keys
-    raises("model `User`: `mother` holds a `User` that is not saved", function() return record.plain(user) end)
-    user.mother = nil
     raises("model `User`: `workplace` holds a `Workplace` that is not saved: save it first, or with save{ cascade = true }",
       function() return record.plain(user) end)
-    user.mother = user
     assert.same({
       username = "bob", region = "eu", workplace = { name = "Acme", branch = "main", phone = "1" }, mother = { username = "bob", region = "eu" },
     }, record.plain(user, true))

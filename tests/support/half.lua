@@ -53,6 +53,10 @@ local function core()
 
   stand_in.run = xpcall
 
+  function stand_in.is_utf8(text)
+    return not text:find "\255"
+  end
+
   function stand_in.default_fault(_, described)
     local given = type(described.default)
     if described.type == "integer" and given ~= "number" then return "wants an integer, not a " .. given end
@@ -75,7 +79,7 @@ end
 
 local function vocabulary()
   local words = { missing = "missing", null = "null", table = { insert = table.insert }, string = { rep = string.rep } }
-  for _, name in ipairs { "error", "pcall", "pairs", "ipairs", "type", "tostring", "setmetatable", "getmetatable", "rawget" } do
+  for _, name in ipairs { "error", "pcall", "pairs", "ipairs", "type", "tostring", "setmetatable", "getmetatable", "rawget", "assert" } do
     words[name] = _G[name]
   end
   return words
