@@ -109,6 +109,7 @@ model "Strict" { id = key(), email = field(),
   options = { validate = function(self)
     if self.id == "raises" then error "broken" end
     if self.id == "slow" then sleep(2) end
+    if self.id == "nap" then sleep(0.3) end
     if self.id == "asks" and not City.get{ name = "atlantis" } then return "id", "there is no such city" end
     if not self.email:find "@" then return "email", "not an address" end
   end } }
@@ -119,6 +120,14 @@ model "Team" { id = key(), lead = reference "User", size = field(), options = { 
     local lead = assert(User.get{ id = self.id })
     self.lead, self.size = lead, #lead.friends
   end }
+model "Hurried" { id = key(), options = { expires = 300, hard_timeout = 0.1 },
+  from_miss = function(self)
+    if self.id == "call" then assert(Home{ address = "slow" }:slow()) end
+    if self.id == "form" then assert(Sleepy{ name = "x" }:rest()) end
+    if self.id == "save" then assert(Strict{ id = "nap", email = "a@b" }:save()) end
+  end }
+form "Sleepy" { name = input{ clean = function(v) sleep(0.3) return v end },
+  rest = cached_form_method{ expires = "1h", function() return 1 end } }
 local counts = {}
 model "Home" { address = key(), zone = field{ type = "string" },
   geocode = cached_method{ on = { "address" }, args = { precision = arg{ type = "integer", default = 5 } }, expires = "1h",
@@ -128,6 +137,7 @@ model "Home" { address = key(), zone = field{ type = "string" },
     counts[self.address] = (counts[self.address] or 0) + 1
     return counts[self.address]
   end },
+  slow = cached_method{ expires = "1h", function() sleep(0.3) return 1 end },
   fails = cached_method{ expires = "1h", function() error "no luck" end },
   misses = cached_method{ expires = "1h", function() return missing end },
   by_zone = cached_method{ on = { "zone" }, expires = "1h", function(self) return "zone " .. self.zone end },
@@ -279,6 +289,22 @@ for _, store in ipairs { "memory", "redis" } do
       assert.equal("form-invalid", problem.code)
       assert.same({ name = { "This field is required." }, age = { "Enter a whole number." } }, problem.errors)
       raises("form_without_that_input", line_of "form_without_that_input" .. ": form `Lookup` has no input or method `nam` (did you mean `name`?)")
+    end)
+  end)
+
+  describe("what handlers began that were ended at their deadline, on " .. store, function()
+    it("a call and a save come to their end, the cleaning of a form does not", function()
+      local gw = gateway.start { models = { acts = acts, others = others }, store = store }
+      for _, answer in ipairs(http.all(gw.address, { { "GET", "/models/Hurried?id=call" }, { "GET", "/models/Hurried?id=form" }, { "GET", "/models/Hurried?id=save" } })) do
+        check.problem(answer, 504, "loader-timeout")
+      end
+      process.eventually("the method's result", 5, function()
+        return gw:metric("perigee_loads_total", { model = "Home.slow", result = "ok" }) == 1
+      end)
+      assert.is_true(check.cache_status(gw:get "/models/Home/slow?address=slow").hit)
+      process.eventually("the saved record", 5, function() return gw:get("/models/Strict?id=nap").status == 200 end)
+      assert.equal(0, gw:metric("perigee_loads_total", { model = "Sleepy.rest" }))
+      gw:finish()
     end)
   end)
 

@@ -51,9 +51,14 @@ static int teardown(void **state)
     return 0;
 }
 
-static const char models[] = "model 'User' { username = key(), region = key{ default = 'eu' }, email = field(), n = "
-                             "field{ type = 'integer' } }\n"
-                             "model 'T' { id = key(), from_miss = function(...) %s\nend }";
+static const char models[] =
+    "model 'User' { username = key(), region = key{ default = 'eu' }, email = field(), n = "
+    "field{ type = 'integer' } }\n"
+    "model 'Home' { address = key(), zone = field(), geocode = cached_method{ on = { 'address' }, expires = 60, args = "
+    "{ precision = arg{ type = 'integer', default = 5 } }, function() end } }\n"
+    "form 'Lookup' { name = input(), friends = cached_form_method{ expires = 60, args = { most = arg() }, function() "
+    "end } }\n"
+    "model 'T' { id = key(), from_miss = function(...) %s\nend }";
 
 /* One handler that is running, and how it ended. */
 struct run {
@@ -208,14 +213,14 @@ static void test_raised_problem(void **state)
 static void test_misuse_of_get(void **state)
 {
     struct fake *f = *state;
-    raises(f, "User.get()", "test.lua:2:");
-    raises(f, "User.get 'bob'", "test.lua:2:");
+    raises(f, "User.get()", "test.lua:4:");
+    raises(f, "User.get 'bob'", "test.lua:4:");
     raises(f, "User.get{ usrname = 'bob' }", "`usrname` is no key of `User` (did you mean `username`?)");
     raises(f, "User.get{ username = 'bob', email = 1 }", "`email` is no key of `User`");
-    raises(f, "User.get{ region = 'eu' }", "test.lua:2: model `User`: key `username` of `User` is missing");
+    raises(f, "User.get{ region = 'eu' }", "test.lua:4: model `User`: key `username` of `User` is missing");
     raises(f, "User.get{ username = print_it }", "unknown name");
     raises(f, "\nUser.get{ username = function() end }",
-           "test.lua:3: User.get: `username`: a function is no JSON value");
+           "test.lua:5: User.get: `username`: a function is no JSON value");
     raises(f, "User.get({ username = 'a' }, { dept = 1 })", "User.get: unknown option `dept` (did you mean `depth`?)");
     raises(f, "User.get({ username = 'a' }, { depth = 1.5 })", "User.get: option `depth` wants a whole number");
     raises(f, "User.get({ username = 'a' }, { include = {} })", "option `include` wants a path, or a list of paths");
@@ -231,7 +236,7 @@ static void test_judged_by_the_gateway(void **state)
     struct run r;
     run_start(&r, *state, "\nlocal u = User.get({ username = 'a' }, { include = 'nosuch' })");
     reply_failure(&r, UNKNOWN_FIELD, "nosuch", "model `User` has no field `nosuch`");
-    run_ends(&r, LOADER_ERROR, "test.lua:3: User.get: model `User` has no field `nosuch`");
+    run_ends(&r, LOADER_ERROR, "test.lua:5: User.get: model `User` has no field `nosuch`");
 
     run_start(&r, *state, "local _, p = User.get{ username = 5 }\n return p.code");
     reply_failure(&r, KEY_TYPE, "username", "key `username` of model `User` takes a string, not `5`");
@@ -331,7 +336,7 @@ static void test_misuse_of_save(void **state)
     raises(f, "User{ username = 'a' }:save{ if_match = 'x' }", "`if_match` is not supported yet by this version");
     raises(f, "User{ username = 'a' }:save{ expire = 1 }", "unknown option `expire` (did you mean `expires`?)");
     raises(f, "User{ username = 'a' }.save()", "call it with a colon: record:save()");
-    raises(f, "local u = User{ username = 'a' }\n u.n = 0/0\n u:save()", "test.lua:4: User:save: `n`: NaN");
+    raises(f, "local u = User{ username = 'a' }\n u.n = 0/0\n u:save()", "test.lua:6: User:save: `n`: NaN");
     raises(f, "local u = User{ username = 'a' }\n u.email = { { function() end } }\n u:save()",
            "User:save: `email[1][1]`: a function is no JSON value");
 }
@@ -349,6 +354,64 @@ static void test_delete(void **state)
     assert_int_equal(run_asked(&r)->what, ASK_DELETE);
     reply_failure(&r, STORE_UNAVAILABLE, NULL, "nothing is known to be deleted");
     run_ends(&r, OK, "nilstore-unavailable: nothing is known to be deleted");
+}
+
+/* --- methods ------------------------------------------------------------------------------------------------------ */
+
+static void test_call(void **state)
+{
+    struct run r;
+    run_start(&r, *state, "return Home{ address = 'a', zone = 'z' }:geocode{ precision = 7 }");
+    struct ask *a = run_asked(&r);
+    assert_int_equal(a->what, ASK_CALL);
+    assert_true(slice_eq(a->model->name, SLICE("Home.geocode")));
+    assert_string_equal(r.f->json, "{\"address\":\"a\",\"precision\":7}");
+    reply_text(&r, "false");
+    run_ends(&r, OK, "false");
+
+    run_start(&r, *state, "return tostring(Home{ address = 'a' }:geocode() == null)");
+    run_asked(&r);
+    assert_string_equal(r.f->json, "{\"address\":\"a\"}");
+    reply_text(&r, "null");
+    run_ends(&r, OK, "true");
+
+    run_start(&r, *state,
+              "local v, p = Lookup{ name = 5 }:friends{ most = 1 }\n return tostring(v) .. p.code .. p.errors.name[1]");
+    a = run_asked(&r);
+    assert_true(slice_eq(a->model->name, SLICE("Lookup.friends")));
+    assert_string_equal(r.f->json, "{\"most\":1,\"name\":5}");
+    reply(&r,
+          &(struct ask_answer){
+              .status = FORM_INVALID, .problem.status = FORM_INVALID, .errors = SLICE("{\"name\":[\"Enter text.\"]}")},
+          1);
+    run_ends(&r, OK, "nilform-invalidEnter text.");
+}
+
+static void test_forget(void **state)
+{
+    struct run r;
+    run_start(&r, *state, "return tostring(Home{ address = 'a' }:forget('geocode', { precision = 7 }))");
+    struct ask *a = run_asked(&r);
+    assert_int_equal(a->what, ASK_FORGET);
+    assert_true(slice_eq(a->model->name, SLICE("Home.geocode")));
+    assert_string_equal(r.f->json, "{\"address\":\"a\",\"precision\":7}");
+    reply_done(&r);
+    run_ends(&r, OK, "true");
+}
+
+static void test_misuse_of_methods(void **state)
+{
+    struct fake *f = *state;
+    raises(f, "local h = Home{ address = 'a' }:geocde()", "test.lua:4: model `Home` has no key or field `geocde`");
+    raises(f, "local h = Home{ address = 'a' }:geocode(5)",
+           "test.lua:4: Home:geocode: the arguments are a table, not a number");
+    raises(f, "local h = Home{ address = 'a' }:geocode{ address = 'b' }", "Home:geocode: `address` is no argument");
+    raises(f, "local h = Home{ address = 'a' }:geocode{ precision = function() end }",
+           "Home:geocode: `precision`: a function is no JSON value");
+    raises(f, "local h = Home{ address = 'a' }:forget()", "Home:forget: takes the name of a method, and its arguments");
+    raises(f, "local h = Home{ address = 'a' }:forget 'nosuch'", "test.lua:4:");
+    raises(f, "local h = Home{ address = 'a' }.forget 'geocode'", "call it with a colon: record:forget(");
+    raises(f, "local h = Lookup{ name = 'a' }:save()", "form `Lookup` has no input or method `save`");
 }
 
 /* --- the life of a question --------------------------------------------------------------------------------------- */
@@ -415,7 +478,7 @@ static void test_an_answer_too_large_for_lua(void **state)
               "local ok, e = pcall(function() local u = User.get{ username = 'a' } end)\n"
               "return tostring(ok) .. tostring(e)");
     reply_text(&r, text);
-    run_ends(&r, OK, "falsetest.lua:2: User.get: not enough memory");
+    run_ends(&r, OK, "falsetest.lua:4: User.get: not enough memory");
     free(text);
 }
 
@@ -423,7 +486,7 @@ static void test_where_nobody_can_be_asked(void **state)
 {
     struct fake *f = *state;
     script_host_set_gateway(f->w->host, NULL);
-    raises(f, "User.get{ username = 'a' }", "test.lua:2: User.get: there is nobody to ask");
+    raises(f, "User.get{ username = 'a' }", "test.lua:4: User.get: there is nobody to ask");
     script_host_set_gateway(f->w->host, &f->gateway);
 
     char findings[1024];
@@ -447,6 +510,9 @@ int main(void)
         TEST(test_save),
         TEST(test_misuse_of_save),
         TEST(test_delete),
+        TEST(test_call),
+        TEST(test_forget),
+        TEST(test_misuse_of_methods),
         TEST(test_many_questions_of_one_handler),
         TEST(test_trail),
         TEST(test_cancelled_handler_asks_no_more),
