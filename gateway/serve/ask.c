@@ -16,13 +16,14 @@
 #include "serve/ask.h"
 
 #include "base/clock.h"
-#include "model/json.h"
+#include "serve/ask_text.h"
 #include "serve/call.h"
-#include "serve/document.h"
 #include "serve/forget.h"
 #include "serve/saving.h"
 
 #include <stdlib.h>
+
+#define SLICE_US 5000 /* of a turn of the loop, before others are served */
 
 struct asks {
     struct ask_gateway gateway;
@@ -99,14 +100,18 @@ static void deliver(struct inquiry *q)
     inquiry_free(q);
 }
 
-/* Those that were ready before; what a handler asks in its turn waits for the next. */
+/* Those that were ready before, as long as the slice lasts: each wakes a handler. What these ask in their turn waits for the next. */
 static void on_idle(uv_idle_t *idle)
 {
     struct asks *s = container_of(idle, struct asks, idle);
+    uint64_t until_us = clock_mono_us() + SLICE_US;
     struct list now;
     list_init(&now);
     list_splice(&now, &s->ready);
-    for (struct list *link; (link = list_shift(&now));) deliver(container_of(link, struct inquiry, ready));
+    while (!list_empty(&now) && clock_mono_us() < until_us)
+        deliver(container_of(list_shift(&now), struct inquiry, ready));
+    list_splice(&now, &s->ready);
+    list_splice(&s->ready, &now);
     if (list_empty(&s->ready)) uv_idle_stop(&s->idle);
 }
 
@@ -135,78 +140,10 @@ static void settle_one(struct inquiry *q, enum status status, struct slice text)
 
 /* -- get -- */
 
-/* An object of keys, compact, and nothing else. */
-static enum status read_key(const struct model *m, struct slice json, struct arena *arena, struct record_key *key,
-                            struct problem *why)
-{
-    struct key_draft draft;
-    struct json_member *member;
-    size_t n;
-    key_draft_init(&draft);
-    enum status st = json_members(json, arena, &member, &n, why);
-    for (size_t i = 0; st == OK && i < n; i++) {
-        const struct field *f = model_field(m, member[i].name);
-        if (f && field_is_key(f)) st = key_set_json(m, &draft, model_key_position(m, f), member[i].value, arena, why);
-        else st = key_set_text(m, &draft, member[i].name, SLICE(""), arena, why); /* knows what to say of such a name */
-    }
-    return st == OK ? key_finish(m, &draft, arena, key, why) : st;
-}
-
-static enum status read_keys(struct inquiry *q)
-{
-    struct documents *d = &q->documents;
-    struct problem *why = &q->one.problem;
-    struct slice *element;
-    enum status st = json_elements(q->ask->json, &q->arena, &element, &d->n, why);
-    if (st != OK) return st;
-    if (d->n > ASK_MANY_MAX) return problem_set(why, DEPTH_EXCEEDED, NULL, "more than %d records", ASK_MANY_MAX);
-    struct record_key *key = arena_alloc(&q->arena, (d->n + 1) * sizeof *key);
-    d->document = arena_zalloc(&q->arena, (d->n + 1) * sizeof *d->document);
-    for (size_t i = 0; st == OK && i < d->n; i++) {
-        st = read_key(q->served->model, element[i], &q->arena, &key[i], why);
-        d->document[i].key = &key[i];
-    }
-    return st;
-}
-
-/* depth and include mean what `_depth` and `_include` mean in a query. */
-static enum status read_view(struct inquiry *q)
-{
-    struct query_option option[] = {{SLICE("_depth"), no_text}, {SLICE("_include"), q->ask->include}};
-    struct view *v = &q->documents.view;
-    enum status st = OK;
-    bool taken;
-    if (q->ask->depth >= 0) option[0].value = arena_printf(&q->arena, "%d", q->ask->depth);
-    *v = view_default(q->served->model);
-    for (int i = 0; i < 2 && st == OK; i++)
-        if (option[i].value.p) st = view_option(q->served->model, &option[i], &q->arena, v, &taken, &q->one.problem);
-    return st;
-}
-
-/* All texts follow each other in one buffer, which may move until the last is written. */
-static const struct ask_answer *write_answers(struct inquiry *q)
-{
-    const struct documents *d = &q->documents;
-    struct ask_answer *answer = arena_zalloc(&q->arena, (d->n + 1) * sizeof *answer);
-    for (size_t i = 0, from = 0; i < d->n; i++, from = q->text.n) {
-        answer[i].status = d->document[i].status;
-        if (answer[i].status == OK) compose_text(d, &d->document[i], &q->text);
-        else answer[i].problem = d->document[i].problem;
-        answer[i].problem.status = answer[i].status;
-        answer[i].text.n = q->text.n - from;
-    }
-    struct slice rest = buffer_view(&q->text);
-    for (size_t i = 0; i < d->n; i++) {
-        answer[i].text.p = rest.p;
-        rest = slice_skip(rest, answer[i].text.n);
-    }
-    return answer;
-}
-
 static void on_documents(struct documents *d)
 {
     struct inquiry *q = container_of(d, struct inquiry, documents);
-    const struct ask_answer *answer = write_answers(q);
+    const struct ask_answer *answer = ask_write_answers(d, &q->text);
     if (!q->text.overflow) {
         settle(q, answer, d->n);
         return;
@@ -218,7 +155,6 @@ static void on_documents(struct documents *d)
 static enum status begin_get(struct inquiry *q)
 {
     struct documents *d = &q->documents;
-    enum status st;
     *d = (struct documents){.serve = q->asks->serve,
                             .served = q->served,
                             .arena = &q->arena,
@@ -226,7 +162,8 @@ static enum status begin_get(struct inquiry *q)
                             .request = q->trail.request,
                             .trail = &q->trail,
                             .done = on_documents};
-    if ((st = read_keys(q)) != OK || (st = read_view(q)) != OK) return st;
+    enum status st = ask_read_documents(q->ask, d, &q->one.problem);
+    if (st != OK) return st;
     q->holds = DOCUMENTS;
     if (documents_start(d, clock_wall_ms()) != PENDING) on_documents(d);
     return PENDING;
@@ -281,7 +218,7 @@ static enum status begin_forget(struct inquiry *q, const struct record_key *key)
 static enum status begin_delete(struct inquiry *q)
 {
     struct slice json = arena_dup(&q->arena, q->ask->json); /* the key points into it, and the asker may go */
-    enum status st = read_key(q->served->model, json, &q->arena, &q->key, &q->one.problem);
+    enum status st = ask_read_key(q->served->model, json, &q->arena, &q->key, &q->one.problem);
     return st == OK ? begin_forget(q, &q->key) : st;
 }
 
