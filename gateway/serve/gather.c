@@ -1,0 +1,334 @@
+/* serve/gather.c -- records by the level:
+ *
+ *     gather_start   one look for all that is wanted   now or later
+ *       looked         found, or else
+ *         load           one flight each               now or later
+ *       settle         there, or known not to be
+ *
+ * Everything lies in the owner's arena, so nothing here is freed but references to blobs. */
+#include "serve/gather.h"
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "model/json.h"
+#include "serve/seal.h"
+
+#define SLOTS_FIRST 16 /* of the table of records, a power of two */
+
+/* A look in the store for many records. */
+struct look {
+    struct store_many many;
+    struct gather *gather;
+    struct record **record;
+    struct slice *key; /* of the same */
+    bool waiting;
+    struct look *next;
+};
+
+struct loading {
+    struct fetch fetch;
+    struct record_key key;
+    struct gather *gather;
+    struct record *record;
+    struct loading *next;
+};
+
+/* -- records by key -- */
+
+static size_t slot_of(const struct gather *g, const struct served *served, struct slice pairs)
+{
+    size_t mask = g->slots - 1, i = (hash_seeded(pairs) + served->model->index) & mask;
+    while (g->slot[i] && !(g->slot[i]->served == served && slice_eq(g->slot[i]->pairs, pairs))) i = (i + 1) & mask;
+    return i;
+}
+
+static void grow(struct gather *g)
+{
+    g->slots = g->slots ? g->slots * 2 : SLOTS_FIRST;
+    g->slot = arena_zalloc(g->arena, g->slots * sizeof *g->slot);
+    for (struct record *record = g->all; record; record = record->next)
+        g->slot[slot_of(g, record->served, record->pairs)] = record;
+}
+
+/* Where the record of this key stands in the table, or may be put. */
+static struct record **find(struct gather *g, const struct served *served, struct slice pairs)
+{
+    if (g->records * 4 >= g->slots * 3) grow(g);
+    return &g->slot[slot_of(g, served, pairs)];
+}
+
+static struct record *add_record(struct gather *g, struct record **slot, struct record record)
+{
+    *slot = arena_alloc(g->arena, sizeof **slot);
+    **slot = record;
+    (*slot)->next = g->all;
+    g->all = *slot;
+    g->records++;
+    return *slot;
+}
+
+struct record *gather_root(struct gather *g, struct served *served, const struct record_key *key)
+{
+    struct record **slot = find(g, served, key->pairs);
+    if (*slot) return *slot;
+    return add_record(g, slot,
+                      (struct record){.served = served, .stored = key->stored, .pairs = key->pairs, .key = key});
+}
+
+struct record *gather_target(struct gather *g, const struct model *target, struct slice pairs, struct slice stub)
+{
+    struct served *served = served_of(g->generation, target);
+    struct record **slot = find(g, served, pairs);
+    if (*slot) return *slot;
+    struct slice prefix = target->key_prefix;
+    size_t n = prefix.n + pairs.n;
+    char *stored = arena_bytes(g->arena, n), *tail = mempcpy(stored, prefix.p, prefix.n);
+    memcpy(tail, pairs.p, pairs.n);
+    return add_record(g, slot,
+                      (struct record){.served = served, .stored = {stored, n}, .pairs = {tail, pairs.n}, .stub = stub});
+}
+
+void gather_want(struct gather *g, struct record *record)
+{
+    if (record->wanted) return;
+    record->wanted = true;
+    if (g->wanted) g->last_wanted->next_wanted = record;
+    else g->wanted = record;
+    g->last_wanted = record;
+    g->n_wanted++;
+}
+
+/* -- one record read -- */
+
+/* Does the name of the field stand before its first stub, as codec.c writes it? */
+static bool stands_behind(struct slice text, size_t offset, const struct field *f)
+{
+    size_t bracket = f->kind == FIELD_REFERENCES;
+    if (offset < f->prefix.n + bracket) return false;
+    return (!bracket || text.p[offset - 1] == '[') &&
+           memcmp(text.p + offset - bracket - f->prefix.n, f->prefix.p, f->prefix.n) == 0;
+}
+
+/* Do the references of what a store has given back fit its text and the model? */
+static bool references_fit(const struct model *m, const struct envelope *e)
+{
+    struct slice text = e->text;
+    struct envelope_ref ref;
+    size_t behind = 0, last = SIZE_MAX; /* of the stub before: where it ends, its field */
+    for (size_t at = 0; envelope_next_ref(e, &at, &ref);) {
+        if (ref.field >= m->fields || !field_refers(&m->field[ref.field]) || ref.pairs.n == 0) return false;
+        const struct field *f = &m->field[ref.field];
+        size_t end = ref.offset + (size_t)ref.length;
+        bool goes_on = f->kind == FIELD_REFERENCES && ref.field == last && ref.offset == behind + 1;
+        if (goes_on ? text.p[behind] != ',' : !stands_behind(text, ref.offset, f)) return false;
+        if (text.p[ref.offset] != '{' || text.p[end - 1] != '}') return false;
+        behind = end;
+        last = ref.field;
+    }
+    return true;
+}
+
+static bool is_sound(struct gather *g, const struct record *record, const struct blob *blob)
+{
+    if (references_fit(record->served->model, &record->entry)) return true;
+    seal_damaged(g->serve, record->served, record->stored, blob->n);
+    return false;
+}
+
+/* What there is of the record, a view into which is record->entry. Takes the blob. */
+static void settle(struct record *record, enum fetch_source source, bool kept, enum status status, struct blob *blob)
+{
+    record->source = source;
+    record->kept = kept;
+    record->status = blob && record->entry.kind == ENVELOPE_NEGATIVE ? MISSING : status;
+    record->blob = blob;
+}
+
+/* There is nothing, and nobody makes it. */
+static void settle_without(struct gather *g, struct record *record, enum status status)
+{
+    settle(record, SOURCE_NOWHERE, false, status, NULL);
+    if (status == MISSING) return;
+    struct problem *why = arena_alloc(g->arena, sizeof *why);
+    if (status == DEPTH_EXCEEDED) problem_set(why, status, NULL, "its records are too many bytes");
+    else fetch_nothing(status, why);
+    record->problem = why;
+}
+
+/* -- loading -- */
+
+/* The key's values stand in the stub. False: they are not what the stored key was made of. */
+static bool key_of_stub(struct gather *g, const struct record *record, struct record_key *key)
+{
+    const struct model *m = record->served->model;
+    struct arena *arena = g->arena;
+    struct key_draft draft;
+    struct json_member member;
+    key_draft_init(&draft);
+    for (size_t at = 0; json_cut(record->stub, &at, &member);) {
+        const struct field *f = model_field(m, member.name);
+        if (!f || !field_is_key(f)) continue; /* `$ref` */
+        if (key_set_json(m, &draft, model_key_position(m, f), member.value, arena, NULL) != OK) return false;
+    }
+    return key_finish(m, &draft, arena, key, NULL) == OK && slice_eq(key->stored, record->stored);
+}
+
+static void loaded(struct loading *l, enum status status)
+{
+    struct record *record = l->record;
+    struct blob *blob = l->fetch.blob;
+    l->fetch.blob = NULL;
+    record->entry = l->fetch.entry;
+    record->problem = &l->fetch.problem;
+    if (status == OK && !is_sound(l->gather, record, blob)) {
+        blob_unref(blob);
+        settle(record, l->fetch.source, false, MISSING, NULL);
+        return;
+    }
+    settle(record, l->fetch.source, l->fetch.stored, status, blob);
+}
+
+/* One look or load less is under way. `g` may be gone then. */
+static void ended(struct gather *g)
+{
+    if (--g->waiting == 0) g->done(g);
+}
+
+static void on_loaded(struct fetch *f, enum status status)
+{
+    struct loading *l = container_of(f, struct loading, fetch);
+    struct gather *g = l->gather;
+    loaded(l, status);
+    ended(g);
+}
+
+static void load(struct gather *g, struct record *record)
+{
+    struct loading *l = arena_alloc(g->arena, sizeof *l);
+    if (!record->key) {
+        if (!key_of_stub(g, record, &l->key)) {
+            seal_damaged(g->serve, record->served, record->stored, record->stub.n);
+            settle_without(g, record, MISSING);
+            return;
+        }
+        record->key = &l->key;
+    }
+    l->fetch = (struct fetch){.serve = g->serve,
+                              .served = record->served,
+                              .key = record->key,
+                              .mode = g->mode,
+                              .request = g->request,
+                              .trail = g->trail,
+                              .done = on_loaded};
+    l->gather = g;
+    l->record = record;
+    l->next = g->loadings;
+    g->loadings = l;
+    enum status status = fetch_load(&l->fetch, record->landings);
+    if (status == PENDING) g->waiting++;
+    else loaded(l, status);
+}
+
+/* -- looking -- */
+
+/* Takes the blob. */
+static void looked(struct gather *g, struct record *record, enum status status, struct blob *blob, uint64_t now_ms)
+{
+    if (blob) {
+        status = fetch_open(g->serve, record->served, record->stored, blob, now_ms, &record->entry);
+        if (status == OK && !is_sound(g, record, blob)) status = MISSING;
+        if (status == OK) {
+            settle(record, SOURCE_STORE, true, OK, blob);
+            return;
+        }
+        blob_unref(blob);
+    }
+    bool loads = record->served->model->loads && g->mode != FETCH_LOOK;
+    if (loads && (status == MISSING || status == STORE_UNAVAILABLE)) load(g, record);
+    else settle_without(g, record, status);
+}
+
+static void look_ended(struct look *look, enum status status, uint64_t now_ms)
+{
+    struct store_many *many = &look->many;
+    for (size_t i = 0; i < many->n; i++)
+        looked(look->gather, look->record[i], status == OK ? MISSING : status, many->value[i], now_ms);
+}
+
+static void on_looked(struct store_many *many, enum status status)
+{
+    struct look *look = container_of(many, struct look, many);
+    struct gather *g = look->gather;
+    look->waiting = false;
+    look_ended(look, status, clock_wall_ms());
+    ended(g);
+}
+
+static struct look *look_new(struct gather *g)
+{
+    struct arena *arena = g->arena;
+    size_t n = g->n_wanted < STORE_MANY_MAX ? g->n_wanted : STORE_MANY_MAX;
+    struct look *look = arena_alloc(arena, sizeof *look);
+    look->gather = g;
+    look->waiting = false;
+    look->record = arena_alloc(arena, n * sizeof *look->record);
+    look->many.key = look->key = arena_alloc(arena, n * sizeof *look->key);
+    look->many.value = arena_zalloc(arena, n * sizeof *look->many.value);
+    look->many.n = 0;
+    look->many.done = on_looked;
+    look->next = g->looks;
+    g->looks = look;
+    return look;
+}
+
+static void look_add(struct look *look, struct record *record)
+{
+    look->record[look->many.n] = record;
+    look->key[look->many.n++] = record->stored;
+}
+
+static void look_start(struct look *look, uint64_t now_ms)
+{
+    struct gather *g = look->gather;
+    enum status status = store_get_many(g->serve->store, now_ms, &look->many);
+    look->waiting = status == PENDING;
+    if (look->waiting) g->waiting++;
+    else look_ended(look, status, now_ms);
+}
+
+/* -- all that is wanted -- */
+
+/* Puts a record into the look that is being made, which starts when it is full. */
+static struct look *want(struct gather *g, struct look *look, struct record *record, uint64_t now_ms)
+{
+    bool loads = record->served->model->loads;
+    if (loads) record->landings = flight_landings(g->serve->flights, record->stored);
+    if (loads && g->mode == FETCH_RELOAD) {
+        load(g, record);
+        return look;
+    }
+    if (!look) look = look_new(g);
+    look_add(look, record);
+    if (look->many.n < STORE_MANY_MAX) return look;
+    look_start(look, now_ms);
+    return NULL;
+}
+
+enum status gather_start(struct gather *g, uint64_t now_ms)
+{
+    struct look *look = NULL;
+    for (struct record *record = g->wanted; record; record = record->next_wanted) look = want(g, look, record, now_ms);
+    if (look) look_start(look, now_ms);
+    g->wanted = NULL;
+    g->n_wanted = 0;
+    return g->waiting ? PENDING : OK;
+}
+
+void gather_finish(struct gather *g)
+{
+    for (struct look *look = g->looks; look; look = look->next)
+        if (look->waiting) store_many_cancel(&look->many);
+    for (struct loading *l = g->loadings; l; l = l->next) fetch_finish(&l->fetch);
+    for (struct record *record = g->all; record; record = record->next) blob_unref(record->blob);
+    g->all = NULL;
+}
