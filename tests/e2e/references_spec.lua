@@ -25,6 +25,14 @@ model "City" { id = key(), n = field(), options = { expires = 300, negative = "2
   end }
 model "Trip" { id = key(), city = reference "City", maybe = reference{ "City", missing = "null" },
   stops = references{ "City", missing = "skip" }, after = reference{ "self", missing = "null" }, options = { expires = 3600 } }
+model "Branch" { n = key{ type = "integer" }, place = reference "Leaf", below = references{ "self", missing = "skip" },
+  options = { expires = 300, negative = 100 },
+  from_miss = function(self)
+    if self.n > 14 then return missing end
+    self.place, self.below = Leaf{ n = self.n }, { Branch{ n = 2 * self.n }, Branch{ n = 2 * self.n + 1 } }
+  end }
+model "Leaf" { n = key{ type = "integer" }, v = field(), options = { expires = 200 },
+  from_miss = function(self) self.v = "leaf" .. self.n end }
 model "Pair" { a = key{ type = "integer" }, b = key{ default = "x" }, other = reference{ "self", missing = "null" } }
 ]]):format(url)
 end
@@ -146,6 +154,23 @@ for _, store in ipairs { "memory", "redis" } do
       assert.same(found, cjson.decode(response.body))
       assert.equal(1, (source:asked "/city/rome"))
       assert.equal(found.city.n, check.document(gw:get "/models/City?id=rome").n)
+    end)
+
+    it("what a loader makes refers to what others make, level by level", function()
+      local function tree(n)
+        local below = {}
+        for _, m in ipairs { 2 * n, 2 * n + 1 } do
+          if m <= 14 then below[#below + 1] = tree(m) end
+        end
+        return ('{"n":%d,"place":{"n":%d,"v":"leaf%d"},"below":[%s]}'):format(n, n, n, table.concat(below, ","))
+      end
+      local response = check.status(gw:get "/models/Branch?n=1", 200)
+      assert.equal(tree(1), response.body)
+      assert.equal("perigee; fwd=uri-miss; stored; ttl=100", response.headers["cache-status"])
+      response = check.status(gw:get "/models/Branch?n=1", 200)
+      assert.equal(tree(1), response.body)
+      assert.is_true(check.cache_status(response).hit)
+      assert.equal(tree(7), check.status(gw:get "/models/Branch?n=7", 200).body)
     end)
 
     it("all of a level are loaded at once, through one flight each", function()
