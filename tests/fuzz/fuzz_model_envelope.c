@@ -36,6 +36,10 @@ static void expect_consistent(struct slice bytes, const struct envelope *e)
     expect((e->text.n == 0) == (e->kind == ENVELOPE_NEGATIVE));
     expect(envelope_is_record(slice_from(bytes.p, 8)) == (e->kind != ENVELOPE_NEGATIVE));
     touch(e->sections);
+    for (unsigned type = 0; type < 256; type++) {
+        struct slice section = envelope_section(e, (uint8_t)type);
+        expect(!section.p || (section.p >= e->sections.p && section.p + section.n <= e->sections.p + e->sections.n));
+    }
     touch(e->text);
 
     struct blob *sealed = envelope_seal(e, refs, n);

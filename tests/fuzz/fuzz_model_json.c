@@ -1,5 +1,5 @@
 /* Any bytes as JSON: what is accepted is what yyjson accepts and no deeper than the cap, compacting changes no value and
- * compacting again changes nothing, and cutting and unescaping agree with yyjson's tree. */
+ * compacting again changes nothing, and cutting and unescaping agree with yyjson's tree. Members are cut from anything, within its bytes. */
 #include "model/json.h"
 
 #include <stdint.h>
@@ -116,6 +116,24 @@ static void expect_cut_as(struct slice compact, yyjson_val *v, struct arena *are
     }
 }
 
+/* All members of an object, one after the other; of anything else whatever there is, but no byte outside it. */
+static void expect_walk(struct slice text, bool is_object)
+{
+    struct json_member member;
+    size_t at = 0, length = 1;
+    char *exact = malloc(text.n ? text.n : 1);
+    memcpy(exact, text.p, text.n);
+    for (size_t before = 0; json_cut(slice_from(exact, text.n), &at, &member); before = at) {
+        expect(at > before && at < text.n);
+        expect(member.name.p == member.quoted.p + 1 && member.quoted.p == exact + before + 1);
+        expect(member.value.n && member.value.p + member.value.n == exact + at);
+        length += member.quoted.n + member.value.n + 2;
+    }
+    expect(at < text.n || text.n == 0);
+    if (is_object) expect(at ? at == text.n - 1 && length == text.n : text.n == 2);
+    free(exact);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
@@ -126,6 +144,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     arena_init(&arena);
     yyjson_doc *doc = parse(text);
     enum status st = json_compact(text, &arena, &compact, &why);
+    expect_walk(text, false);
     if (st == OK) {
         expect(doc && slice_is_utf8(text) && compact.n <= n);
         yyjson_doc *squeezed = parse(compact);
@@ -133,6 +152,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         expect_same(yyjson_doc_get_root(doc), yyjson_doc_get_root(squeezed));
         expect(json_compact(compact, &arena, &again, NULL) == OK && again.p == compact.p && again.n == compact.n);
         expect((compact.p == text.p) == (compact.n == text.n));
+        expect_walk(compact, json_kind(compact) == JSON_OBJECT);
         if (n <= 4096) expect_cut_as(compact, yyjson_doc_get_root(squeezed), &arena); /* quadratic in the members */
         yyjson_doc_free(squeezed);
     } else {
