@@ -117,16 +117,22 @@ static bool decode_four(const char *in, size_t padding, unsigned char *out)
     return true;
 }
 
+/* `n` digits and padding: a multiple of four. */
+static bool decode(const char *in, size_t n, size_t padding, unsigned char *out)
+{
+    for (size_t i = 0; i < n; i += 4)
+        if (!decode_four(in + i, i + 4 == n ? padding : 0, out + i / 4 * 3)) return false;
+    return true;
+}
+
 static int unbase64(lua_State *L)
 {
     size_t n, padding = 0;
     const char *in = luaL_checklstring(L, 1, &n);
-    if (n % 4) return 0;
     while (padding < 2 && padding < n && in[n - 1 - padding] == '=') padding++;
     unsigned char *out = lua_newuserdata(L, n / 4 * 3 + 1);
-    for (size_t i = 0; i < n; i += 4)
-        if (!decode_four(in + i, i + 4 == n ? padding : 0, out + i / 4 * 3)) return 0;
-    lua_pushlstring(L, (const char *)out, n / 4 * 3 - padding);
+    if (n % 4 == 0 && decode(in, n, padding, out)) lua_pushlstring(L, (const char *)out, n / 4 * 3 - padding);
+    else lua_pushnil(L);
     return 1;
 }
 

@@ -22,7 +22,8 @@ function pack.open(sealed)
     if not bytes then return nil end
     local rest = buffer.new(options):set(bytes)
     local ok, value = pcall(rest.decode, rest)
-    if ok and #rest == 0 then return value end
+    if not ok or #rest > 0 then return nil end
+    return value
 end
 
 return pack

@@ -108,6 +108,133 @@ static void test_wrong_defaults(void **state)
     assert_finds("model 'A' {\n  id = key(),\n  n = field{ required = true, default = null },\n}", "m.lua:3: ");
 }
 
+static const struct model *find(struct vm *vm, const char *name)
+{
+    const struct model *m = registry_find(vm_registry(vm), slice_of(name));
+    if (!m) fail_msg("there is no %s", name);
+    return m;
+}
+
+/* What a reference names may be declared in any file, before or after. */
+static void test_references(void **state)
+{
+    struct sources s = texts((const char *const[]){
+        "a.lua",
+        "model 'User' { id = key(), prefs = packed{ required = true }, workplace = reference 'Workplace',\n"
+        "  mother = reference{ 'self', missing = 'null', required = true },\n"
+        "  friends = references{ 'self', missing = 'skip', max = 7 }, places = references 'Workplace',\n"
+        "  options = { depth = 3, validate = function() end, tags = function() end } }",
+        "b.lua", "model 'Workplace' { name = key{ type = 'integer' } }", NULL});
+    struct buffer findings;
+    struct vm *vm = vm_from_sources(&s, &findings);
+    assert_int_equal(findings.n, 0);
+    buffer_deinit(&findings);
+    const struct model *user = find(vm, "User"), *workplace = find(vm, "Workplace");
+    assert_field(user, 1, "prefs", FIELD_PACKED, TYPE_ANY);
+    assert_true(user->field[1].required);
+    assert_field(user, 2, "workplace", FIELD_REFERENCE, TYPE_ANY);
+    assert_ptr_equal(user->field[2].target, workplace);
+    assert_int_equal(user->field[2].missing, EDGE_FAIL);
+    assert_ptr_equal(user->field[3].target, user);
+    assert_int_equal(user->field[3].missing, EDGE_NULL);
+    assert_true(user->field[3].required);
+    assert_field(user, 4, "friends", FIELD_REFERENCES, TYPE_ANY);
+    assert_int_equal(user->field[4].missing, EDGE_SKIP);
+    assert_int_equal(user->field[4].max, 7);
+    assert_int_equal(user->field[5].max, 1000);
+    assert_true(user->refers);
+    assert_false(workplace->refers);
+    assert_int_equal(user->options.depth, 3);
+    assert_true(user->options.validate && user->options.tags);
+    assert_int_equal(workplace->options.depth, DEPTH_DEFAULT);
+    assert_false(workplace->options.validate || workplace->options.tags);
+    assert_false(user->loads);
+    vm_free(vm);
+}
+
+static void test_methods(void **state)
+{
+    struct vm *vm = vm_of_text("model 'Home' { address = key(), zip = key{ type = 'integer', default = 1 }, country = "
+                               "field{ type = 'string' },\n"
+                               "  geocode = cached_method{ on = { 'country', 'zip' }, expires = '1h', function() end,\n"
+                               "    args = { precision = arg{ type = 'number', default = 5.0 }, may = arg{ required = "
+                               "false }, must = arg() } },\n"
+                               "  options = { negative = 3, hard_timeout = 4, version = 9 } }\n"
+                               "model 'After' { id = key() }");
+    const struct model *home = find(vm, "Home"), *m = find(vm, "Home.geocode");
+    assert_int_equal(m->kind, MODEL_METHOD);
+    assert_int_equal(home->kind, MODEL_RECORD);
+    assert_ptr_equal(m->owner, home);
+    assert_null(home->owner);
+    assert_true(slice_eq(model_method_name(m), SLICE("geocode")));
+    assert_int_equal(m->keys, 5);
+    assert_field(m, 0, "country", FIELD_KEY, TYPE_STRING);
+    assert_false(m->field[0].required);
+    assert_field(m, 1, "zip", FIELD_KEY, TYPE_INTEGER);
+    assert_true(m->field[1].required);
+    assert_true(slice_eq(m->field[1].default_json, SLICE("1")));
+    assert_field(m, 2, "precision", FIELD_ARGUMENT, TYPE_NUMBER);
+    assert_field(m, 3, "may", FIELD_ARGUMENT, TYPE_ANY);
+    assert_field(m, 4, "must", FIELD_ARGUMENT, TYPE_ANY);
+    assert_true(slice_eq(m->field[2].default_json, SLICE("5"))); /* canonical */
+    assert_false(m->field[3].required);
+    assert_true(m->field[4].required);
+    assert_true(m->loads && m->handler >= 0);
+    assert_false(home->loads);
+    assert_int_equal(m->options.expires_ms, 3600000);
+    assert_int_equal(m->options.negative_ms, 3000);
+    assert_int_equal(m->options.hard_timeout_ms, 4000);
+    assert_int_equal(m->options.version, 9);
+    assert_true(slice_starts(m->key_prefix, SLICE("test:Home.geocode:")));
+    assert_int_equal(find(vm, "After")->index, 2);
+    vm_free(vm);
+}
+
+static void test_forms(void **state)
+{
+    struct vm *vm = vm_of_text("form 'F' { name = input{ required = true, clean = function(v) return v end },\n"
+                               "  page = input{ type = 'integer', default = 1 },\n"
+                               "  m = cached_form_method{ expires = 1, args = { n = arg() }, function() end } }");
+    const struct model *form = find(vm, "F"), *m = find(vm, "F.m");
+    assert_int_equal(form->kind, MODEL_FORM);
+    assert_field(form, 0, "name", FIELD_ARGUMENT, TYPE_STRING);
+    assert_true(form->field[0].required && form->field[0].cleaned);
+    assert_false(form->field[1].required || form->field[1].cleaned);
+    assert_true(slice_eq(form->field[1].default_json, SLICE("1")));
+    assert_false(form->loads);
+    assert_int_equal(m->kind, MODEL_FORM_METHOD);
+    assert_ptr_equal(m->owner, form);
+    assert_field(m, 0, "name", FIELD_KEY, TYPE_ANY);
+    assert_field(m, 1, "page", FIELD_KEY, TYPE_ANY);
+    assert_field(m, 2, "n", FIELD_ARGUMENT, TYPE_ANY);
+    assert_false(m->field[0].required);
+    assert_true(m->loads);
+    vm_free(vm);
+}
+
+static void test_wrong_defaults_of_arguments(void **state)
+{
+    assert_finds("model 'A' { id = key(),\n m = cached_method{ function() end, args = {\n"
+                 "  n = arg{ type = 'integer', default = 1.5 } } } }",
+                 "m.lua:3: model `A`: cached_method `m`: arg `n`: attribute `default`: argument `n` of method `A.m`");
+    assert_finds("form 'F' {\n  n = input{ type = 'integer', default = 'x' } }",
+                 "m.lua:2: form `F`: input `n`: attribute `default`: input `n` of form `F`");
+}
+
+/* A target's keys are part of what a record relies on. */
+static void test_fingerprint_of_targets(void **state)
+{
+    struct vm *one = vm_of_text("model 'A' { id = key(), b = reference 'B' }\nmodel 'B' { x = key(), v = field() }");
+    struct vm *same = vm_of_text("model 'B' { x = key() }\nmodel 'A' { id = key(), b = reference 'B' }");
+    struct vm *other =
+        vm_of_text("model 'A' { id = key(), b = reference 'B' }\nmodel 'B' { x = key{ type = 'integer' } }");
+    assert_string_equal(find(one, "A")->fingerprint, find(same, "A")->fingerprint);
+    assert_string_not_equal(find(one, "A")->fingerprint, find(other, "A")->fingerprint);
+    vm_free(one);
+    vm_free(same);
+    vm_free(other);
+}
+
 /* The same declaration gives the same fingerprint in every state; another version, another one. */
 static void test_fingerprint(void **state)
 {
@@ -125,8 +252,16 @@ static void test_fingerprint(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fields),         cmocka_unit_test(test_options),     cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_wrong_defaults), cmocka_unit_test(test_fingerprint),
+        cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_options),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_wrong_defaults),
+        cmocka_unit_test(test_fingerprint),
+        cmocka_unit_test(test_references),
+        cmocka_unit_test(test_methods),
+        cmocka_unit_test(test_forms),
+        cmocka_unit_test(test_wrong_defaults_of_arguments),
+        cmocka_unit_test(test_fingerprint_of_targets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,7 +9,8 @@ struct outcome {
     int calls;
     enum status status;
     char text[4096], detail[400], path[128], log[2048], code[32];
-    size_t log_n;
+    size_t log_n, refs;
+    char tags[256], pairs[256];
     uint64_t expires_ms;
 };
 
@@ -53,19 +54,27 @@ static struct vm *attach(struct world *w, const char *text)
     return vm;
 }
 
-static struct record_key key_of(struct world *w, const struct vm *vm, const char *query)
+/* A key of the model or method `name`. */
+static struct record_key key_in(struct world *w, const struct vm *vm, const char *name, const char *query)
 {
     struct key_draft draft;
     struct record_key key = {.model = NULL};
     struct query_option *options;
     size_t n_options;
     struct problem why;
-    const struct model *m = vm_registry(vm)->model[0];
+    const struct model *m = registry_find(vm_registry(vm), slice_of(name));
     key_draft_init(&draft);
     if (key_parse_query(m, slice_of(query), &w->arena, &draft, &options, &n_options, &why) != OK ||
         key_finish(m, &draft, &w->arena, &key, &why) != OK)
         fail_msg("%s", why.detail);
     return key;
+}
+
+static struct record_key key_of(struct world *w, const struct vm *vm, const char *query)
+{
+    char name[MODEL_NAME_MAX + 1];
+    snprintf(name, sizeof name, "%.*s", SLICE_ARG(vm_registry(vm)->model[0]->name));
+    return key_in(w, vm, name, query);
 }
 
 static void copy(char *to, size_t max, struct slice from)
@@ -80,6 +89,12 @@ static void on_done(void *owner, const struct load_result *result)
     o->status = result->status;
     o->expires_ms = result->expires_ms;
     o->log_n = result->log.n;
+    o->refs = result->n_refs;
+    copy(o->tags, sizeof o->tags, result->tags);
+    for (size_t i = 0; i < result->n_refs; i++)
+        snprintf(o->pairs + strlen(o->pairs), sizeof o->pairs - strlen(o->pairs), "%u %.*s %.*s;",
+                 result->refs[i].field, SLICE_ARG(result->refs[i].pairs), (int)result->refs[i].length,
+                 result->text.p + result->refs[i].offset);
     copy(o->text, sizeof o->text, result->text);
     copy(o->log, sizeof o->log, result->log);
     copy(o->code, sizeof o->code, slice_of(status_code(result->status)));
@@ -93,14 +108,21 @@ static void wait_for(struct world *w, const struct outcome *o)
     while (!o->calls) uv_run(&w->loop, UV_RUN_ONCE);
 }
 
-static struct outcome load_of(struct world *w, struct vm *vm, const char *query)
+static struct outcome load_in(struct world *w, struct vm *vm, const char *name, const char *query)
 {
     struct outcome o = {0};
-    struct record_key key = key_of(w, vm, query);
+    struct record_key key = key_in(w, vm, name, query);
     load_start(vm, &key, NULL, on_done, &o);
     memset(&key, 0xff, sizeof key); /* the load has its own copy */
     wait_for(w, &o);
     return o;
+}
+
+static struct outcome load_of(struct world *w, struct vm *vm, const char *query)
+{
+    char name[MODEL_NAME_MAX + 1];
+    snprintf(name, sizeof name, "%.*s", SLICE_ARG(vm_registry(vm)->model[0]->name));
+    return load_in(w, vm, name, query);
 }
 
 /* One load of `model "M" { id = key(), FIELDS, from_miss = function(self, ctx) BODY end }`. */
@@ -382,6 +404,141 @@ static void test_jit(void **state)
     vm_retire(vm);
 }
 
+#define REFERS                                                                                                         \
+    "one = reference{ 'M', missing = 'null' }, many = references{ 'self', missing = 'skip', max = 3 }, p = packed(), " \
+    "v = "                                                                                                             \
+    "field(),"
+
+static void test_references(void **state)
+{
+    struct world *w = *state;
+    struct outcome o = run_body(w, REFERS, "self.one = M{ id = 'a' } self.many = { { id = 'b' }, M{ id = 'c' } }");
+    assert_string_equal(o.text, "{\"id\":\"1\",\"one\":{\"id\":\"a\",\"$ref\":\"/models/M?id=a\"},"
+                                "\"many\":[{\"id\":\"b\",\"$ref\":\"/models/M?id=b\"},"
+                                "{\"id\":\"c\",\"$ref\":\"/models/M?id=c\"}]}");
+    assert_string_equal(o.pairs, "1 id=a {\"id\":\"a\",\"$ref\":\"/models/M?id=a\"};"
+                                 "2 id=b {\"id\":\"b\",\"$ref\":\"/models/M?id=b\"};"
+                                 "2 id=c {\"id\":\"c\",\"$ref\":\"/models/M?id=c\"};");
+    o = run_body(w, REFERS, "self.one, self.many = null, {}");
+    assert_string_equal(o.text, "{\"id\":\"1\",\"one\":null,\"many\":[]}");
+    assert_int_equal(o.refs, 0);
+    o = run_body(w, REFERS, "self.one = self self.one = nil self.many = null");
+    assert_string_equal(o.text, "{\"id\":\"1\",\"many\":null}");
+}
+
+static void assert_refused(struct world *w, const char *body, const char *path, const char *detail, const char *log)
+{
+    struct outcome o = run_body(w, REFERS, body);
+    if (o.status != LOADER_ERROR) fail_msg("%s: %s %s", body, o.code, o.text);
+    if (!strstr(o.detail, detail)) fail_msg("%s: detail: %s", body, o.detail);
+    if (!strstr(o.log, log)) fail_msg("%s: log: %s", body, o.log);
+    assert_string_equal(o.path, path);
+}
+
+static void test_wrong_references(void **state)
+{
+    struct world *w = *state;
+    assert_refused(w, "self.one = 'a'", "", "failed", "m.lua:3: model `M`: reference `one` takes a record of `M`");
+    assert_refused(w, "self.one = { id = 'a', v = 1 }", "", "failed",
+                   "m.lua:3: model `M`: reference `one`: `v` is no key");
+    assert_refused(w, "self.one = M{ id = 'a', v = 1 }", "one", "that was not saved", "nobody has saved");
+    assert_refused(w, "self.one = M{ id = 5 }", "one.id", "failed", "");
+    assert_refused(w, "self.many = { M{ id = 'a' }, M{ id = true } }", "many[1].id", "failed", "");
+    assert_refused(w, "local l = {} for i = 1, 4 do l[i] = M{ id = 'a' } end self.many = l", "many", "failed", "");
+    assert_refused(w, "self.many = { M{ id = 'a' } } self.many[3] = M{ id = 'b' }", "many", "cannot be kept",
+                   "no list");
+    assert_refused(w, "self.v = M{ id = 'a' }", "v", "what JSON cannot say", "metatable");
+}
+
+static void test_packed(void **state)
+{
+    struct world *w = *state;
+    struct outcome o =
+        run_body(w, REFERS, "self.p = { [3] = true, x = { 'y', array() } } if not self.p[3] then error 'x' end");
+    if (o.status != OK) fail_msg("%s %s", o.detail, o.log);
+    assert_non_null(strstr(o.text, "{\"id\":\"1\",\"p\":{\"$packed\":\""));
+    assert_string_equal(run_body(w, REFERS, "self.p = null").text, "{\"id\":\"1\",\"p\":null}");
+    assert_refused(w, "self.p = error", "p", "set field `p` to what cannot be kept",
+                   "field `p`: a function cannot be packed");
+    assert_refused(w, "self.p = { x = missing }", "p", "cannot be kept", "a userdata cannot be packed");
+    assert_refused(w, "self.p = { M{ id = '1' } }", "p", "cannot be kept", "a table with a metatable");
+    assert_refused(w, "local t = {} t.t = t self.p = t", "p", "cannot be kept", "contains itself");
+    assert_refused(w, "local t = {} for i = 1, 40 do t = { t, t } end self.p = t", "p", "cannot be kept", "too large");
+    assert_refused(w, "self.p = ('x'):rep(2^20)", "p", "", "1 MiB");
+}
+
+static void test_tags_and_validate(void **state)
+{
+    struct world *w = *state;
+    struct vm *vm =
+        attach(w, "model 'M' { id = key(), v = field{ default = 'd' }, options = { expires = 1,\n"
+                  "  tags = function(self) return { 't:' .. self.v } end,\n"
+                  "  validate = function(self) if self.id == '2' then return 'v', 'secret words' end\n"
+                  "    if self.id == '3' then error 'secret' end end },\n"
+                  "  from_miss = function(self, ctx) if self.id == '4' then self.v = 5 end ctx.tag 'a' end }");
+    struct outcome o = load_of(w, vm, "id=1");
+    assert_int_equal(o.status, OK);
+    assert_string_equal(o.tags, "\1a\3t:d");
+    o = load_of(w, vm, "id=2");
+    assert_int_equal(o.status, LOADER_ERROR);
+    assert_string_equal(o.path, "v");
+    assert_string_equal(o.detail, "the loader of model `M` failed: `validate` has refused field `v`");
+    assert_string_equal(o.log, "validate: field `v`: secret words");
+    o = load_of(w, vm, "id=3");
+    assert_string_equal(o.detail, "the loader of model `M` failed");
+    assert_non_null(strstr(o.log, "m.lua:4: secret | at m.lua:4"));
+    assert_string_equal(load_of(w, vm, "id=4").tags, "\1a\3t:5");
+    vm_retire(vm);
+}
+
+static void test_methods(void **state)
+{
+    struct world *w = *state;
+    struct vm *vm = attach(
+        w,
+        "model 'M' { id = key(), v = field{ type = 'string' },\n"
+        "  m = cached_method{ on = { 'id', 'v' }, expires = 1, args = { n = arg{ type = 'integer', default = 2 },\n"
+        "    o = arg{ required = false } }, function(self, args, ctx)\n"
+        "    if args.n == 3 then return missing elseif args.n == 4 then return elseif args.n == 5 then return error\n"
+        "    elseif args.n == 6 then return 1, 2 elseif args.n == 7 then error 'secret'\n"
+        "    elseif args.n == 8 then return self.w elseif args.n == 9 then return { a = { error } } end\n"
+        "    ctx.expires, ctx.tag = 5, nil end },\n"
+        "  r = cached_method{ expires = 1, args = { n = arg{ type = 'integer' } }, function(self, args, ctx)\n"
+        "    ctx.expires = 5 ctx.tag 'x' return { self.id, args.n, tostring(args.o) } end } }\n"
+        "form 'F' { name = input(), page = input(),\n"
+        "  m = cached_form_method{ expires = 1, args = { n = arg() }, function(self, args)\n"
+        "    return { self.cleaned_data.name or null, self.cleaned_data.page or null, args.n } end } }");
+    assert_string_equal(load_in(w, vm, "M.m", "id=a&n=4").text, "null");
+    assert_int_equal(load_in(w, vm, "M.m", "id=a&n=3").status, MISSING);
+    struct outcome o = load_in(w, vm, "M.m", "id=a&n=5");
+    assert_int_equal(o.status, LOADER_ERROR);
+    assert_string_equal(o.detail, "method `M.m` failed: it returned what JSON cannot say");
+    assert_string_equal(o.log, "its result: a function is no JSON value");
+    assert_string_equal(load_in(w, vm, "M.m", "id=a&n=9").log, "its result.a[1]: a function is no JSON value");
+    assert_non_null(strstr(load_in(w, vm, "M.m", "id=a&n=6").detail, "it returned several values"));
+    o = load_in(w, vm, "M.m", "id=a&n=7");
+    assert_string_equal(o.detail, "method `M.m` failed");
+    assert_non_null(strstr(o.log, "m.lua:5: secret | at m.lua:5"));
+    assert_non_null(strstr(load_in(w, vm, "M.m", "id=a&n=8").log, "m.lua:6: method `m` has no attribute `w`"));
+    assert_non_null(strstr(load_in(w, vm, "M.m", "id=a").log, "m.lua:7: `ctx.tag` is called"));
+    o = load_in(w, vm, "M.r", "id=a&n=1");
+    assert_int_equal(o.status, LOADER_ERROR); /* `o` is no argument of r */
+    assert_non_null(strstr(o.log, "`args` has no member `o`"));
+
+    struct key_draft draft;
+    struct record_key key;
+    struct problem why;
+    const struct model *m = registry_find(vm_registry(vm), SLICE("F.m"));
+    key_draft_init(&draft);
+    assert_int_equal(key_set_text(m, &draft, SLICE("n"), SLICE("7"), &w->arena, &why), OK);
+    assert_int_equal(key_finish(m, &draft, &w->arena, &key, &why), OK);
+    o = (struct outcome){0};
+    load_start(vm, &key, NULL, on_done, &o);
+    wait_for(w, &o);
+    assert_string_equal(o.text, "[null,null,7]");
+    vm_retire(vm);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, open_world, close_world)
@@ -395,6 +552,11 @@ int main(void)
         TEST(test_deadline),
         TEST(test_cancel),
         TEST(test_jit),
+        TEST(test_references),
+        TEST(test_wrong_references),
+        TEST(test_packed),
+        TEST(test_tags_and_validate),
+        TEST(test_methods),
         TEST(test_out_of_memory),
         TEST(test_many_at_once),
         TEST(test_memory_stays),
