@@ -64,28 +64,37 @@ static const struct problems *response_of(const struct problems *p, int http)
 }
 
 /* Calls `put` for each HTTP status that is among p's codes, once. */
-static void for_each_http(struct buffer *b, const struct problems *p,
-                          void (*put)(struct buffer *b, const struct problems *p, int http))
+static void for_each_http(struct buffer *b, const struct problems *p, unsigned used,
+                          void (*put)(struct buffer *b, const struct problems *p, int http, unsigned used))
 {
     bool done[600] = {false};
     for (const enum status *c = p->code; *c != END; c++) {
         int http = status_http(*c);
-        if (!done[http]) put(b, p, http);
+        if (!done[http]) put(b, p, http, used);
         done[http] = true;
     }
 }
 
-static void put_problem_ref(struct buffer *b, const struct problems *p, int http)
+static void put_problem_ref(struct buffer *b, const struct problems *p, int http, unsigned used)
 {
     jot(b, ",'%d':{" REF "responses/%s.%d'}", http, response_of(p, http)->name, http);
 }
 
+/* Does a call that there is lead to this response? */
+static bool is_used(const struct problems *p, int http, unsigned used)
+{
+    enum status code[CODES_MAX];
+    for (unsigned i = 0; i < CALLS; i++)
+        if (used & 1u << i && codes_of(&problems[i], http, code) && response_of(&problems[i], http) == p) return true;
+    return false;
+}
+
 /* One response for all of p's codes of this HTTP status. */
-static void put_problem(struct buffer *b, const struct problems *p, int http)
+static void put_problem(struct buffer *b, const struct problems *p, int http, unsigned used)
 {
     enum status code[CODES_MAX];
     size_t n = codes_of(p, http, code);
-    if (response_of(p, http) != p) return;
+    if (!is_used(p, http, used)) return;
     jot(b, ",'%s.%d':{'description':'", p->name, http);
     for (size_t i = 0; i < n; i++) jot(b, "%s%s: %s", i ? "; " : "", status_code(code[i]), status_title(code[i]));
     jot(b, "','headers':{'Cache-Control':{" REF "headers/Cache-Control'}%s},",
@@ -99,20 +108,20 @@ static void put_problem(struct buffer *b, const struct problems *p, int http)
     jot(b, "}}}}");
 }
 
-static bool is_told(enum status code)
+static bool is_told(enum status code, unsigned used)
 {
-    for (size_t i = 0; i < CALLS; i++)
+    for (unsigned i = 0; i < CALLS; i++)
         for (const enum status *c = problems[i].code; *c != END; c++)
-            if (*c == code) return true;
+            if (*c == code && used & 1u << i) return true;
     return false;
 }
 
-void failures_put_examples(struct buffer *b)
+void failures_put_examples(struct buffer *b, unsigned used)
 {
     bool first = true;
     for (int i = 0; i < STATUS_COUNT; i++) {
         enum status s = (enum status)i;
-        if (!is_told(s)) continue;
+        if (!is_told(s, used)) continue;
         jot_comma(b, &first);
         jot(b, "'%s':{'summary':'%s','value':{'type':'urn:perigee:problem:%s','code':'%s','title':'%s','status':%d,",
             status_code(s), status_title(s), status_code(s), status_code(s), status_title(s), status_http(s));
@@ -122,10 +131,10 @@ void failures_put_examples(struct buffer *b)
 
 void failures_put_references(struct buffer *b, enum call_kind call)
 {
-    for_each_http(b, &problems[call], put_problem_ref);
+    for_each_http(b, &problems[call], 0, put_problem_ref);
 }
 
-void failures_put_responses(struct buffer *b)
+void failures_put_responses(struct buffer *b, unsigned used)
 {
-    for (size_t i = 0; i < CALLS; i++) for_each_http(b, &problems[i], put_problem);
+    for (size_t i = 0; i < CALLS; i++) for_each_http(b, &problems[i], used, put_problem);
 }

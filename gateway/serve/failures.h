@@ -13,8 +13,9 @@ enum call_kind { ANY, READ, LOAD, LOOK, DOCUMENT, SAVE, VET_SAVE, PATCH, VET_PAT
 /* ,"404":{...} for each status: members of the call's `responses`, behind others. */
 void failures_put_references(struct buffer *b, enum call_kind call);
 
-/* What they refer to: members of components/responses, behind others, and of components/examples. */
-void failures_put_responses(struct buffer *b);
-void failures_put_examples(struct buffer *b);
+/* What they refer to: members of components/responses, behind others, and of components/examples. `used`: a bit for each kind of call
+ * that the document has. */
+void failures_put_responses(struct buffer *b, unsigned used);
+void failures_put_examples(struct buffer *b, unsigned used);
 
 #endif

@@ -6,6 +6,28 @@
 #include "serve/openapi_parts.h"
 #include "serve/schema.h"
 
+/* -- kinds of calls -- */
+
+/* Has it references, whose targets may be saved too, or handlers of its own that judge what is saved? */
+static bool is_vetted(const struct model *m) { return m->refers || m->options.validate || m->options.tags; }
+
+static enum call_kind get_kind(const struct model *m) { return m->refers ? DOCUMENT : m->loads ? LOAD : READ; }
+static enum call_kind head_kind(const struct model *m) { return m->refers ? LOOK : READ; }
+static enum call_kind save_kind(const struct model *m) { return is_vetted(m) ? VET_SAVE : SAVE; }
+static enum call_kind patch_kind(const struct model *m) { return is_vetted(m) ? VET_PATCH : PATCH; }
+
+static unsigned kinds_of(const struct model *m)
+{
+    switch (m->kind) {
+    case MODEL_METHOD: return 1u << CALL | 1u << POST | 1u << FORGET;
+    case MODEL_FORM_METHOD: return 1u << FORM_CALL | 1u << FORM_POST | 1u << FORM_FORGET;
+    case MODEL_FORM: return 0;
+    default:
+        return 1u << get_kind(m) | 1u << head_kind(m) | 1u << save_kind(m) | 1u << patch_kind(m) | 1u << DELETE |
+               1u << SCHEMA;
+    }
+}
+
 /* -- the calls of a model -- */
 
 #define CONTENT "'content':{'application/json':{'schema':{" REF "schemas/%.*s'}}}"
@@ -42,7 +64,7 @@ static void put_get(struct buffer *b, const struct model *m)
     put_read_parameters(b, m);
     jot(b, "'responses':{'200':{'description':'The record.'," RECORD_HEADERS "," CONTENT "},", SLICE_ARG(m->name));
     jot(b, "'304':{" REF "responses/not-modified'}");
-    end_call(b, m->refers ? DOCUMENT : can_load ? LOAD : READ);
+    end_call(b, get_kind(m));
 }
 
 static void put_head(struct buffer *b, const struct model *m)
@@ -51,7 +73,7 @@ static void put_head(struct buffer *b, const struct model *m)
                "'summary':'Look for a record','description':'The headers of a read. Never starts a loader.'");
     put_read_parameters(b, m);
     jot(b, "'responses':{'200':{" REF "responses/found'},'304':{" REF "responses/not-modified'}");
-    end_call(b, m->refers ? LOOK : READ);
+    end_call(b, head_kind(m));
 }
 
 /* `of`: the schema that has it among its properties. */
@@ -64,9 +86,6 @@ static void put_parameter(struct buffer *b, struct slice of, const struct model 
     schema_put_example(b, f);
     buffer_char(b, '}');
 }
-
-/* Has it references, whose targets may be saved too, or handlers of its own that judge what is saved? */
-static bool is_vetted(const struct model *m) { return m->refers || m->options.validate || m->options.tags; }
 
 /* Its body may have the keys: so they are parameters again, none of them required. */
 static void put_put(struct buffer *b, const struct model *m)
@@ -95,7 +114,7 @@ static void put_put(struct buffer *b, const struct model *m)
         "it.','headers':{'Location':{" REF "headers/Location'},'ETag':{" REF "headers/ETag'},'Preference-Applied':{" REF
         "headers/Preference-Applied'}}," CONTENT "},'204':{" REF "responses/saved'}",
         SLICE_ARG(m->name));
-    end_call(b, is_vetted(m) ? VET_SAVE : SAVE);
+    end_call(b, save_kind(m));
 }
 
 static void put_patch(struct buffer *b, const struct model *m)
@@ -112,7 +131,7 @@ static void put_patch(struct buffer *b, const struct model *m)
         "'headers':{'ETag':{" REF "headers/ETag'},'Preference-Applied':{" REF "headers/Preference-Applied'}}," CONTENT
         "},'204':{" REF "responses/saved'}",
         SLICE_ARG(m->name));
-    end_call(b, is_vetted(m) ? VET_PATCH : PATCH);
+    end_call(b, patch_kind(m));
 }
 
 static void put_delete(struct buffer *b, const struct model *m)
@@ -292,6 +311,8 @@ static void put_schemas(struct buffer *b, const struct model *m)
 
 void openapi_put(struct buffer *b, const struct registry *r)
 {
+    unsigned used = 1u << ANY; /* kinds of calls */
+    bool refers = false, calls = false;
     jot(b, "{%s", openapi_information);
     for (size_t i = 0; i < r->models; i++)
         if (!r->model[i]->owner) put_tag(b, r->model[i]);
@@ -299,13 +320,17 @@ void openapi_put(struct buffer *b, const struct registry *r)
     put_descriptions(b, r);
     for (size_t i = 0; i < r->models; i++) {
         const struct model *m = r->model[i];
+        used |= kinds_of(m);
+        refers |= m->refers;
+        calls |= m->owner != NULL;
         if (m->owner) put_method(b, m);
         else if (m->kind == MODEL_RECORD) put_model(b, m);
     }
-    jot(b, "},'components':{'headers':{%s},'parameters':{%s},'examples':{", openapi_headers, openapi_parameters);
-    failures_put_examples(b);
-    jot(b, "},'responses':{%s", openapi_responses);
-    failures_put_responses(b);
+    jot(b, "},'components':{'headers':{%s},'parameters':{%s%s},'examples':{", openapi_headers, openapi_parameters,
+        refers ? openapi_parameters_of_references : "");
+    failures_put_examples(b, used);
+    jot(b, "},'responses':{%s%s", openapi_responses, calls ? openapi_responses_of_methods : "");
+    failures_put_responses(b, used);
     jot(b, "},'schemas':{%s", openapi_schemas);
     for (size_t i = 0; i < r->models; i++)
         if (r->model[i]->kind != MODEL_FORM) put_schemas(b, r->model[i]);

@@ -43,27 +43,31 @@ const char openapi_parameters[] =
     "'_expires':{'name':'_expires','in':'query','description':'How long this record is kept: seconds, or a number with "
     "ms, s, m, h or "
     "d.','schema':{'type':'string','pattern':'^[0-9]+([.][0-9]+)?(ms|s|m|h|d)?$'},'example':'90s'},"
-    "'_depth':{'name':'_depth','in':'query','description':'How many levels of references are resolved; 0: none, they "
+    "'_fields':{'name':'_fields','in':'query','description':'Only these members are answered: paths of names, with "
+    "commas "
+    "between them. The answer then lacks others, required ones too.','schema':{'type':'string'}},"
+    "'Prefer':{'name':'Prefer','in':'header','description':'return=representation: answer with the record (RFC 7240).',"
+    "'schema':{'type':'string'},'example':'return=representation'}";
+
+const char openapi_parameters_of_references[] =
+    ",'_depth':{'name':'_depth','in':'query','description':'How many levels of references are resolved; 0: none, they "
     "stay "
     "keys with a $ref. More than 64 is taken as 64.','schema':{'type':'integer','minimum':0},'example':2},"
     "'_include':{'name':'_include','in':'query','description':'Only these references are resolved: paths of names, "
     "with "
     "commas between them.','schema':{'type':'string'}},"
-    "'_fields':{'name':'_fields','in':'query','description':'Only these members are answered: paths of names, with "
-    "commas "
-    "between them. The answer then lacks others, required ones too.','schema':{'type':'string'}},"
     "'_cascade':{'name':'_cascade','in':'query','description':'1: records that are given inside this one are saved "
     "with "
-    "it.','schema':{'enum':[0,1]},'example':1},"
-    "'Prefer':{'name':'Prefer','in':'header','description':'return=representation: answer with the record (RFC 7240).',"
-    "'schema':{'type':'string'},'example':'return=representation'}";
+    "it.','schema':{'enum':[0,1]},'example':1}";
 
 const char openapi_responses[] =
     "'found':{'description':'The record is there.'," RECORD_HEADERS "},"
     "'not-modified':{'description':'The client has it already.'," RECORD_HEADERS "},"
     "'saved':{'description':'The record is saved.','headers':{'ETag':{" REF "headers/ETag'}}},"
-    "'deleted':{'description':'The record is not there, whether it was or not.'},"
-    "'forgotten':{'description':'The result is not there, whether it was or not.'}";
+    "'deleted':{'description':'The record is not there, whether it was or not.'}";
+
+const char openapi_responses_of_methods[] =
+    ",'forgotten':{'description':'The result is not there, whether it was or not.'}";
 
 const char openapi_schemas[] =
     "'_Problem':{'title':'Problem','description':'What went wrong (RFC 9457).','type':'object','properties':{"

@@ -372,6 +372,24 @@ static void only_models_that_load_fail_in_loaders(void **state)
     assert_true(says("\"502\":{\"$ref\":\"#/components/responses/load.502\"}"));
 }
 
+static void what_no_call_leads_to_is_left_out(void **state)
+{
+    static const char *const unused[] = {"\"_cascade\"", "\"_depth\"",       "\"forgotten\"",
+                                         "\"vet-save.",  "\"look.",          "\"call.",
+                                         "\"form-call.", "\"loader-error\"", "\"form-invalid\""};
+    declare("Note", of_user, 1, -1);
+    openapi_put(&text, &registry);
+    written();
+    for (size_t i = 0; i < COUNT(unused); i++)
+        if (says(unused[i])) fail_msg("%s", unused[i]);
+    declare_callable();
+    declare("All", OF_ALL, -1);
+    buffer_reset(&text);
+    openapi_put(&text, &registry);
+    for (size_t i = 0; i < COUNT(unused); i++)
+        if (!says(unused[i])) fail_msg("no %s", unused[i]);
+}
+
 static void the_same_models_give_the_same_bytes(void **state)
 {
     declare("User", OF_USER, 7);
@@ -400,6 +418,7 @@ int main(void)
         DESCRIBED(calls_have_paths),
         DESCRIBED(all_that_is_written_is_json),
         DESCRIBED(only_models_that_load_fail_in_loaders),
+        DESCRIBED(what_no_call_leads_to_is_left_out),
         DESCRIBED(the_same_models_give_the_same_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
