@@ -5,7 +5,6 @@ local gateway = require "tests.support.gateway"
 local http = require "tests.support.http"
 local origin = require "tests.support.origin"
 local process = require "tests.support.process"
-local cjson = require "cjson"
 
 -- `Do` runs the act that its key names and shows what that returns.
 local function models(url)
