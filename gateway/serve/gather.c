@@ -35,10 +35,16 @@ struct loading {
 
 /* -- records by key -- */
 
-static size_t slot_of(const struct gather *g, const struct served *served, struct slice pairs)
+static uint64_t hash_of(const struct served *served, struct slice pairs)
 {
-    size_t mask = g->slots - 1, i = (hash_seeded(pairs) + served->model->index) & mask;
-    while (g->slot[i] && !(g->slot[i]->served == served && slice_eq(g->slot[i]->pairs, pairs))) i = (i + 1) & mask;
+    return hash_seeded(pairs) + served->model->index;
+}
+
+static size_t slot_of(const struct gather *g, uint64_t hash, const struct served *served, struct slice pairs)
+{
+    size_t mask = g->slots - 1, i = hash & mask;
+    for (struct record *at; (at = g->slot[i]); i = (i + 1) & mask)
+        if (at->hash == hash && at->served == served && slice_eq(at->pairs, pairs)) break;
     return i;
 }
 
@@ -47,14 +53,14 @@ static void grow(struct gather *g)
     g->slots = g->slots ? g->slots * 2 : SLOTS_FIRST;
     g->slot = arena_zalloc(g->arena, g->slots * sizeof *g->slot);
     for (struct record *record = g->all; record; record = record->next)
-        g->slot[slot_of(g, record->served, record->pairs)] = record;
+        g->slot[slot_of(g, record->hash, record->served, record->pairs)] = record;
 }
 
 /* Where the record of this key stands in the table, or may be put. */
-static struct record **find(struct gather *g, const struct served *served, struct slice pairs)
+static struct record **find(struct gather *g, uint64_t hash, const struct served *served, struct slice pairs)
 {
     if (g->records * 4 >= g->slots * 3) grow(g);
-    return &g->slot[slot_of(g, served, pairs)];
+    return &g->slot[slot_of(g, hash, served, pairs)];
 }
 
 static struct record *add_record(struct gather *g, struct record **slot, struct record record)
@@ -69,23 +75,27 @@ static struct record *add_record(struct gather *g, struct record **slot, struct 
 
 struct record *gather_root(struct gather *g, struct served *served, const struct record_key *key)
 {
-    struct record **slot = find(g, served, key->pairs);
+    uint64_t hash = hash_of(served, key->pairs);
+    struct record **slot = find(g, hash, served, key->pairs);
     if (*slot) return *slot;
-    return add_record(g, slot,
-                      (struct record){.served = served, .stored = key->stored, .pairs = key->pairs, .key = key});
+    return add_record(
+        g, slot,
+        (struct record){.served = served, .hash = hash, .stored = key->stored, .pairs = key->pairs, .key = key});
 }
 
 struct record *gather_target(struct gather *g, const struct model *target, struct slice pairs, struct slice stub)
 {
     struct served *served = served_of(g->generation, target);
-    struct record **slot = find(g, served, pairs);
+    uint64_t hash = hash_of(served, pairs);
+    struct record **slot = find(g, hash, served, pairs);
     if (*slot) return *slot;
     struct slice prefix = target->key_prefix;
     size_t n = prefix.n + pairs.n;
     char *stored = arena_bytes(g->arena, n), *tail = mempcpy(stored, prefix.p, prefix.n);
     memcpy(tail, pairs.p, pairs.n);
-    return add_record(g, slot,
-                      (struct record){.served = served, .stored = {stored, n}, .pairs = {tail, pairs.n}, .stub = stub});
+    return add_record(
+        g, slot,
+        (struct record){.served = served, .hash = hash, .stored = {stored, n}, .pairs = {tail, pairs.n}, .stub = stub});
 }
 
 void gather_want(struct gather *g, struct record *record)

@@ -7,6 +7,7 @@
 
 struct record {
     struct served *served;
+    uint64_t hash;                /* of model and pairs */
     struct slice stored, pairs;   /* its key */
     const struct record_key *key; /* the same with its values; NULL: they are in the stub */
     struct slice stub;            /* of the reference that was met first */
