@@ -1,5 +1,5 @@
-/* serve/call.c -- from parameters to the key of a result. What handlers of a form say of its inputs is for its users, and told; what they raise goes
- * to the log. */
+/* serve/call.c -- from parameters to the key of a result. What handlers of a form say of its inputs is for its users, and told; what
+ * they raise goes to the log. */
 #include "serve/call.h"
 
 #include "base/clock.h"

@@ -1,5 +1,5 @@
-/* serve/failures.c -- a table of problem codes by call, and what OpenAPI wants of it: a reference for each status of a call, the responses they lead
- * to (calls that fail alike share one), an example of each problem. */
+/* serve/failures.c -- a table of problem codes by call, and what OpenAPI wants of it: a reference for each status of a call, the
+ * responses they lead to (calls that fail alike share one), an example of each problem. */
 #include "serve/failures.h"
 
 #include "base/status.h"

@@ -1,5 +1,6 @@
-/* serve/openapi.c -- the document is written by a function a call, from a table of the ways in which each fails (failures.c) and the parts that
- * all share (openapi_parts.c). What it promises is told in words by docs/http.md, and held to it by tests/e2e/describe_spec.lua. */
+/* serve/openapi.c -- the document is written by a function a call, from a table of the ways in which each fails (failures.c) and the
+ * parts that all share (openapi_parts.c). What it promises is told in words by docs/http.md, and held to it by
+ * tests/e2e/describe_spec.lua. */
 #include "serve/openapi.h"
 
 #include "serve/failures.h"

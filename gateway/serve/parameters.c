@@ -1,5 +1,5 @@
-/* serve/parameters.c -- names and values from wherever they stand: each belongs to the method (an attribute, an argument) or to the model or form
- * that has it (a key of the record, an input), whose key drafts judge it (model/key.h). */
+/* serve/parameters.c -- names and values from wherever they stand: each belongs to the method (an attribute, an argument) or to the
+ * model or form that has it (a key of the record, an input), whose key drafts judge it (model/key.h). */
 #include "serve/parameters.h"
 
 #include "http/request.h"

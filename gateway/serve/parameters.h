@@ -19,9 +19,9 @@ struct parameter_sources {
     struct slice json;  /* a body of JSON */
 };
 
-/* Reads them all for this method of a model or a form. What query and body both give must be equal (KEY_CONFLICT); names that nobody knows are
- * UNKNOWN_KEY, values of a wrong type KEY_TYPE: of inputs they are faults, and the result is OK. An empty text is an input that is absent where it
- * is required or no text is wanted, as HTML forms send it. Values lie in the arena or in the sources. */
+/* Reads them all for this method of a model or a form. What query and body both give must be equal (KEY_CONFLICT); names that nobody
+ * knows are UNKNOWN_KEY, values of a wrong type KEY_TYPE: of inputs they are faults, and the result is OK. An empty text is an input
+ * that is absent where it is required or no text is wanted, as HTML forms send it. Values lie in the arena or in the sources. */
 enum status parameters_read(const struct model *method, const struct parameter_sources *from, struct arena *arena,
                             struct parameters *p, struct problem *why);
 

@@ -7,8 +7,8 @@
 #include "model/key.h"
 #include "serve/serve.h"
 
-/* Makes ex->reply this problem: status line, headers, body, not to be cached; the caller may add headers. `model` and `key` may be NULL, else the
- * body tells their name and values. */
+/* Makes ex->reply this problem: status line, headers, body, not to be cached; the caller may add headers. `model` and `key` may be
+ * NULL, else the body tells their name and values. */
 void problem_fill(struct exchange *ex, const struct problem *p, const struct model *model,
                   const struct record_key *key);
 

@@ -1,5 +1,5 @@
-/* serve/schema.h -- records, and what methods are called with, told as JSON Schemas (2020-12) with examples. Pure: the same models give the same
- * bytes, on every worker and every gateway. */
+/* serve/schema.h -- records, and what methods are called with, told as JSON Schemas (2020-12) with examples. Pure: the same models
+ * give the same bytes, on every worker and every gateway. */
 #ifndef PERIGEE_SERVE_SCHEMA_H
 #define PERIGEE_SERVE_SCHEMA_H
 
@@ -22,8 +22,8 @@ enum schema_of {
 };
 void schema_put_record(struct buffer *b, const struct model *m, enum schema_of what);
 
-/* What a method can be called with, in order: attributes and arguments, and where attributes may come from the record the other keys of that;
- * or a form's inputs, and arguments. */
+/* What a method can be called with, in order: attributes and arguments, and where attributes may come from the record the other keys
+ * of that; or a form's inputs, and arguments. */
 struct schema_parameter {
     const struct model *of; /* whose it is: the method's, or its model's or form's */
     const struct field *field;

@@ -1,4 +1,5 @@
-/* Calls: from a query, a form or JSON to the key of a result, or to all that is wrong. Records stand in a memory store; `clean` is the test's own. */
+/* Calls: from a query, a form or JSON to the key of a result, or to all that is wrong. Records stand in a memory store; `clean` is the
+ * test's own. */
 #include "base/clock.h"
 #include "serve/call.h"
 #include "serve/seal.h"
