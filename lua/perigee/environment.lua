@@ -33,10 +33,10 @@ local function copy(value)
 end
 
 local function unknown(vocabulary, name)
-    if WITHHELD[name] then where.raise("`%s` is not available to models", name) end
-    if LATER[name] then where.raise("`%s` is not supported yet by this version", name) end
     local class = record.class(name)
     if class then return class end
+    if WITHHELD[name] then where.raise("`%s` is not available to models", name) end
+    if LATER[name] then where.raise("`%s` is not supported yet by this version", name) end
     local known = suggest.names(vocabulary)
     for _, declared in ipairs(record.names()) do known[#known + 1] = declared end
     where.raise("unknown name %s%s", suggest.quote(name), suggest.near(name, known))

@@ -118,6 +118,9 @@ local function take_tags(set, list)
     if list ~= nil and (type(list) ~= "table" or debug.getmetatable(list) and debug.getmetatable(list).__metatable ~= "array") then
         fault = "a list of texts, not a " .. type(list)
     end
+    local all = 0
+    for _ in pairs(not fault and list or {}) do all = all + 1 end
+    if all ~= #(not fault and list or {}) then fault = "a list of texts has no holes and no names" end
     for _, tag in ipairs(not fault and list or {}) do fault = fault or tags.add(set, tag) end
     if fault then return "failed", nil, "`tags` returned something else than tags", "tags: " .. fault end
 end
@@ -149,7 +152,8 @@ local function filled(d, self, said, ...)
         return "failed", lost, ("field `%s` refers to a `%s` that was not saved"):format(lost, model),
             ("field `%s` refers to a new `%s` whose fields nobody has saved: save it, or give its keys only"):format(lost, model)
     end
-    local outcome, field, words, log = vet(d, record.view(self), said.tags)
+    local outcome, field, words, log
+    if d.options.validate or d.options.tags then outcome, field, words, log = vet(d, record.view(self), said.tags) end
     if outcome == "invalid" then
         return "failed", field, ("`validate` has refused field `%s`"):format(field), ("validate: field `%s`: %s"):format(field, words)
     elseif outcome then

@@ -2,7 +2,8 @@
 -- for models and forms.
 --
 -- An object is an empty table, so that a misspelt member raises at the author's line instead of being forgotten. Its metatable is
--- its own and carries what is behind it (`shape`, `values`); nobody but us gets at it.
+-- its own and carries what is behind it (perigee.shapes); nobody but us gets at it. Over 400 lines, because how a record is read, changed
+-- and written for JSON rests on the same few rules of what stands in its state.
 --
 -- perigee.models lets them act, by filling in:
 --
@@ -28,12 +29,14 @@
 
 local core = require "perigee.core"
 local where = require "perigee.where"
+local shapes = require "perigee.shapes"
 local suggest = require "perigee.suggest"
 local pack = require "perigee.pack"
 
 where.ours()
 
-local quote = suggest.quote
+local quote, shape_of, state_of = suggest.quote, shapes.of, shapes.state
+local title, no_such, take_keys = shapes.title, shapes.no_such, shapes.take_keys
 
 local record = { statics = {}, methods = {} }
 
@@ -41,43 +44,22 @@ function record.call()
     where.raise("there is no gateway to call")
 end
 
--- name -> { name =, form =, kind = { member -> kind }, names = { ... }, keys = { ... }, described = { member -> description },
--- methods = { name -> description } }
-local shapes = {}
-local classes = {}
+local classes = {} -- by name
 local loading = true
 
 -- Makes a described model or form known.
 function record.define(described)
-    local shape = {
-        name = described.name, form = described.kind == "form", kind = {}, names = {}, keys = {}, described = {}, methods = {},
-    }
-    for i, f in ipairs(described.fields) do
-        shape.kind[f.name], shape.names[i], shape.described[f.name] = f.kind, f.name, f
-        if f.kind == "key" then shape.keys[#shape.keys + 1] = f.name end
-    end
-    for _, method in ipairs(described.methods or {}) do
-        shape.methods[method.method] = method
-    end
-    shapes[described.name] = shape
-    debug.getmetatable(classes[described.name]).shape = shape
+    state_of(classes[described.name]).shape = shapes.define(described)
 end
 
 -- From here on handlers run.
 function record.ready() loading = false end
 
--- Behind the objects.
+-- Objects.
 
 local index, new_index -- of records
 
-local function state_of(value)
-    local state = type(value) == "table" and debug.getmetatable(value)
-    return state and state.shape and state or nil
-end
-
 local function is_record(state) return state and state.__index == index end
-
-local function title(shape) return (shape.form and "form " or "model ") .. quote(shape.name) end
 
 local function to_string(self)
     return ("record of `%s`"):format(state_of(self).shape.name)
@@ -86,7 +68,7 @@ end
 -- `state` holds at least shape and values.
 local function object(state)
     state.__index, state.__newindex, state.__tostring, state.__metatable = index, new_index, to_string, "record"
-    return setmetatable({}, state)
+    return shapes.object(state)
 end
 
 function record.kind(value)
@@ -98,37 +80,13 @@ function record.model(value)
     return state_of(value).shape.name
 end
 
-local function no_such(shape, name)
-    local known = {}
-    for i, member in ipairs(shape.names) do known[i] = member end
-    for method in pairs(shape.methods) do known[#known + 1] = method end
-    where.raise("%s has no %s %s%s", title(shape), shape.form and "input or method" or "key or field", quote(name),
-        suggest.near(name, known))
-end
-
 -- References.
-
--- The keys in `given`, with defaults; raises, speaking of `what`, when one is missing or another member is there.
-local function take_keys(shape, given, what)
-    local keys = {}
-    for name in pairs(given) do
-        if shape.kind[name] ~= "key" then
-            where.raise("%s: %s is no key of `%s`%s", what, quote(name), shape.name, suggest.near(name, shape.keys))
-        end
-    end
-    for _, name in ipairs(shape.keys) do
-        keys[name] = given[name]
-        if keys[name] == nil then keys[name] = shape.described[name].default end
-        if keys[name] == nil then where.raise("%s: key `%s` of `%s` is missing", what, name, shape.name) end
-    end
-    return keys
-end
 
 function record.take_keys(name, given)
     if type(given) ~= "table" or debug.getmetatable(given) then
         where.raise("`%s`: the keys are a table, not a %s", name, state_of(given) and "record" or type(given))
     end
-    return take_keys(shapes[name], given, ("model `%s`"):format(name))
+    return take_keys(shape_of(name), given, ("model `%s`"):format(name))
 end
 
 local function referred(shape, what, value)
@@ -152,7 +110,7 @@ end
 -- The value of a reference field as it is kept. A list stays the author's table: what is added to it later is judged at the end.
 local function refer(shape, name, value)
     local f = shape.described[name]
-    local target = shapes[f.target]
+    local target = shape_of(f.target)
     local what = ("%s: %s `%s`"):format(title(shape), f.kind, name)
     if value == nil or value == pack.null then return value end
     if f.kind == "reference" then return referred(target, what, value) end
@@ -238,7 +196,7 @@ local function new_form(shape, inputs)
         if not shape.kind[name] then no_such(shape, name) end
         values[name] = value
     end
-    return setmetatable({}, {
+    return shapes.object {
         shape = shape, values = values, __metatable = "form",
         __index = function(_, name)
             if shape.kind[name] then return values[name] end
@@ -248,11 +206,11 @@ local function new_form(shape, inputs)
         end,
         __newindex = function() where.raise("form `%s`: inputs are given when it is made", shape.name) end,
         __tostring = function() return ("form `%s`"):format(shape.name) end,
-    })
+    }
 end
 
 function record.new(name, members)
-    local shape = shapes[name]
+    local shape = shape_of(name)
     return (shape.form and new_form or new)(shape, members)
 end
 
@@ -266,15 +224,15 @@ local function wrap(shape, value)
         if f.kind == "packed" then
             sealed[name] = type(member) == "table" or nil
         elseif f.kind == "reference" then
-            value[name] = wrap(shapes[f.target], member)
+            value[name] = wrap(shape_of(f.target), member)
         elseif f.kind == "references" and type(member) == "table" then
-            for i = 1, #member do member[i] = wrap(shapes[f.target], member[i]) end
+            for i = 1, #member do member[i] = wrap(shape_of(f.target), member[i]) end
         end
     end
     return object { shape = shape, values = value, bare = bare, sealed = sealed }
 end
 
-function record.wrap(name, value) return wrap(shapes[name], value) end
+function record.wrap(name, value) return wrap(shape_of(name), value) end
 
 -- What JSON says of them.
 
@@ -307,10 +265,12 @@ end
 
 local plain
 
--- A reference for JSON. `open`: states of the records that are being written around it, or false: keys only.
+-- A reference for JSON, or nil and what is wrong with it. `open`: states of the records that are being written around it, or false:
+-- keys only.
 local function plain_reference(target, open)
     if not open or open[state_of(target)] or not holds_changes(target, {}) then return record.keys(target) end
-    return plain(state_of(target), open)
+    local values, name, fault = plain(state_of(target), open)
+    return values, fault and ("holds a record whose field `%s` %s"):format(name, fault)
 end
 
 -- One field for JSON, or nil and what is wrong with it.
@@ -330,11 +290,13 @@ local function plain_field(state, name, value, open)
     if n ~= #value then return nil, "is no list" end
     for i, item in ipairs(value) do -- an item was added since the list was set
         if not is_record(state_of(item)) then
-            item = referred(shapes[target], ("model `%s`: references `%s[%d]`"):format(state.shape.name, name, i), item)
+            item = referred(shape_of(target), ("model `%s`: references `%s[%d]`"):format(state.shape.name, name, i), item)
         elseif state_of(item).shape.name ~= target then
             return nil, ("[%d] is no record of `%s`"):format(i, target)
         end
-        list[i] = plain_reference(item, open)
+        local fault
+        list[i], fault = plain_reference(item, open)
+        if fault then return nil, fault end
     end
     return list
 end
@@ -377,11 +339,16 @@ function record.plain(self, cascade)
     return values
 end
 
-function record.saved(self, cascade)
+local function saved(self, seen)
     local state = state_of(self)
-    if state.changed == false then return end
-    state.changed = false
-    if cascade then each_reference(state, function(target) record.saved(target, true) end) end
+    if seen[state] then return end
+    seen[state], state.changed = true, nil
+    each_reference(state, function(target) saved(target, seen) end)
+end
+
+function record.saved(self, cascade)
+    state_of(self).changed = nil
+    if cascade then saved(self, {}) end
 end
 
 function record.attributes(self, method)
@@ -404,8 +371,7 @@ end
 -- The class of what a file declares: it may be kept at once, and used when all files have run.
 function record.declare(name, form)
     local functions, word = {}, (form and "form " or "model ") .. quote(name)
-    local state
-    state = {
+    classes[name] = shapes.object {
         __metatable = "class",
         __call = function(_, members)
             if loading then where.raise("%s is used inside handlers, not while files are loaded", word) end
@@ -424,7 +390,6 @@ function record.declare(name, form)
         __newindex = function() where.raise("%s cannot be changed", word) end,
         __tostring = function() return word end,
     }
-    classes[name] = setmetatable({}, state)
 end
 
 function record.class(name) return classes[name] end
@@ -436,22 +401,33 @@ function record.names() return suggest.names(classes) end
 
 -- The record that a loader fills; takes the table of keys.
 function record.loading(name, keys)
-    return object { shape = shapes[name], values = keys }
+    return object { shape = shape_of(name), values = keys }
 end
 
--- The same record as it will be kept, with defaults, to be looked at.
+-- A copy of all plain tables in `value`; `done`: copies that are made.
+local function copy(value, done)
+    if type(value) ~= "table" or state_of(value) then return value end
+    if done[value] then return done[value] end
+    local result = {}
+    done[value] = result
+    for name, item in pairs(value) do result[name] = copy(item, done) end
+    return debug.setmetatable(result, debug.getmetatable(value)) and result
+end
+
+-- The record that a loader has filled as it will be kept, with defaults: to be looked at, so that nothing changes any more.
 function record.view(self)
-    local state, values = state_of(self), {}
+    local state, values, done = state_of(self), {}, {}
     for name, f in pairs(state.shape.described) do
-        values[name] = state.values[name]
-        if values[name] == nil then values[name] = f.default end
+        local value = state.values[name]
+        if value == nil then value = f.default end
+        values[name] = copy(value, done)
     end
-    return object { shape = state.shape, values = values, sealed = state.sealed, frozen = "here" }
+    return object { shape = state.shape, values = values, frozen = "here" }
 end
 
 -- A record as its stored text has it, to be looked at.
 function record.stored(name, value)
-    local self = wrap(shapes[name], value)
+    local self = wrap(shape_of(name), value)
     state_of(self).frozen = "here"
     return self
 end
@@ -462,7 +438,7 @@ function record.attributed(d, values)
     for _, f in ipairs(d.fields) do
         if f.kind == "key" then only[f.name] = true end
     end
-    return object { shape = shapes[d.owner], values = values, only = only, method = d.method, frozen = "in a method" }
+    return object { shape = shape_of(d.owner), values = values, only = only, method = d.method, frozen = "in a method" }
 end
 
 return record

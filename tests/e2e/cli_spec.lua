@@ -24,6 +24,12 @@ model "Order" { number = key{ type = "integer", default = 1 }, paid = field{ typ
     assert.equal(0, code)
   end)
 
+  it("is not content with what is hardly meant", function()
+    local code, out = checked 'model "A" { id = key(), options = { negative = 1 } }\nform "F" { x = input() }'
+    assert.equal(1, code)
+    check.says(out, "models.lua:1: warning: model `A`: option `negative` has no effect", "1 model, 1 form, no errors")
+  end)
+
   it("is content with the example models", function()
     assert.equal(0, (gateway.run { "check", "schemas" }))
   end)

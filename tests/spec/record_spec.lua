@@ -192,6 +192,26 @@ describe("what is saved", function()
     assert.equal("1", record.plain(user, true).mother.workplace.phone)
   end)
 
+  it("names the field at fault, however deep", function()
+    local user = bob()
+    user.friends = { User { username = "al", region = "us", prefs = print } }
+    raises("model `User`: field `friends` holds a record whose field `prefs` a function cannot be packed",
+      function() return record.plain(user, true) end)
+    user.friends, user.mother = nil, User { username = "al", region = "us", prefs = print }
+    raises("field `mother` holds a record whose field `prefs`", function() return record.plain(user, true) end)
+  end)
+
+  it("with cascade is all there is below", function()
+    local user = bob()
+    user.mother = { username = "m", region = "eu" }
+    user.mother = record.wrap("User", { username = "m", region = "eu" })
+    record.saved(user, true)
+    user.mother.mother = User { username = "g", region = "eu", email = "x" }
+    record.saved(user, true)
+    assert.is_nil(record.unsaved(user))
+    assert.is_nil(record.unsaved(user.mother))
+  end)
+
   it("is not saved any more", function()
     local user = bob()
     user.email = "x"
@@ -230,6 +250,12 @@ describe("the record of a document", function()
     raises("only the keys of this `User` are known: get it first, then set `email`", function() mother.email = "x" end)
     raises("only the keys of this `User` are known", function() return record.plain(mother) end)
     assert.same({ username = "m", region = "b" }, record.keys(mother))
+  end)
+
+  it("cannot be forged", function()
+    local forged = setmetatable({}, { shape = {}, values = {}, __index = {}, __metatable = "record" })
+    assert.is_nil(record.kind(forged))
+    raises("takes a record of `User`", function() bob().mother = forged end)
   end)
 
   it("may be changed and saved", function()

@@ -28,19 +28,130 @@ function key(attributes) end
 ---@return perigee.Descriptor
 function field(attributes) end
 
+---@class perigee.PackedAttributes
+---@field required? boolean a record without it cannot be stored
+
+---Any Lua value, by LuaJIT's own serializer. Only handlers can read and set it.
+---@param attributes? perigee.PackedAttributes
+---@return perigee.Descriptor
+function packed(attributes) end
+
+---@class perigee.ReferenceAttributes
+---@field [1] string the model's name, or `"self"`
+---@field missing? "fail"|"null" what a document is when there is no such record: `missing` itself (unless said), or null there
+---@field required? boolean a record without it cannot be stored
+
+---@class perigee.ReferencesAttributes
+---@field [1] string the model's name, or `"self"`
+---@field missing? "fail"|"null"|"skip" the same; `"skip"`: the list goes on without it
+---@field required? boolean a record without it cannot be stored
+---@field max? integer most members of the list; 1000 unless said
+
+---A record of a model, by its key: `reference "Workplace"`.
+---@param model string|perigee.ReferenceAttributes
+---@return perigee.Descriptor
+function reference(model) end
+
+---Records of a model, by their keys.
+---@param model string|perigee.ReferencesAttributes
+---@return perigee.Descriptor
+function references(model) end
+
+---@class perigee.ArgumentAttributes
+---@field type? perigee.KeyType `"any"` unless said
+---@field default? string|number|boolean what a call without it means
+---@field required? boolean false: a call may leave it out
+
+---An argument of a cached method.
+---@param attributes? perigee.ArgumentAttributes
+---@return perigee.Descriptor
+function arg(attributes) end
+
+---@class perigee.CachedMethod
+---@field [1] fun(self: perigee.Record, args: table<string, any>, ctx: perigee.Context): any
+---@field on? string[] keys and fields that the result depends on; all keys unless said
+---@field args? table<string, perigee.Descriptor> what `arg` makes
+---@field expires? perigee.Duration how long a result is kept; for ever unless said
+---@field negative? perigee.Duration how long a `missing` is remembered; as the model says unless said
+---@field hard_timeout? perigee.Duration after which a call is stopped; as the model says unless said
+
+---A function of a record whose results are kept by attributes and arguments.
+---@param method perigee.CachedMethod
+---@return perigee.Descriptor
+function cached_method(method) end
+
+---@class perigee.InputAttributes
+---@field type? perigee.KeyType `"string"` unless said
+---@field required? boolean
+---@field default? string|number|boolean what a form without it means
+---@field clean? fun(value: any): any, string? the cleaned value; or nil and a message; `error "message"` is that message too
+
+---An input of a form.
+---@param attributes? perigee.InputAttributes
+---@return perigee.Descriptor
+function input(attributes) end
+
+---@class perigee.FormSelf
+---@field cleaned_data table<string, any>
+
+---@class perigee.CachedFormMethod
+---@field [1] fun(self: perigee.FormSelf, args: table<string, any>, ctx: perigee.Context): any
+---@field args? table<string, perigee.Descriptor> what `arg` makes
+---@field expires? perigee.Duration how long a result is kept; for ever unless said
+---@field negative? perigee.Duration how long a `missing` is remembered; not unless said
+---@field hard_timeout? perigee.Duration after which a call is stopped
+
+---A function of a form whose results are kept by cleaned inputs and arguments.
+---@param method perigee.CachedFormMethod
+---@return perigee.Descriptor
+function cached_form_method(method) end
+
 ---@class perigee.Options
 ---@field expires? perigee.Duration how long a record is kept; for ever unless said
 ---@field negative? perigee.Duration how long a `missing` is remembered; not unless said
 ---@field hard_timeout? perigee.Duration after which a load is stopped
 ---@field version? integer raised when stored records are to be forgotten
+---@field depth? integer how many levels of references a read resolves; 8 unless said
 ---@field jit? boolean handlers may be compiled: faster, but they cannot be stopped while they compute
+---@field validate? fun(self: perigee.Record): string?, string? nothing, or the field at fault and a message
+---@field tags? fun(self: perigee.Record): string[]? the record's tags
 
 ---@class perigee.Context
 ---@field expires? perigee.Duration how long this record is kept; 0: answer, do not keep
+---@field tag fun(name: string) adds a tag to this record
 
 ---@class perigee.Missing
 
----@alias perigee.Loader fun(self: table, ctx: perigee.Context): perigee.Missing?
+---Why something that was asked for was not done; as text "code: detail".
+---@class perigee.Problem
+---@field code string
+---@field status integer
+---@field detail string
+---@field model? string
+---@field path? string
+
+---@class perigee.SaveOptions
+---@field expires? perigee.Duration this record's life
+---@field cascade? boolean what it refers to is saved too, where it was changed
+
+---@class perigee.Record
+---@field save fun(self: perigee.Record, options?: perigee.SaveOptions): true?, perigee.Problem?
+---@field delete fun(self: perigee.Record): true?, perigee.Problem?
+---@field forget fun(self: perigee.Record, method: string, args?: table): true?, perigee.Problem?
+---@field [string] any
+
+---@class perigee.GetOptions
+---@field depth? integer levels of references
+---@field include? string|string[] only these references: "workplace", "mother.workplace"
+
+---What stands for a model inside handlers; called, it makes a new record.
+---@class perigee.Class
+---@field get fun(keys: table|perigee.Record, options?: perigee.GetOptions): perigee.Record?, perigee.Problem?
+---@field get_many fun(keys: table[], options?: perigee.GetOptions): (perigee.Record|perigee.Missing)[]?, perigee.Problem?
+---@field invalidate fun(keys: table|perigee.Record): true?, perigee.Problem?
+---@overload fun(members: table<string, any>): perigee.Record
+
+---@alias perigee.Loader fun(self: perigee.Record, ctx: perigee.Context): perigee.Missing?
 
 ---@class perigee.Model
 ---@field options? perigee.Options
@@ -51,6 +162,11 @@ function field(attributes) end
 ---@param name string
 ---@return fun(body: perigee.Model)
 function model(name) end
+
+---Declares a form: `form "Search" { ... }`.
+---@param name string
+---@return fun(body: table<string, perigee.Descriptor>)
+function form(name) end
 
 ---What a loader returns when there is no such record.
 ---@type perigee.Missing
