@@ -433,6 +433,14 @@ static void all_faults_are_told_at_once(void **state)
     assert_slice(call.errors, "{\"username\":[\"Enter text.\"],\"age\":[\"Enter a whole number.\"]}");
 }
 
+static void faults_of_a_body_count_as_those_of_a_query(void **state)
+{
+    form(FRIENDS, "username=b&age=old&page=1");
+    cleaned("\"b\"", NULL);
+    assert_problem(FORM_INVALID, "");
+    assert_slice(call.errors, "{\"age\":[\"Enter a whole number.\"]}");
+}
+
 static void a_required_input_that_is_empty_is_absent(void **state)
 {
     static const char *const bodies[] = {"{\"page\":1}", "{\"page\":1,\"username\":null}",
@@ -509,6 +517,7 @@ int main(void)
         CALLED(cleaned_data_are_any_json),
         CALLED(numbers_that_are_not_cleaned_keep_every_digit),
         CALLED(all_faults_are_told_at_once),
+        CALLED(faults_of_a_body_count_as_those_of_a_query),
         CALLED(a_required_input_that_is_empty_is_absent),
         CALLED(long_messages_are_cut_at_a_character),
         CALLED(a_failing_clean_ends_the_call),
