@@ -397,10 +397,12 @@ static void test_out_of_memory(void **state)
 static void test_jit(void **state)
 {
     struct world *w = *state;
-    struct vm *vm =
-        attach(w, "model 'M' { id = key(), v = field(), options = { expires = 1, jit = true },\n"
-                  "  from_miss = function(self) local n = 0 for i = 1, 1e6 do n = n + i end self.v = n end }");
+    struct vm *vm = attach(
+        w, "model 'M' { id = key(), v = field(), options = { expires = 1, jit = true },\n"
+           "  from_miss = function(self) local n = 0 for i = 1, 1e6 do n = n + i end self.v = n end,\n"
+           "  m = cached_method{ expires = 1, function() local n = 0 for i = 1, 1e6 do n = n + i end return n end } }");
     assert_string_equal(load_of(w, vm, "id=1").text, "{\"id\":\"1\",\"v\":500000500000}");
+    assert_string_equal(load_in(w, vm, "M.m", "id=1").text, "500000500000");
     vm_retire(vm);
 }
 
