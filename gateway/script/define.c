@@ -35,6 +35,15 @@ static uint64_t number_member(lua_State *L, const char *name, uint64_t otherwise
     return v;
 }
 
+/* The same for a number that may have a fraction; 0 where there is none. */
+static double fraction_member(lua_State *L, const char *name)
+{
+    lua_getfield(L, -1, name);
+    double v = lua_tonumber(L, -1);
+    lua_pop(L, 1);
+    return v;
+}
+
 static bool boolean_member(lua_State *L, const char *name)
 {
     lua_getfield(L, -1, name);
@@ -146,7 +155,13 @@ int define_default_fault(lua_State *L)
 static void define_options(lua_State *L, struct model_options *o, uint64_t hard_timeout_ms)
 {
     o->expires_ms = number_member(L, "expires_ms", CLOCK_NEVER);
+    o->jitter = fraction_member(L, "jitter");
+    o->stale_while_revalidate_ms = number_member(L, "stale_while_revalidate_ms", 0);
+    o->stale_if_error_ms = number_member(L, "stale_if_error_ms", 0);
     o->negative_ms = number_member(L, "negative_ms", 0);
+    o->refresh = fraction_member(L, "refresh");
+    o->soft_timeout_ms = number_member(L, "soft_timeout_ms", 0);
+    o->max_loads = (unsigned)number_member(L, "max_loads", 0);
     o->hard_timeout_ms = number_member(L, "hard_timeout_ms", hard_timeout_ms);
     o->version = (uint32_t)number_member(L, "version", 0);
     o->depth = (unsigned)number_member(L, "depth", DEPTH_DEFAULT);

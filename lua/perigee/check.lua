@@ -113,8 +113,8 @@ local function take_arguments(fields, given, of, title, taken, report)
     end
 end
 
-local METHOD_MEMBERS = { on = true, args = true, expires = true, negative = true, hard_timeout = true }
-local FORM_METHOD_MEMBERS = { args = true, expires = true, negative = true, hard_timeout = true }
+local METHOD_MEMBERS, FORM_METHOD_MEMBERS = { on = true, args = true }, { args = true }
+for name in pairs(options.OF_METHODS) do METHOD_MEMBERS[name], FORM_METHOD_MEMBERS[name] = true, true end
 
 -- Fills in what the method does not say itself.
 local function inherit(described, from)

@@ -30,6 +30,23 @@ local function refers(model)
     end
 end
 
+-- Options that say how long something is of use, and how it is loaded anew.
+local function freshness_without_effect(o, warn)
+    if (o.jitter or 0) > 0 and not o.expires_ms then warn("jitter", "there is no `expires`") end
+    if not o.soft_timeout_ms then return end
+    if (o.stale_if_error_ms or 0) == 0 then
+        warn("soft_timeout", "there is no `stale_if_error`: nothing else to answer with")
+    elseif o.hard_timeout_ms and o.hard_timeout_ms <= o.soft_timeout_ms then
+        warn("soft_timeout", "`hard_timeout` is over first")
+    end
+end
+
+-- Options that are for loads, in the order they are told.
+local OF_LOADS = {
+    { "stale_while_revalidate", "stale_while_revalidate_ms" }, { "stale_if_error", "stale_if_error_ms" }, { "refresh", "refresh" },
+    { "soft_timeout", "soft_timeout_ms" }, { "max_loads", "max_loads" },
+}
+
 local function no_effect(model)
     local o = model.options
     local makes = model.from_miss or #model.methods > 0
@@ -37,10 +54,21 @@ local function no_effect(model)
     local function warn(option, lack)
         findings.warn(at(model), "model %s: option `%s` has no effect: %s", quote(model.name), option, lack)
     end
+    for _, option in ipairs(OF_LOADS) do
+        if not model.from_miss and (o[option[2]] or 0) > 0 then warn(option[1], "the model has no loader") end
+    end
+    freshness_without_effect(model.from_miss and o or { jitter = o.jitter, expires_ms = o.expires_ms }, warn)
     if o.negative_ms and not makes then warn("negative", "nothing is loaded") end
     if o.hard_timeout_ms and not runs then warn("hard_timeout", "there is no handler") end
     if o.jit ~= nil and not runs then warn("jit", "there is no handler") end
     if o.depth and not refers(model) then warn("depth", "there is no reference") end
+end
+
+local function method_no_effect(model, method)
+    freshness_without_effect(method.options, function(option, lack)
+        findings.warn(at(method), "%s %s: %s `%s`: option `%s` has no effect: %s", model.kind == "form" and "form" or "model",
+            quote(model.name), model.kind == "form" and "cached_form_method" or "cached_method", method.method, option, lack)
+    end)
 end
 
 -- A record that stays when what it cannot be read without has gone.
@@ -93,6 +121,7 @@ function lint.run(models)
     for _, model in ipairs(models) do
         kept_for_ever(model)
         no_effect(model)
+        for _, method in ipairs(model.methods) do method_no_effect(model, method) end
         outlives(model, by_name)
     end
     needed_in_circles(models, by_name)

@@ -1,6 +1,9 @@
 -- perigee.options: the options of models and methods, checked, in the units of C:
 --
---     { expires_ms =, negative_ms =, hard_timeout_ms =, version =, depth =, jit =, validate =, tags = }
+--     { expires_ms =, jitter =, stale_while_revalidate_ms =, stale_if_error_ms =, negative_ms =,
+--       refresh =, 0: none; 1: XFetch; between them: a part of the life
+--       soft_timeout_ms =, hard_timeout_ms =, max_loads =,
+--       version =, depth =, jit =, validate =, tags = }                      of models only
 
 local core = require "perigee.core"
 local member = require "perigee.member"
@@ -25,6 +28,20 @@ local function whole(least, most)
     end
 end
 
+local function part(value)
+    if type(value) == "number" and value >= 0 and value <= 1 then return value end
+    return nil, "wants a number from 0 to 1"
+end
+
+local REFRESH = { off = 0, xfetch = 1 }
+
+local function refresh(value)
+    if REFRESH[value] then return REFRESH[value] end
+    if type(value) == "number" and value > 0 and value < 1 then return value end
+    return nil, ("is \"xfetch\", \"off\", or the part of the life after which a record is loaded anew, above 0 and below 1%s"):format(
+        suggest.near(value, suggest.names(REFRESH)))
+end
+
 local function switch(value)
     if type(value) == "boolean" then return value end
     return nil, "is true or false"
@@ -38,8 +55,14 @@ end
 -- name -> member of the description, rule
 options.OF_METHODS = {
     expires = { "expires_ms", duration(0) },
+    jitter = { "jitter", part },
+    stale_while_revalidate = { "stale_while_revalidate_ms", duration(0) },
+    stale_if_error = { "stale_if_error_ms", duration(0) },
     negative = { "negative_ms", duration(0) },
+    refresh = { "refresh", refresh },
+    soft_timeout = { "soft_timeout_ms", duration(1) },
     hard_timeout = { "hard_timeout_ms", duration(1) },
+    max_loads = { "max_loads", whole(1, 1000000) },
 }
 options.OF_MODELS = {
     version = { "version", whole(0, 4294967295) },
@@ -49,10 +72,6 @@ options.OF_MODELS = {
     tags = { "tags", handler },
 }
 for name, rule in pairs(options.OF_METHODS) do options.OF_MODELS[name] = rule end
-
-local LATER = {
-    jitter = true, stale_while_revalidate = true, stale_if_error = true, refresh = true, soft_timeout = true, max_loads = true,
-}
 
 -- Checks those of the members of `given` that are in `rules`. `report` takes the option's name first.
 function options.take(given, rules, report)
@@ -76,7 +95,7 @@ function options.of_model(given, report)
     elseif type(given) ~= "table" then
         report(nil, "`options` is a table, not a %s", type(given))
     else
-        member.unknown("option", given, options.OF_MODELS, LATER, report)
+        member.unknown("option", given, options.OF_MODELS, {}, report)
         return options.take(given, options.OF_MODELS, report)
     end
     return {}

@@ -38,6 +38,26 @@ model "User" {
     assert.equal(1, user.line)
   end)
 
+  it("says how long its records are of use, and how they are loaded anew", function()
+    local models, said = half.load [[
+model "User" { id = key(), from_miss = function() end,
+  options = { expires = 60, jitter = 0.25, stale_while_revalidate = "1m", stale_if_error = "1d", refresh = "xfetch", soft_timeout = "100ms",
+    max_loads = 32 },
+  part = cached_method{ expires = 60, jitter = 1, refresh = 0.8, max_loads = 1, stale_if_error = 5, soft_timeout = 2, function() end },
+  off = cached_method{ expires = 60, jitter = 0, refresh = "off", stale_while_revalidate = 0, function() end },
+}
+form "F" { x = input(), m = cached_form_method{ expires = 1, stale_while_revalidate = 3, function() end } }]]
+    assert.equal("", said)
+    assert.same({
+      expires_ms = 60000, jitter = 0.25, stale_while_revalidate_ms = 60000, stale_if_error_ms = 86400000, refresh = 1, soft_timeout_ms = 100,
+      max_loads = 32,
+    }, models.User.options)
+    assert.same({ expires_ms = 60000, jitter = 1, refresh = 0.8, max_loads = 1, stale_if_error_ms = 5000, soft_timeout_ms = 2000 },
+      models["User.part"].options)
+    assert.same({ expires_ms = 60000, jitter = 0, refresh = 0, stale_while_revalidate_ms = 0 }, models["User.off"].options)
+    assert.same({ expires_ms = 1000, stale_while_revalidate_ms = 3000 }, models["F.m"].options)
+  end)
+
   it("has strings as keys and anything as fields unless said", function()
     local models = half.load 'model "A" { id = key(), v = field() }'
     assert.equal("string", models.A.fields[1].type)
@@ -177,7 +197,24 @@ describe("a mistake", function()
     ['model "A" { id = key(), options = { hard_timeout = 0 } }'] = "1: model `A`: option `hard_timeout` wants a duration above 0",
     ['model "A" { id = key(), options = { version = 1.5 } }'] = "1: model `A`: option `version` wants a whole number",
     ['model "A" { id = key(), options = { jit = 1 } }'] = "1: model `A`: option `jit` is true or false",
-    ['model "A" { id = key(), options = { jitter = 1 } }'] = "1: model `A`: option `jitter` is not supported yet by this version",
+    ['model "A" { id = key(), options = { jitter = 1.1 } }'] = "1: model `A`: option `jitter` wants a number from 0 to 1\n",
+    ['model "A" { id = key(), options = { jitter = -0.1 } }'] = "1: model `A`: option `jitter` wants a number from 0 to 1\n",
+    ['model "A" { id = key(), options = { jitter = 0 / 0 } }'] = "1: model `A`: option `jitter` wants a number from 0 to 1\n",
+    ['model "A" { id = key(), options = { jitter = "1s" } }'] = "1: model `A`: option `jitter` wants a number from 0 to 1\n",
+    ['model "A" { id = key(), options = { stale_while_revalidate = "x" } }'] = "option `stale_while_revalidate` wants a duration: seconds",
+    ['model "A" { id = key(), options = { stale_if_error = -1 } }'] = "option `stale_if_error` wants a duration: seconds",
+    ['model "A" { id = key(), options = { stale_if_eror = 1 } }'] = "unknown option `stale_if_eror` (did you mean `stale_if_error`?)",
+    ['model "A" { id = key(), options = { refresh = 1 } }'] = '1: model `A`: option `refresh` is "xfetch", "off", or the part of the life',
+    ['model "A" { id = key(), options = { refresh = 0 } }'] = '1: model `A`: option `refresh` is "xfetch", "off", or the part of the life',
+    ['model "A" { id = key(), options = { refresh = true } }'] = "above 0 and below 1\n",
+    ['model "A" { id = key(), options = { refresh = "xfetsh" } }'] = "above 0 and below 1 (did you mean `xfetch`?)",
+    ['model "A" { id = key(), options = { soft_timeout = 0 } }'] = "1: model `A`: option `soft_timeout` wants a duration above 0",
+    ['model "A" { id = key(), options = { max_loads = 0 } }'] = "1: model `A`: option `max_loads` wants a whole number from 1 to 1000000",
+    ['model "A" { id = key(), options = { max_loads = 1.5 } }'] = "1: model `A`: option `max_loads` wants a whole number from 1 to 1000000",
+    ['model "A" {\n  id = key(),\n  m = cached_method{ expires = 1, jitter = 2, function() end } }'] =
+      "3: model `A`: cached_method `m`: option `jitter` wants a number from 0 to 1",
+    ['form "F" {\n  x = input(),\n  m = cached_form_method{ expires = 1, max_loads = "x", function() end } }'] =
+      "3: form `F`: cached_form_method `m`: option `max_loads` wants a whole number",
     ['model "A" { id = key(), on_save = function() end }'] = "1: model `A`: `on_save` is not supported yet by this version",
     -- references
     ['model "User" {\n  id = key(),\n  workplace = reference "Workplce",\n}\nmodel "Workplace" { id = key() }'] =

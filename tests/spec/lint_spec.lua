@@ -22,6 +22,27 @@ describe("lint", function()
       "1: warning: model `A`: option `hard_timeout` has no effect: there is no handler\n",
     ['model "A" { id = key(), options = { jit = false } }'] = "1: warning: model `A`: option `jit` has no effect: there is no handler\n",
     ['model "A" { id = key(), options = { depth = 2 } }'] = "1: warning: model `A`: option `depth` has no effect: there is no reference\n",
+    ['model "A" { id = key(), options = { jitter = 0.1 } }'] = "1: warning: model `A`: option `jitter` has no effect: there is no `expires`\n",
+    ['model "A" { id = key(), options = { jitter = 0.1, expires = 1 } }'] = "",
+    ['model "A" { id = key(), options = { jitter = 0, refresh = "off", stale_if_error = 0, stale_while_revalidate = 0 } }'] = "",
+    ['model "A" { id = key(), options = { stale_while_revalidate = 1, stale_if_error = 1, refresh = 0.5, soft_timeout = 1, max_loads = 1 } }'] =
+      "1: warning: model `A`: option `stale_while_revalidate` has no effect: the model has no loader\n"
+      .. "1: warning: model `A`: option `stale_if_error` has no effect: the model has no loader\n"
+      .. "1: warning: model `A`: option `refresh` has no effect: the model has no loader\n"
+      .. "1: warning: model `A`: option `soft_timeout` has no effect: the model has no loader\n"
+      .. "1: warning: model `A`: option `max_loads` has no effect: the model has no loader\n",
+    ['model "A" { id = key(), options = { expires = 1, max_loads = 1 }, m = cached_method{ expires = 1, function() end } }'] =
+      "1: warning: model `A`: option `max_loads` has no effect: the model has no loader\n",
+    ['model "A" { id = key(), options = { expires = 1, soft_timeout = 1, stale_while_revalidate = 5 }, ' .. loader .. " }"] =
+      "1: warning: model `A`: option `soft_timeout` has no effect: there is no `stale_if_error`: nothing else to answer with\n",
+    ['model "A" { id = key(), options = { expires = 1, soft_timeout = 2, hard_timeout = 2, stale_if_error = 5 }, ' .. loader .. " }"] =
+      "1: warning: model `A`: option `soft_timeout` has no effect: `hard_timeout` is over first\n",
+    ['model "A" { id = key(), options = { expires = 1, soft_timeout = 1, hard_timeout = 2, stale_if_error = 5 }, ' .. loader .. " }"] = "",
+    ['model "A" {\n  id = key(),\n  m = cached_method{ expires = 1, soft_timeout = 1, function() end } }'] =
+      "3: warning: model `A`: cached_method `m`: option `soft_timeout` has no effect: there is no `stale_if_error`: nothing else to answer with\n",
+    ['form "F" {\n  x = input(),\n  m = cached_form_method{ jitter = 1, function() end } }'] =
+      "3: warning: form `F`: cached_form_method `m`: has no `expires`: its results are kept for ever\n"
+      .. "3: warning: form `F`: cached_form_method `m`: option `jitter` has no effect: there is no `expires`\n",
     ['model "A" { id = key(), options = { hard_timeout = 1, tags = function() end } }'] = "",
     ['model "A" { id = key(), options = { negative = 1, jit = true }, m = cached_method{ expires = 1, function() end } }'] = "",
     ['model "A" { id = key(), a = references "self", options = { depth = 2 } }'] = "",

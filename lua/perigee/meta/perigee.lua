@@ -72,8 +72,14 @@ function arg(attributes) end
 ---@field on? string[] keys and fields that the result depends on; all keys unless said
 ---@field args? table<string, perigee.Descriptor> what `arg` makes
 ---@field expires? perigee.Duration how long a result is kept; for ever unless said
+---@field jitter? number from 0 to 1: the part of `expires` that chance may take away
+---@field stale_while_revalidate? perigee.Duration how long after its end a result is still answered while it is made anew
+---@field stale_if_error? perigee.Duration ... where that fails or takes longer than `soft_timeout`
 ---@field negative? perigee.Duration how long a `missing` is remembered; as the model says unless said
+---@field refresh? "xfetch"|"off"|number made anew before its end: by chance, the nearer and the slower the likelier; or after this part of its life
+---@field soft_timeout? perigee.Duration how long a client waits for a call while there is a stale result
 ---@field hard_timeout? perigee.Duration after which a call is stopped; as the model says unless said
+---@field max_loads? integer most calls at once; no bound unless said
 
 ---A function of a record whose results are kept by attributes and arguments.
 ---@param method perigee.CachedMethod
@@ -98,8 +104,14 @@ function input(attributes) end
 ---@field [1] fun(self: perigee.FormSelf, args: table<string, any>, ctx: perigee.Context): any
 ---@field args? table<string, perigee.Descriptor> what `arg` makes
 ---@field expires? perigee.Duration how long a result is kept; for ever unless said
+---@field jitter? number from 0 to 1: the part of `expires` that chance may take away
+---@field stale_while_revalidate? perigee.Duration how long after its end a result is still answered while it is made anew
+---@field stale_if_error? perigee.Duration ... where that fails or takes longer than `soft_timeout`
 ---@field negative? perigee.Duration how long a `missing` is remembered; not unless said
+---@field refresh? "xfetch"|"off"|number made anew before its end: by chance, the nearer and the slower the likelier; or after this part of its life
+---@field soft_timeout? perigee.Duration how long a client waits for a call while there is a stale result
 ---@field hard_timeout? perigee.Duration after which a call is stopped
+---@field max_loads? integer most calls at once; no bound unless said
 
 ---A function of a form whose results are kept by cleaned inputs and arguments.
 ---@param method perigee.CachedFormMethod
@@ -108,8 +120,14 @@ function cached_form_method(method) end
 
 ---@class perigee.Options
 ---@field expires? perigee.Duration how long a record is kept; for ever unless said
+---@field jitter? number from 0 to 1: the part of `expires` that chance may take away
+---@field stale_while_revalidate? perigee.Duration how long after its end a record is still answered while it is made anew
+---@field stale_if_error? perigee.Duration ... where that fails or takes longer than `soft_timeout`
 ---@field negative? perigee.Duration how long a `missing` is remembered; not unless said
+---@field refresh? "xfetch"|"off"|number made anew before its end: by chance, the nearer and the slower the likelier; or after this part of its life
+---@field soft_timeout? perigee.Duration how long a client waits for a load while there is a stale record
 ---@field hard_timeout? perigee.Duration after which a load is stopped
+---@field max_loads? integer most loads at once; no bound unless said
 ---@field version? integer raised when stored records are to be forgotten
 ---@field depth? integer how many levels of references a read resolves; 8 unless said
 ---@field jit? boolean handlers may be compiled: faster, but they cannot be stopped while they compute

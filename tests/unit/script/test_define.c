@@ -53,7 +53,8 @@ static void test_options(void **state)
     struct vm *vm = vm_of_text(
         "model 'Plain' { id = key() }\n"
         "model 'Set' { id = key(), from_miss = function() end, options = { expires = '1.5h', negative = 0.25,\n"
-        "  hard_timeout = '2s', version = 4294967295, jit = true } }\n"
+        "  hard_timeout = '2s', version = 4294967295, jit = true, jitter = 0.25, stale_while_revalidate = '1m',\n"
+        "  stale_if_error = '1d', refresh = 'xfetch', soft_timeout = 0.1, max_loads = 32 } }\n"
         "model 'Brief' { id = key(), options = { expires = 0, negative = 0.0001 } }");
     const struct model_options *plain = &registry_find(vm_registry(vm), SLICE("Plain"))->options;
     assert_true(plain->expires_ms == CLOCK_NEVER);
@@ -61,12 +62,20 @@ static void test_options(void **state)
     assert_int_equal(plain->hard_timeout_ms, 1000);
     assert_int_equal(plain->version, 0);
     assert_false(plain->jit);
+    assert_true(plain->jitter == 0 && plain->refresh == 0);
+    assert_int_equal(plain->stale_while_revalidate_ms + plain->stale_if_error_ms + plain->soft_timeout_ms, 0);
+    assert_int_equal(plain->max_loads, 0);
     const struct model *set = registry_find(vm_registry(vm), SLICE("Set"));
     assert_int_equal(set->options.expires_ms, 5400000);
     assert_int_equal(set->options.negative_ms, 250);
     assert_int_equal(set->options.hard_timeout_ms, 2000);
     assert_true(set->options.version == 4294967295u);
     assert_true(set->options.jit);
+    assert_true(set->options.jitter == 0.25 && set->options.refresh == REFRESH_XFETCH);
+    assert_int_equal(set->options.stale_while_revalidate_ms, 60000);
+    assert_int_equal(set->options.stale_if_error_ms, 86400000);
+    assert_int_equal(set->options.soft_timeout_ms, 100);
+    assert_int_equal(set->options.max_loads, 32);
     assert_true(set->handler > 0);
     const struct model_options *brief = &registry_find(vm_registry(vm), SLICE("Brief"))->options;
     assert_int_equal(brief->expires_ms, 0);
