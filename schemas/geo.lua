@@ -22,17 +22,36 @@ model "Country" {
   from_miss = function(self)
     return from_row(self, "select alpha_3, numeric, name, official_name, flag from country where alpha_2 = ?", self.alpha_2)
   end,
+  -- The names of its parts by their codes, all or those of one type.
+  subdivisions = cached_method{
+    args = { type = arg{ type = "string", required = false } },
+    expires = "1d",
+    function(self, args)
+      local names = {}
+      local rows = db:query("select code, name, type from subdivision where country = ?", self.alpha_2)
+      if #rows == 0 then return missing end
+      for _, row in ipairs(rows) do
+        if not args.type or args.type == row.type then names[row.code] = row.name end
+      end
+      return names
+    end,
+  },
 }
 
+-- A part of a country that is not there is missing itself; one without a part above it is the highest.
 model "Subdivision" {
   code = key(),
   name = field{ type = "string", required = true },
   type = field{ type = "string", required = true },
-  country = field{ type = "string", required = true },
-  parent = field{ type = "string" },
+  country = reference{ "Country", required = true },
+  parent = reference{ "self", missing = "null" },
   options = kept,
   from_miss = function(self)
-    return from_row(self, "select name, type, country, parent from subdivision where code = ?", self.code)
+    local row = db:query("select name, type, country, parent from subdivision where code = ?", self.code)[1]
+    if not row then return missing end
+    self.name, self.type = row.name, row.type
+    self.country = Country{ alpha_2 = row.country }
+    self.parent = row.parent ~= null and Subdivision{ code = row.parent } or null
   end,
 }
 

@@ -11,7 +11,8 @@ create table subdivision (code text, name text, type text, country text, parent 
 create table currency (alpha_3 text, numeric text, name text);
 create table language (alpha_3 text, alpha_2 text, name text, scope text, type text);
 insert into country values ('IS', 'ISL', '352', 'Iceland', 'Republic of Iceland', 'flag'), ('NO', 'NOR', '578', 'Norway', null, null);
-insert into subdivision values ('IS-1', 'Höfuðborgarsvæði', 'Region', 'IS', null), ('IS-RKV', 'Reykjavíkurborg', 'Municipality', 'IS', 'IS-1');
+insert into subdivision values ('IS-1', 'Höfuðborgarsvæði', 'Region', 'IS', null), ('IS-RKV', 'Reykjavíkurborg', 'Municipality', 'IS', 'IS-1'),
+  ('NO-0', 'Odd', 'County', 'NO', 'NO-X'), ('ZZ-1', 'Nowhere', 'Region', 'ZZ', null);
 insert into currency values ('ISK', '352', 'Iceland Krona');
 insert into language values ('isl', 'is', 'Icelandic', 'I', 'L'), ('aaf', null, 'Aranadan', 'I', 'L');
 ]]
@@ -43,10 +44,32 @@ describe("the geographic models", function()
     assert.is_true(check.cache_control(again)["max-age"] > 86000)
   end)
 
-  it("read a part of a country and name its parent", function()
-    local part = check.document(gw:get "/models/Subdivision?code=IS-RKV")
-    assert.same({ code = "IS-RKV", name = "Reykjavíkurborg", type = "Municipality", country = "IS", parent = "IS-1" }, part)
-    assert.equal(cjson.null, check.document(gw:get("/models/Subdivision?code=" .. part.parent)).parent)
+  it("read a part of a country with all that it is a part of", function()
+    local response = check.status(gw:get "/models/Subdivision?code=IS-RKV", 200)
+    assert.is_true(check.cache_status(response).stored)
+    local part = cjson.decode(response.body)
+    local country = check.document(gw:get "/models/Country?alpha_2=IS")
+    assert.same({
+      code = "IS-RKV", name = "Reykjavíkurborg", type = "Municipality", country = country,
+      parent = { code = "IS-1", name = "Höfuðborgarsvæði", type = "Region", country = country, parent = cjson.null },
+    }, part)
+    for code in pairs { ["IS-RKV"] = 1, ["IS-1"] = 2 } do
+      assert.is_true(check.cache_status(gw:get("/models/Subdivision?code=" .. code)).hit)
+    end
+  end)
+
+  it("have no part of a country that is none, and null above a part that is gone", function()
+    assert.equal("country", check.problem(gw:get "/models/Subdivision?code=ZZ-1", 404, "missing").path)
+    assert.equal(cjson.null, check.document(gw:get "/models/Subdivision?code=NO-0").parent)
+    check.status(gw:get "/models/Subdivision?code=ZZ-1&_depth=0", 200)
+  end)
+
+  it("list the parts of a country, all or those of a type", function()
+    local list = check.status(gw:get "/models/Country/subdivisions?alpha_2=IS", 200)
+    assert.equal('{"IS-1":"Höfuðborgarsvæði","IS-RKV":"Reykjavíkurborg"}', list.body)
+    assert.equal('{"IS-1":"Höfuðborgarsvæði"}', gw:get("/models/Country/subdivisions?alpha_2=IS&type=Region").body)
+    assert.is_true(check.cache_status(gw:get "/models/Country/subdivisions?alpha_2=IS").hit)
+    check.problem(gw:get "/models/Country/subdivisions?alpha_2=XX", 404, "missing")
   end)
 
   it("read a currency and a language", function()
@@ -70,8 +93,10 @@ describe("the real database", function()
     if not process.read "build/geo.sqlite" then return pending "no build/geo.sqlite: scripts/geodata makes it" end
     local gw = start "build/geo.sqlite"
     assert.equal("Iceland", check.document(gw:get "/models/Country?alpha_2=IS").name)
-    assert.equal("GB", check.document(gw:get "/models/Subdivision?code=GB-LND").country)
-    assert.equal("GB-ENG", check.document(gw:get "/models/Subdivision?code=GB-LND").parent)
+    local london = check.document(gw:get "/models/Subdivision?code=GB-LND")
+    assert.equal("United Kingdom", london.country.name)
+    assert.equal("GB-ENG", london.parent.code)
+    assert.equal("GB", london.parent.country.alpha_2)
     assert.equal("Euro", check.document(gw:get "/models/Currency?alpha_3=EUR").name)
     assert.equal("de", check.document(gw:get "/models/Language?alpha_3=deu").alpha_2)
     gw:finish()
