@@ -77,7 +77,7 @@ enum status redis_delete(struct redis *r, struct slice key, struct slice lease, 
 
 /* A lease is a second key, in the same slot, that holds the token of who may make the record of `key`. The three writes above take it
  * away in the same step (absent: there is none to take), so that what was begun before cannot be stored after them.
- * take: OK with the value that stands there, if there is one that does not begin as `known` does (empty: any); else MISSING when the lease is
+ * take: OK with the value that stands there, if there is one that does not begin as `known` does (empty: any; absent: nobody looks); else MISSING when the lease is
  * ours now, PRECONDITION_FAILED when another has it. The others end OK, or PRECONDITION_FAILED when the lease is not ours: keep makes
  * it last for lease_ms from now, fill stores and ends it, drop ends it. */
 enum status redis_lease_take(struct redis *r, struct slice key, struct slice lease, struct slice known,

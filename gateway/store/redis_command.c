@@ -83,12 +83,12 @@ static const char replace_script[] =
 
 static const char delete_script[] = END_LEASE "return redis.call('DEL', KEYS[1])";
 
-/* ARGV: known, token, lease's life. */
+/* ARGV: token, lease's life, known; without the last nobody looks. */
 static const char take_script[] =
-    "local n = redis.pcall('STRLEN', KEYS[1]) "
-    "if type(n) == 'number' and n > 0 and (ARGV[1] == '' "
-    "or redis.call('GETRANGE', KEYS[1], 0, #ARGV[1] - 1) ~= ARGV[1]) then return redis.call('GET', KEYS[1]) end "
-    "return redis.call('SET', KEYS[2], ARGV[2], 'NX', 'PX', ARGV[3]) and 1 or 0";
+    "local known, n = ARGV[3], ARGV[3] and redis.pcall('STRLEN', KEYS[1]) "
+    "if type(n) == 'number' and n > 0 and (known == '' "
+    "or redis.call('GETRANGE', KEYS[1], 0, #known - 1) ~= known) then return redis.call('GET', KEYS[1]) end "
+    "return redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) and 1 or 0";
 
 #define UNLESS_OURS(lease) "if redis.call('GET', " lease ") ~= ARGV[1] then return 0 end "
 
@@ -146,10 +146,11 @@ enum status redis_lease_take(struct redis *r, struct slice key, struct slice lea
                              struct slice token, uint64_t lease_ms, struct redis_command *c, redis_done *done)
 {
     struct digits d;
-    struct slice head = slice_from(known.p ? known.p : "", known.n < REDIS_HEAD ? known.n : REDIS_HEAD);
+    struct slice head = slice_from(known.p, known.n < REDIS_HEAD ? known.n : REDIS_HEAD);
     enum status st = redis_ask(r, REDIS_TAKE, c, done);
     if (st == PENDING)
-        send_script(r, c, take_script, key, lease, 3, (struct slice[]){head, token, digits(lease_ms, &d)});
+        send_script(r, c, take_script, key, lease, known.p ? 3 : 2,
+                    (struct slice[]){token, digits(lease_ms, &d), head});
     return st;
 }
 

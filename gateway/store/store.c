@@ -134,7 +134,7 @@ enum status store_lease_take(struct store *s, struct slice key, struct slice kno
     if (s->redis)
         return redis_lease_take(s->redis, key, lease_name(key, &name), known, token_slice(token), LEASE_MS, &op->redis,
                                 on_redis);
-    struct blob *value = memory_get(s->memory, key, now_ms);
+    struct blob *value = known.p ? memory_get(s->memory, key, now_ms) : NULL;
     if (value && !is_known(value, known)) {
         op->value = value;
         return OK;

@@ -56,7 +56,7 @@ enum status store_delete(struct store *s, struct slice key, uint64_t now_ms, str
  * LEASE_MS unless it is kept. A fenced write ends it, and then what its holder brings is not stored. Where records live in this process
  * there is nobody else, and the lease is always one's own (flights order the loads, flight.h).
  *
- * take: OK with the value that stands there, if there is one that does not begin as `known` does (empty: any); MISSING: the lease is ours;
+ * take: OK with the value that stands there, if there is one that does not begin as `known` does (empty: any; absent: nobody looks); MISSING: the lease is ours;
  * PRECONDITION_FAILED: another has it. keep, fill (stores, and ends the lease) and drop (ends it): OK, or PRECONDITION_FAILED: it is
  * not ours any more. */
 #define LEASE_MS    3000

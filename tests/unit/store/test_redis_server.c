@@ -743,6 +743,8 @@ static void test_a_lease_is_not_given_for_what_is_there(void **state)
     blob_unref(p.step.value);
     assert_int_equal(take(&p, THEIRS, "new"), OK); /* not what is known */
     blob_unref(p.step.value);
+    assert_int_equal(take(&p, THEIRS, NULL), MISSING); /* looks at nothing */
+    assert_int_equal(drop(&p, THEIRS), OK);
     assert_int_equal(take(&p, THEIRS, "old"), MISSING);
     assert_int_equal(take(&p, OURS, "old"), PRECONDITION_FAILED);
     assert_int_equal(fill(&p, THEIRS, "new"), OK);
