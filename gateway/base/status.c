@@ -60,6 +60,7 @@ enum status problem_set(struct problem *p, enum status status, const char *path,
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     p->status = status;
+    p->retry_s = 0;
     put_clean(p->path, sizeof p->path, slice_of(path ? path : ""));
     put_clean(p->detail, sizeof p->detail, slice_of(text));
     return status;

@@ -62,6 +62,7 @@ struct problem {
     enum status status;
     char detail[320]; /* a sentence, NUL-terminated, always valid UTF-8; "" = the title says it all */
     char path[128];   /* the key, field or edge concerned, or "" */
+    unsigned retry_s; /* after how many seconds another try is worth while; 0: nothing is said of that */
 };
 
 /* Fills *p (may be NULL) and returns `status`, so that a check reads `return problem_set(p, KEY_TYPE, "id", "...")`.

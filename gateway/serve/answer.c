@@ -84,25 +84,37 @@ static void tell(struct reply *reply, const char *name, const struct value *v)
 }
 
 /* RFC 9211: where this answer came from. What never expires has no ttl. */
-static void put_cache_status(struct exchange *ex, const struct freshness *fresh, uint64_t left)
+static void put_cache_status(struct exchange *ex, const struct freshness *fresh, uint64_t left, uint64_t now_ms)
 {
     const struct serve *s = ex->owner;
-    bool found = fresh->source == SOURCE_STORE, stored = fresh->source == SOURCE_LOADED && fresh->stored;
+    bool stale = fresh->source == SOURCE_STALE, found = fresh->source == SOURCE_STORE || stale;
+    bool stored = fresh->source == SOURCE_LOADED && fresh->stored;
     struct value v = {.n = 0};
     put(&v, found                         ? SLICE("perigee; hit")
             : fresh->mode == FETCH_RELOAD ? SLICE("perigee; fwd=request")
+            : fresh->was_stale            ? SLICE("perigee; fwd=stale")
                                           : SLICE("perigee; fwd=uri-miss"));
     if (fresh->source == SOURCE_COLLAPSED) put(&v, SLICE("; collapsed"));
     if (stored) put(&v, SLICE("; stored"));
     if ((found || stored) && fresh->fresh_until_ms != CLOCK_NEVER) {
-        put(&v, SLICE("; ttl="));
-        put_number(&v, left);
+        put(&v, stale ? SLICE("; ttl=-") : SLICE("; ttl="));
+        put_number(&v, stale ? left_s(now_ms, fresh->fresh_until_ms) : left);
     }
     if (found) {
         put(&v, SLICE("; detail="));
-        put(&v, slice_of(s->store_detail));
+        put(&v, stale ? SLICE("stale") : slice_of(s->store_detail));
     }
     tell(&ex->reply, "Cache-Status", &v);
+}
+
+/* A time after its freshness in which the answer may still be used, if there is any left (RFC 5861). */
+static void put_stale_part(struct value *v, struct slice name, const struct freshness *fresh, uint64_t until_ms,
+                           uint64_t now_ms)
+{
+    uint64_t from_ms = now_ms > fresh->fresh_until_ms ? now_ms : fresh->fresh_until_ms;
+    if (until_ms == CLOCK_NEVER || until_ms < from_ms + 1000) return;
+    put(v, name);
+    put_number(v, (until_ms - from_ms) / 1000);
 }
 
 /* Age, Cache-Control and Cache-Status; an answer that was not kept must not be kept by others either. */
@@ -120,11 +132,13 @@ static void put_freshness(struct exchange *ex, const struct freshness *fresh, ui
         struct value life = {.n = 0};
         put(&life, SLICE("max-age="));
         put_number(&life, left);
+        put_stale_part(&life, SLICE(", stale-while-revalidate="), fresh, fresh->while_until_ms, now_ms);
+        put_stale_part(&life, SLICE(", stale-if-error="), fresh, fresh->error_until_ms, now_ms);
         tell(reply, "Cache-Control", &life);
     } else {
         reply_header(reply, "Cache-Control", SLICE("no-store"));
     }
-    put_cache_status(ex, fresh, left);
+    put_cache_status(ex, fresh, left, now_ms);
 }
 
 /* The head of 200 or 304, by what the client has already. Returns whether a body follows. */

@@ -1,6 +1,8 @@
-/* serve/fetch.c -- one record: found, loaded, or missing.
+/* serve/fetch.c -- one record: found, loaded, stale where nothing better is to be had, or missing.
  *
- *     fetch_start -> store_get --now or later--> looked --miss--> join a flight ... on_landed */
+ *     fetch_start -> store_get --now or later--> looked --miss--> join a flight ... on_landed
+ *                                                   |
+ *                                                   +--found, but old--> answered, and loaded behind the answer */
 #include "serve/fetch.h"
 
 #include "base/clock.h"
@@ -10,29 +12,72 @@
 
 #include <assert.h>
 
-/* Takes the blob. */
-static enum status found(struct fetch *f, struct blob *blob)
+static void open_whole(const struct blob *blob, struct envelope *e)
 {
-    f->blob = blob;
-    f->source = SOURCE_STORE;
-    f->stored = true;
-    return f->entry.kind == ENVELOPE_NEGATIVE ? MISSING : OK;
+    bool whole = envelope_open(blob_slice(blob), e);
+    assert(whole); /* we have sealed or opened it before */
+    (void)whole;
 }
+
+static enum status status_of(const struct envelope *e) { return e->kind == ENVELOPE_NEGATIVE ? MISSING : OK; }
+
+/* -- loading -- */
+
+/* What was at hand becomes the result. */
+static enum status use_stale(struct fetch *f)
+{
+    f->blob = f->stale;
+    f->stale = NULL;
+    f->source = SOURCE_STALE;
+    f->stored = true;
+    open_whole(f->blob, &f->entry);
+    return OK;
+}
+
+static enum status failed(struct fetch *f, enum status status) { return f->stale ? use_stale(f) : status; }
+
+static bool is_failure(enum status status) { return status != OK && status != MISSING; }
 
 static void on_landed(struct flight_waiter *w, const struct flight_outcome *outcome)
 {
     struct fetch *f = container_of(w, struct fetch, waiter);
     f->waiting_for_flight = false;
+    wait_end(&f->wait);
+    if (f->stale && (!outcome || is_failure(outcome->status))) {
+        f->done(f, use_stale(f));
+        return;
+    }
     f->source = outcome->found ? SOURCE_STORE : f->led ? SOURCE_LOADED : SOURCE_COLLAPSED;
     f->stored = outcome->stored;
     f->problem = outcome->problem;
     if (outcome->blob) {
         f->blob = blob_ref(outcome->blob);
-        bool whole = envelope_open(blob_slice(f->blob), &f->entry);
-        assert(whole); /* we have just sealed or opened it */
-        (void)whole;
+        open_whole(f->blob, &f->entry);
     }
     f->done(f, outcome->status);
+}
+
+/* A load that has come here by f->trail waits from now on, if it may. */
+static enum status begin_wait(struct fetch *f)
+{
+    const struct trail *t = f->trail;
+    struct slice model = f->served->model->name;
+    if (!t || t->n == 0) return OK;
+    if (trail_is_full(t))
+        return problem_set(&f->problem, LOADER_ERROR, NULL,
+                           "loading model `%.*s` leads to more than %d loads within each other", SLICE_ARG(model),
+                           TRAIL_MAX);
+    if (wait_begin(flight_waits(f->serve->flights), &f->wait, t->load[t->n - 1], hash_fixed(f->key->stored))) return OK;
+    return problem_set(&f->problem, LOADER_ERROR, NULL, "loading this record of model `%.*s` leads back to itself",
+                       SLICE_ARG(model));
+}
+
+static enum status may_load(struct fetch *f)
+{
+    struct backoff *backoff = flight_backoff(f->serve->flights);
+    if (f->mode == FETCH_RELOAD) backoff_forget(backoff, f->key->stored);
+    if (backoff_holds(backoff, f->key->stored, clock_mono_us() / 1000, &f->problem)) return f->problem.status;
+    return begin_wait(f);
 }
 
 enum status fetch_load(struct fetch *f, unsigned landings)
@@ -40,26 +85,47 @@ enum status fetch_load(struct fetch *f, unsigned landings)
     struct flight *flight;
     struct slice key = f->key->stored;
     f->source = SOURCE_NOWHERE;
-    if (f->trail && (trail_is_full(f->trail) || trail_has(f->trail, hash_fixed(key))))
-        return problem_set(&f->problem, LOADER_ERROR, NULL, "loading this record of model `%.*s` leads back to itself",
-                           SLICE_ARG(f->served->model->name));
+    f->was_stale = f->stale != NULL;
+    enum status status = may_load(f);
+    if (status != OK) return failed(f, status);
     f->waiter.done = on_landed;
+    f->waiter.content = f->stale != NULL;
     enum flight_role role = flight_join(f->serve->flights, key, &f->waiter, &flight);
-    if (role == FLIGHT_FULL) return problem_set(&f->problem, OVERLOADED, NULL, "too many requests wait for loads");
+    if (role == FLIGHT_LATE || role == FLIGHT_FULL) wait_end(&f->wait);
+    if (role == FLIGHT_LATE) return use_stale(f);
+    if (role == FLIGHT_FULL)
+        return failed(f, problem_set(&f->problem, OVERLOADED, NULL, "too many requests wait for loads"));
     f->waiting_for_flight = true;
     f->led = role == FLIGHT_LEAD;
     if (f->led) {
-        bool look_again = f->mode == FETCH_LOAD && landings != flight_landings(f->serve->flights, key);
-        fill_start(f->serve, f->served, f->key, f->request, f->trail, flight, look_again);
+        enum fill_look look = f->mode == FETCH_RELOAD                               ? FILL_BLIND
+                              : landings != flight_landings(f->serve->flights, key) ? FILL_LOOK_AGAIN
+                                                                                    : FILL_HAS_LOOKED;
+        fill_start(f->serve, f->served, f->key, f->request, f->trail, flight, f->stale, look);
     }
     return PENDING;
 }
 
-enum status fetch_open(struct serve *s, struct served *served, struct slice key, const struct blob *blob,
-                       uint64_t now_ms, struct envelope *e)
+void fetch_refresh(struct serve *s, struct served *served, const struct record_key *key, uint64_t request,
+                   struct blob *old)
 {
+    struct problem why;
+    if (backoff_holds(flight_backoff(s->flights), key->stored, clock_mono_us() / 1000, &why)) return;
+    struct flight *flight = flight_found(s->flights, key->stored);
+    if (flight) fill_start(s, served, key, request, NULL, flight, old, FILL_LOOK_AGAIN);
+}
+
+/* -- looking -- */
+
+enum status fetch_open(struct serve *s, struct served *served, struct slice key, const struct blob *blob,
+                       uint64_t now_ms, struct envelope *e, enum life *life)
+{
+    const struct model *m = served->model;
     enum status status = seal_open(s, served, blob, key, e);
-    return status == OK && e->fresh_until_ms <= now_ms ? MISSING : status;
+    if (status != OK) return status;
+    bool by_chance = m->options.refresh != 0; /* most models need neither of the two */
+    *life = life_of(m, e, by_chance ? seal_notes_of(e).load_us : 0, now_ms, by_chance ? serve_chance(s) : 0);
+    return *life == LIFE_DEAD ? MISSING : OK;
 }
 
 enum status fetch_nothing(enum status looked, struct problem *why)
@@ -69,15 +135,28 @@ enum status fetch_nothing(enum status looked, struct problem *why)
     return looked;
 }
 
+/* Takes the blob. */
+static enum status found(struct fetch *f, struct blob *blob, enum life life)
+{
+    f->blob = blob;
+    f->source = fetch_found_source(life);
+    f->stored = true;
+    if (life != LIFE_FRESH && f->mode == FETCH_LOAD) fetch_refresh(f->serve, f->served, f->key, f->request, blob);
+    return status_of(&f->entry);
+}
+
 /* The store has answered. Takes the blob. */
 static enum status looked(struct fetch *f, enum status status, struct blob *blob, uint64_t now_ms)
 {
-    if (status == OK) {
-        status = fetch_open(f->serve, f->served, f->key->stored, blob, now_ms, &f->entry);
-        if (status == OK) return found(f, blob);
-        blob_unref(blob);
-    }
     bool loads = f->served->model->loads && f->mode != FETCH_LOOK;
+    if (status == OK) {
+        enum life life;
+        status = fetch_open(f->serve, f->served, f->key->stored, blob, now_ms, &f->entry, &life);
+        if (status == OK && life != LIFE_STALE_ERROR) return found(f, blob, life);
+        if (status == OK && loads) f->stale = blob;
+        else blob_unref(blob);
+        if (status == OK) status = MISSING;
+    }
     if (loads && status != OVERLOADED) return fetch_load(f, f->landings); /* also when the store is away */
     return fetch_nothing(status, &f->problem);
 }
@@ -104,21 +183,43 @@ enum status fetch_start(struct fetch *f, uint64_t now_ms)
     return looked(f, st, st == OK ? f->op.value : NULL, now_ms);
 }
 
+enum outcome fetch_outcome(enum fetch_source source)
+{
+    switch (source) {
+    case SOURCE_LOADED: return OUTCOME_LOADED;
+    case SOURCE_COLLAPSED: return OUTCOME_COLLAPSED;
+    case SOURCE_STALE: return OUTCOME_STALE;
+    case SOURCE_STORE:
+    case SOURCE_NOWHERE: break;
+    }
+    return OUTCOME_HIT;
+}
+
+void fetch_set_times(struct freshness *fresh, const struct model *m, const struct envelope *e)
+{
+    fresh->stored_ms = e->stored_ms;
+    fresh->fresh_until_ms = e->fresh_until_ms;
+    fresh->while_until_ms = fresh->error_until_ms = e->fresh_until_ms;
+    if (e->stale_until_ms == e->fresh_until_ms) return;
+    fresh->while_until_ms = clock_add(e->fresh_until_ms, m->options.stale_while_revalidate_ms);
+    fresh->error_until_ms = clock_add(e->fresh_until_ms, m->options.stale_if_error_ms);
+}
+
 struct freshness fetch_freshness(const struct fetch *f)
 {
-    return (struct freshness){.source = f->source,
-                              .mode = f->mode,
-                              .known = f->blob != NULL,
-                              .stored = f->stored,
-                              .stored_ms = f->blob ? f->entry.stored_ms : 0,
-                              .fresh_until_ms = f->blob ? f->entry.fresh_until_ms : 0};
+    struct freshness fresh = {
+        .source = f->source, .mode = f->mode, .known = f->blob != NULL, .stored = f->stored, .was_stale = f->was_stale};
+    if (f->blob) fetch_set_times(&fresh, f->served->model, &f->entry);
+    return fresh;
 }
 
 void fetch_finish(struct fetch *f)
 {
     if (f->waiting_for_store) store_cancel(&f->op);
     if (f->waiting_for_flight) flight_leave(&f->waiter);
+    wait_end(&f->wait);
     f->waiting_for_store = f->waiting_for_flight = false;
     blob_unref(f->blob);
-    f->blob = NULL;
+    blob_unref(f->stale);
+    f->blob = f->stale = NULL;
 }

@@ -5,7 +5,9 @@
 #include "model/envelope.h"
 #include "model/key.h"
 #include "script/trail.h"
+#include "serve/life.h"
 #include "serve/serve.h"
+#include "serve/waits.h"
 
 struct fetch;
 
@@ -20,6 +22,7 @@ enum fetch_mode {
 
 enum fetch_source {
     SOURCE_STORE,     /* found */
+    SOURCE_STALE,     /* found; it should be newer, but it will do */
     SOURCE_LOADED,    /* this fetch led the load */
     SOURCE_COLLAPSED, /* another one did */
     SOURCE_NOWHERE,   /* not found, nothing loaded */
@@ -29,9 +32,11 @@ enum fetch_source {
 struct freshness {
     enum fetch_source source;
     enum fetch_mode mode;
-    bool known;  /* the two times are those of a record, or of a negative */
-    bool stored; /* it stands in the store, or does so now */
+    bool known;     /* the two times are those of a record, or of a negative */
+    bool stored;    /* it stands in the store, or does so now */
+    bool was_stale; /* it was loaded because what was found would not do */
     uint64_t stored_ms, fresh_until_ms;
+    uint64_t while_until_ms, error_until_ms; /* how long it may be used while it is loaded anew, and where that fails */
 };
 
 /* Embed it; set the first seven. While it is under way the owner holds a reference to served->generation. */
@@ -51,11 +56,14 @@ struct fetch {
     bool stored;            /* a loaded record was kept */
     struct problem problem; /* for failures */
 
+    struct blob *stale; /* at hand for the case that no better one comes: given to fetch_load, one reference */
+
     /* private */
     struct store_op op;
     struct flight_waiter waiter;
+    struct wait wait; /* of the load that asks for this one */
     unsigned landings;
-    bool waiting_for_store, waiting_for_flight, led;
+    bool waiting_for_store, waiting_for_flight, led, was_stale;
 };
 
 /* OK, MISSING, or a failure now; or PENDING, and done later. `now_ms` is wall time. */
@@ -63,18 +71,34 @@ enum status fetch_start(struct fetch *f, uint64_t now_ms);
 
 /* For owners who look in the store themselves, for many records at once; they take flight_landings of each key before that. */
 
-/* What the store gave for this key, as a view into blob: OK for a record, result or negative that holds still; MISSING for what is over
- * or no envelope of ours; STORE_UNAVAILABLE for another record. */
+/* What the store gave for this key, as a view into blob: OK for a record, result or negative that is of use still, *life tells of what use
+ * (never LIFE_DEAD); MISSING for what is over or no envelope of ours; STORE_UNAVAILABLE for another record. */
 enum status fetch_open(struct serve *s, struct served *served, struct slice key, const struct blob *blob,
-                       uint64_t now_ms, struct envelope *e);
+                       uint64_t now_ms, struct envelope *e, enum life *life);
+
+/* Has a record loaded anew behind an answer, if nobody does so already. Borrows `old`, which was found. */
+void fetch_refresh(struct serve *s, struct served *served, const struct record_key *key, uint64_t request,
+                   struct blob *old);
 
 /* The store had nothing that holds: what that makes of it, MISSING or a failure, where nobody can load. */
 enum status fetch_nothing(enum status looked, struct problem *why);
 
-/* Goes on with the load of what was not found: PENDING, or a failure. The model loads. */
+/* Goes on with the load of what was not found, or is stale: PENDING, a failure, or OK where the stale one must do. The model loads. */
 enum status fetch_load(struct fetch *f, unsigned landings);
 
+/* Is it stale, as found? */
+static inline enum fetch_source fetch_found_source(enum life life)
+{
+    return life == LIFE_STALE_WHILE || life == LIFE_STALE_ERROR ? SOURCE_STALE : SOURCE_STORE;
+}
+
+/* What a request came to that found, or was brought, a record: for the metric. */
+enum outcome fetch_outcome(enum fetch_source source);
+
 struct freshness fetch_freshness(const struct fetch *f);
+
+/* Sets the four times of *fresh to those of this entry. */
+void fetch_set_times(struct freshness *fresh, const struct model *m, const struct envelope *e);
 
 /* Gives back what the fetch holds; cancels it when it is under way (done is not called then). */
 void fetch_finish(struct fetch *f);

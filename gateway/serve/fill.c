@@ -1,66 +1,145 @@
 /* serve/fill.c -- leading a flight:
  *
- *     fill_start ... [look again] ... load ... on_loaded: seal ... store ... on_stored: land
+ *     fill_start
+ *       queue     where the model has max_loads: a turn to load          now or later
+ *       look      a store in this process: what stands there by now?     now
+ *                 a shared one: the lease, and the same question         later
+ *       load      the handler (script/load.h)                            later
+ *       store     what it brought, sealed, unless it is barred           now or later
+ *       land      all who wait are told
  *
- * A fill is its own owner: nobody holds a pointer to it but its load, its store operation and the list in struct serve. */
+ * A fill is its own owner: nobody holds a pointer to it but what it waits for and the list in struct serve. It lands once; its memory
+ * goes when its handles have closed. */
 #include "serve/fill.h"
 
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "script/load.h"
+#include "serve/lease.h"
+#include "serve/life.h"
 #include "serve/seal.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#define QUEUE_LEAST 64
+#define QUEUE_LOADS 16 /* times max_loads may wait */
+
 struct fill {
-    struct list link; /* in serve->fills */
+    struct list link; /* in serve->fills, until it lands */
     struct serve *serve;
     struct served *served;
     struct flight *flight;
     struct arena arena;
     struct record_key key;
+    struct blob *old; /* what it replaces, or NULL; one reference */
+    enum fill_look look;
+    uint64_t request;
+    struct trail trail; /* of the load */
+
+    bool has_turn, in_line; /* of max_loads */
+    struct flight_waiter turn;
+    struct lease lease;
+    bool leased, alone; /* the lease's handle is open; there is no store to lease from */
+    uv_timer_t late;
+    bool timed;        /* its handle is open */
     struct load *load; /* NULL when none runs */
+    uint64_t started_us;
     struct store_op op;
     bool storing;                   /* op is under way */
     struct flight_outcome *outcome; /* being stored */
-    uint64_t request;
-    struct trail trail; /* of the load */
-    uint64_t started_us;
+    unsigned handles;               /* that have not closed */
 };
 
+/* -- landing -- */
+
+static void fill_free(struct fill *f)
+{
+    if (f->handles) return;
+    blob_unref(f->old);
+    arena_deinit(&f->arena);
+    free(f);
+}
+
+static void on_lease_closed(struct lease *l)
+{
+    struct fill *f = container_of(l, struct fill, lease);
+    f->handles--;
+    fill_free(f);
+}
+
+static void on_late_closed(uv_handle_t *handle)
+{
+    struct fill *f = container_of((uv_timer_t *)handle, struct fill, late);
+    f->handles--;
+    fill_free(f);
+}
+
+/* Takes the outcome. */
 static void fill_land(struct fill *f, struct flight_outcome *outcome)
 {
+    struct flight_port *port = f->serve->flights;
     struct generation *generation = f->served->generation;
     struct flight *flight = f->flight;
     list_remove(&f->link);
-    arena_deinit(&f->arena);
-    free(f);
+    if (f->has_turn) flight_turn_end(port, f->served->model->name);
+    if (f->leased) lease_end(&f->lease, on_lease_closed);
+    if (f->timed) uv_close((uv_handle_t *)&f->late, on_late_closed);
+    fill_free(f);
     flight_land(flight, outcome);
     generation_unref(generation);
 }
 
+static void land_failure(struct fill *f, enum status status, const char *detail)
+{
+    struct flight_outcome *outcome = flight_outcome_new(status);
+    problem_set(&outcome->problem, status, NULL, "%s", detail);
+    fill_land(f, outcome);
+}
+
+/* Takes the blob. */
+static void land_found(struct fill *f, struct blob *blob, const struct envelope *e)
+{
+    struct flight_outcome *outcome = flight_outcome_new(e->kind == ENVELOPE_NEGATIVE ? MISSING : OK);
+    outcome->blob = blob;
+    outcome->stored = outcome->found = true;
+    fill_land(f, outcome);
+}
+
 /* -- storing -- */
 
-static void on_stored(struct store_op *op, enum status status, struct blob *value)
+static void stored(struct fill *f, enum status status)
 {
-    struct fill *f = container_of(op, struct fill, op);
     f->outcome->stored = status == OK;
     fill_land(f, f->outcome);
 }
 
+static void on_stored(struct store_op *op, enum status status, struct blob *value)
+{
+    stored(container_of(op, struct fill, op), status);
+}
+
+static void on_filled(struct lease *l, enum status status) { stored(container_of(l, struct fill, lease), status); }
+
+/* A write of this process has barred the flight; one of another gateway has taken the lease. */
 static void fill_store(struct fill *f, struct flight_outcome *outcome, uint64_t until_ms, uint64_t now_ms)
 {
+    enum status st = PRECONDITION_FAILED;
     f->outcome = outcome;
-    if (!flight_may_store(f->flight)) {
-        fill_land(f, outcome);
-        return;
+    if (f->alone) {
+        st = STORE_UNAVAILABLE;
+    } else if (!flight_may_store(f->flight)) {
+        st = PRECONDITION_FAILED;
+    } else if (f->leased) {
+        st = lease_fill(&f->lease, outcome->blob, until_ms, now_ms);
+    } else {
+        f->op.done = on_stored;
+        st = store_put(f->serve->store, f->key.stored, outcome->blob, until_ms, now_ms, &f->op);
+        f->storing = st == PENDING;
     }
-    f->op.done = on_stored;
-    enum status st = store_put(f->serve->store, f->key.stored, outcome->blob, until_ms, now_ms, &f->op);
-    f->storing = st == PENDING;
-    if (!f->storing) on_stored(&f->op, st, NULL);
+    if (st != PENDING) stored(f, st);
 }
 
 /* -- loading -- */
@@ -84,42 +163,61 @@ static void log_failure(const struct fill *f, const struct load_result *r)
              LOG_SLICE("model", f->served->model->name), LOG_SLICE("key", f->key.pairs), LOG_SLICE("error", r->log));
 }
 
+static void load_failed(struct fill *f, const struct load_result *r)
+{
+    struct flight_outcome *outcome = flight_outcome_new(r->status);
+    outcome->problem = r->problem;
+    outcome->problem.status = r->status;
+    log_failure(f, r);
+    backoff_failed(flight_backoff(f->serve->flights), f->key.stored, clock_mono_us() / 1000, &outcome->problem);
+    fill_land(f, outcome);
+}
+
 static enum envelope_kind kind_of(const struct model *m, enum status status)
 {
     if (status == MISSING) return ENVELOPE_NEGATIVE;
     return m->kind == MODEL_RECORD ? ENVELOPE_RECORD : ENVELOPE_RESULT;
 }
 
+static uint64_t life_said(const struct model_options *o, const struct load_result *r)
+{
+    if (r->status == MISSING) return o->negative_ms;
+    return r->expires_ms == LOAD_EXPIRES_UNSET ? LIFE_UNSAID : r->expires_ms;
+}
+
+/* How long it took, where early refresh wants to know. */
+static uint32_t load_us(const struct fill *f)
+{
+    uint64_t us = clock_mono_us() - f->started_us;
+    if (f->served->model->options.refresh != REFRESH_XFETCH) return 0;
+    return us < UINT32_MAX ? (uint32_t)us + 1 : UINT32_MAX;
+}
+
 /* What the loader brought, sealed; a record with no life of its own (expires 0) is sealed too, for those who wait. */
 static void on_loaded(void *owner, const struct load_result *r)
 {
     struct fill *f = owner;
-    const struct model_options *options = &f->served->model->options;
+    const struct model *m = f->served->model;
     uint64_t now = clock_wall_ms();
     f->load = NULL;
     count_load(f, r->status);
-
-    struct flight_outcome *outcome = flight_outcome_new(r->status);
     if (r->status != OK && r->status != MISSING) {
-        outcome->problem = r->problem;
-        outcome->problem.status = r->status;
-        log_failure(f, r);
-        fill_land(f, outcome);
+        load_failed(f, r);
         return;
     }
-    uint64_t life = r->status == MISSING                  ? options->negative_ms
-                    : r->expires_ms == LOAD_EXPIRES_UNSET ? options->expires_ms
-                                                          : r->expires_ms;
-    uint64_t until = clock_add(now, life);
-    struct envelope e = {.kind = kind_of(f->served->model, r->status),
-                         .stored_ms = now,
-                         .fresh_until_ms = until,
-                         .stale_until_ms = until,
-                         .text = r->text};
-    if (r->status == OK || life) outcome->blob = seal_make(f->serve, &e, r->refs, r->n_refs, r->tags, f->key.stored);
-    if (life) fill_store(f, outcome, until, now);
+    backoff_forget(flight_backoff(f->serve->flights), f->key.stored);
+    struct flight_outcome *outcome = flight_outcome_new(r->status);
+    struct seal_notes notes = {.tags = r->tags, .load_us = load_us(f)};
+    struct envelope e = {.kind = kind_of(m, r->status), .text = r->text};
+    life_begin(m, life_said(&m->options, r), now, serve_chance(f->serve), &e);
+    bool lives = e.fresh_until_ms > now;
+    if (!lives) e.stale_until_ms = e.fresh_until_ms;
+    if (r->status == OK || lives) outcome->blob = seal_make(f->serve, &e, r->refs, r->n_refs, &notes, f->key.stored);
+    if (lives) fill_store(f, outcome, e.stale_until_ms, now);
     else fill_land(f, outcome);
 }
+
+static void on_late(uv_timer_t *timer) { flight_late(container_of(timer, struct fill, late)->flight); }
 
 static void fill_load(struct fill *f)
 {
@@ -133,59 +231,139 @@ static void fill_load(struct fill *f)
     f->load = load_start(served->generation->vm, &f->key, &f->trail, on_loaded, f);
 }
 
-/* -- looking again -- */
+/* -- looking -- */
 
+/* Is what stands there good enough by now? Takes the blob. */
+static bool take_found(struct fill *f, struct blob *blob)
+{
+    struct envelope e;
+    enum status st = seal_open(f->serve, f->served, blob, f->key.stored, &e);
+    bool fresh = st == OK && e.fresh_until_ms > clock_wall_ms();
+    bool old = f->old && slice_eq(blob_slice(f->old), blob_slice(blob)); /* which is due before its end */
+    if (fresh && !old) {
+        land_found(f, blob, &e);
+        return true;
+    }
+    blob_unref(f->old);
+    f->old = blob;
+    return false;
+}
+
+/* In this process: nobody else can have stored it since, but a flight that ended between the look and ours. */
 static void on_looked_again(struct store_op *op, enum status status, struct blob *blob)
 {
     struct fill *f = container_of(op, struct fill, op);
-    struct envelope e;
     f->storing = false;
-    if (status == OK) status = seal_open(f->serve, f->served, blob, f->key.stored, &e);
-    if (status == OK && e.fresh_until_ms > clock_wall_ms()) {
-        struct flight_outcome *outcome = flight_outcome_new(e.kind == ENVELOPE_NEGATIVE ? MISSING : OK);
-        outcome->blob = blob;
-        outcome->stored = outcome->found = true;
-        fill_land(f, outcome);
-        return;
+    if (status != OK || !take_found(f, blob)) fill_load(f);
+}
+
+static void look_again(struct fill *f)
+{
+    f->op.done = on_looked_again;
+    enum status st = store_get(f->serve->store, f->key.stored, clock_wall_ms(), &f->op);
+    f->storing = st == PENDING;
+    if (st != PENDING) on_looked_again(&f->op, st, st == OK ? f->op.value : NULL);
+}
+
+static void on_leased(struct lease *l, enum lease_outcome outcome, struct blob *found);
+
+static void lease(struct fill *f)
+{
+    uint64_t patience_us = f->served->model->options.hard_timeout_ms * 1000;
+    struct slice known = f->old ? blob_slice(f->old) : SLICE("");
+    if (f->look == FILL_BLIND) known = (struct slice){NULL, 0};
+    f->lease.store = f->serve->store;
+    f->lease.key = f->key.stored;
+    f->lease.done = on_leased;
+    f->lease.filled = on_filled;
+    if (!f->leased) f->handles++;
+    f->leased = true;
+    lease_start(&f->lease, flight_loop(f->serve->flights), known, clock_add(clock_mono_us(), patience_us));
+}
+
+static void on_leased(struct lease *l, enum lease_outcome outcome, struct blob *found)
+{
+    struct fill *f = container_of(l, struct fill, lease);
+    switch (outcome) {
+    case LEASE_FOUND:
+        if (!take_found(f, found)) lease_again(l, blob_slice(f->old));
+        break;
+    case LEASE_LATE:
+        land_failure(f, LOADER_TIMEOUT, "another gateway has been loading this record for too long");
+        break;
+    case LEASE_ALONE: f->alone = true; __attribute__((fallthrough));
+    case LEASE_OURS: fill_load(f); break;
     }
-    blob_unref(blob);
-    fill_load(f);
+}
+
+static void fill_look(struct fill *f)
+{
+    if (store_is_remote(f->serve->store)) lease(f);
+    else if (f->look == FILL_LOOK_AGAIN) look_again(f);
+    else fill_load(f);
+}
+
+/* -- queueing -- */
+
+static void on_turn(struct flight_waiter *w, const struct flight_outcome *none)
+{
+    struct fill *f = container_of(w, struct fill, turn);
+    f->in_line = false;
+    f->has_turn = true;
+    fill_look(f);
+}
+
+static void fill_queue(struct fill *f)
+{
+    unsigned at_once = f->served->model->options.max_loads;
+    unsigned queue = at_once * QUEUE_LOADS > QUEUE_LEAST ? at_once * QUEUE_LOADS : QUEUE_LEAST;
+    f->turn.done = on_turn;
+    switch (flight_turn_take(f->serve->flights, f->served->model->name, at_once, queue, &f->turn)) {
+    case TURN_NOW:
+        f->has_turn = true;
+        fill_look(f);
+        break;
+    case TURN_LATER: f->in_line = true; break;
+    case TURN_NEVER: land_failure(f, OVERLOADED, "too many loads of this model wait for their turn"); break;
+    }
 }
 
 void fill_start(struct serve *s, struct served *served, const struct record_key *key, uint64_t request,
-                const struct trail *trail, struct flight *flight, bool look_again)
+                const struct trail *trail, struct flight *flight, struct blob *old, enum fill_look look)
 {
+    const struct model_options *o = &served->model->options;
     struct fill *f = calloc(1, sizeof *f);
     if (!f) abort();
     f->serve = s;
     f->served = served;
     f->flight = flight;
     f->request = request;
+    f->old = old ? blob_ref(old) : NULL;
+    f->look = look;
     f->trail = trail_with(trail, hash_fixed(key->stored));
     f->trail.request = request;
     arena_init(&f->arena);
     f->key = key_copy(key, &f->arena);
     list_append(&s->fills, &f->link);
     generation_ref(served->generation);
-    if (!look_again) {
-        fill_load(f);
-        return;
+    if (o->soft_timeout_ms) {
+        f->timed = true;
+        f->handles++;
+        uv_timer_init(flight_loop(s->flights), &f->late);
+        uv_timer_start(&f->late, on_late, o->soft_timeout_ms, 0);
     }
-    f->op.done = on_looked_again;
-    enum status st = store_get(s->store, f->key.stored, clock_wall_ms(), &f->op);
-    f->storing = st == PENDING;
-    if (st != PENDING) on_looked_again(&f->op, st, st == OK ? f->op.value : NULL);
+    if (o->max_loads) fill_queue(f);
+    else fill_look(f);
 }
 
 void fill_stop_all(struct serve *s)
 {
     while (!list_empty(&s->fills)) {
         struct fill *f = container_of(s->fills.next, struct fill, link);
+        if (f->in_line) flight_turn_leave(s->flights, f->served->model->name, &f->turn);
         if (f->load) load_cancel(f->load);
         if (f->storing) store_cancel(&f->op);
         if (f->outcome) flight_outcome_unref(f->outcome);
-        struct flight_outcome *outcome = flight_outcome_new(OVERLOADED);
-        problem_set(&outcome->problem, OVERLOADED, NULL, "the gateway is shutting down");
-        fill_land(f, outcome);
+        land_failure(f, OVERLOADED, "the gateway is shutting down");
     }
 }

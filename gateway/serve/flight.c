@@ -32,6 +32,7 @@ struct flight {
     bool findable; /* in by_key */
     bool barred;   /* the record was written meanwhile: must not store */
     bool storing;  /* writes wait for it */
+    bool late;     /* whoever is content does not wait for it */
     struct slice key;
     char key_bytes[];
 };
@@ -40,6 +41,7 @@ struct flight {
 struct flight_line {
     struct list waiters;
     size_t n_waiters;
+    unsigned busy; /* how many have it */
     struct slice key;
     char key_bytes[];
 };
@@ -55,6 +57,8 @@ struct stripe {
 struct flights {
     struct stripe stripe[STRIPES];
     _Atomic unsigned count;
+    struct backoff *backoff;
+    struct waits *waits;
 };
 
 struct flight_port {
@@ -95,6 +99,8 @@ struct flights *flights_new(void)
 {
     struct flights *f = calloc(1, sizeof *f);
     if (!f) abort();
+    f->backoff = backoff_new();
+    f->waits = waits_new();
     for (int i = 0; i < STRIPES; i++) {
         uv_mutex_init(&f->stripe[i].lock);
         map_init(&f->stripe[i].by_key);
@@ -113,6 +119,8 @@ void flights_free(struct flights *f)
         map_deinit(&f->stripe[i].lines);
         uv_mutex_destroy(&f->stripe[i].lock);
     }
+    backoff_free(f->backoff);
+    waits_free(f->waits);
     free(f);
 }
 
@@ -168,6 +176,10 @@ void flight_port_close(struct flight_port *p)
     uv_close((uv_handle_t *)&p->async, on_port_closed);
 }
 
+uv_loop_t *flight_loop(const struct flight_port *p) { return p->async.loop; }
+struct backoff *flight_backoff(const struct flight_port *p) { return p->flights->backoff; }
+struct waits *flight_waits(const struct flight_port *p) { return p->flights->waits; }
+
 /* -- flights -- */
 
 unsigned flight_landings(struct flight_port *p, struct slice key)
@@ -203,6 +215,7 @@ static void waiter_begin(struct flight_waiter *w, struct flight_port *p, struct 
     w->stripe = stripe_of(key);
     w->port = p;
     w->outcome = NULL;
+    w->called = false;
 }
 
 enum flight_role flight_join(struct flight_port *p, struct slice key, struct flight_waiter *w, struct flight **flight)
@@ -219,8 +232,9 @@ enum flight_role flight_join(struct flight_port *p, struct slice key, struct fli
         atomic_fetch_add_explicit(&all->count, 1, memory_order_relaxed);
         role = FLIGHT_LEAD;
     }
-    if (!f || f->n_waiters >= FLIGHT_WAITERS_MAX) {
-        role = FLIGHT_FULL;
+    bool full = !f || f->n_waiters >= FLIGHT_WAITERS_MAX;
+    if (full || (f->late && w->content)) {
+        role = full ? FLIGHT_FULL : FLIGHT_LATE;
         w->port = NULL;
     } else {
         wait_for(f, w);
@@ -228,6 +242,21 @@ enum flight_role flight_join(struct flight_port *p, struct slice key, struct fli
     uv_mutex_unlock(&s->lock);
     *flight = role == FLIGHT_LEAD ? f : NULL;
     return role;
+}
+
+struct flight *flight_found(struct flight_port *p, struct slice key)
+{
+    struct flights *all = p->flights;
+    unsigned stripe = stripe_of(key);
+    struct stripe *s = &all->stripe[stripe];
+    struct flight *f = NULL;
+    uv_mutex_lock(&s->lock);
+    if (!map_get(&s->by_key, key) && atomic_load_explicit(&all->count, memory_order_relaxed) < FLIGHTS_MAX) {
+        f = flight_new(p, stripe, key);
+        atomic_fetch_add_explicit(&all->count, 1, memory_order_relaxed);
+    }
+    uv_mutex_unlock(&s->lock);
+    return f;
 }
 
 void flight_leave(struct flight_waiter *w)
@@ -308,6 +337,7 @@ void flight_write_end(struct flight_port *p, struct flight_write *write)
     unchain(s, write);
     atomic_fetch_add_explicit(&s->landings, 1, memory_order_release);
     uv_mutex_unlock(&s->lock);
+    backoff_forget(p->flights->backoff, write->key);
 }
 
 bool flight_may_store(struct flight *f)
@@ -326,6 +356,7 @@ static void waiter_post(struct flight_waiter *w, struct flight_outcome *outcome)
 {
     struct flight_port *p = w->port;
     w->flight = NULL;
+    w->called = true;
     w->outcome = outcome ? outcome_ref(outcome) : NULL;
     uv_mutex_lock(&p->lock);
     list_append(&p->letters, &w->link);
@@ -346,16 +377,18 @@ static struct flight_line *line_new(struct stripe *s, struct slice key)
     return line;
 }
 
-enum flight_turn flight_turn_take(struct flight_port *p, struct slice key, struct flight_waiter *w)
+enum flight_turn flight_turn_take(struct flight_port *p, struct slice key, unsigned at_once, unsigned queue,
+                                  struct flight_waiter *w)
 {
     struct stripe *s = &p->flights->stripe[stripe_of(key)];
     enum flight_turn turn = TURN_LATER;
     uv_mutex_lock(&s->lock);
     struct flight_line *line = map_get(&s->lines, key);
-    if (!line) {
-        line_new(s, key);
+    if (!line) line = line_new(s, key);
+    if (line->busy < at_once) {
+        line->busy++;
         turn = TURN_NOW;
-    } else if (line->n_waiters == FLIGHT_TURNS_MAX) {
+    } else if (line->n_waiters >= queue) {
         turn = TURN_NEVER;
     } else {
         waiter_begin(w, p, key);
@@ -367,23 +400,62 @@ enum flight_turn flight_turn_take(struct flight_port *p, struct slice key, struc
     return turn;
 }
 
-void flight_turn_end(struct flight_port *p, struct slice key)
+/* The stripe is held. */
+static void pass_turn(struct stripe *s, struct flight_line *line)
 {
-    struct stripe *s = &p->flights->stripe[stripe_of(key)];
-    uv_mutex_lock(&s->lock);
-    struct flight_line *line = map_get(&s->lines, key);
     struct list *next = list_shift(&line->waiters);
     if (next) {
         line->n_waiters--;
         waiter_post(container_of(next, struct flight_waiter, link), NULL);
-    } else {
+    } else if (--line->busy == 0) {
         map_remove(&s->lines, line->key);
         free(line);
     }
+}
+
+void flight_turn_end(struct flight_port *p, struct slice key)
+{
+    struct stripe *s = &p->flights->stripe[stripe_of(key)];
+    uv_mutex_lock(&s->lock);
+    pass_turn(s, map_get(&s->lines, key));
     uv_mutex_unlock(&s->lock);
 }
 
+void flight_turn_leave(struct flight_port *p, struct slice key, struct flight_waiter *w)
+{
+    struct stripe *s = &p->flights->stripe[stripe_of(key)];
+    uv_mutex_lock(&s->lock);
+    struct flight_line *line = map_get(&s->lines, key);
+    uv_mutex_lock(&p->lock);
+    list_remove(&w->link);
+    uv_mutex_unlock(&p->lock);
+    if (w->called) pass_turn(s, line);
+    else line->n_waiters--;
+    uv_mutex_unlock(&s->lock);
+    w->port = NULL;
+}
+
 /* -- landing -- */
+
+void flight_late(struct flight *f)
+{
+    struct stripe *s = &f->home->flights->stripe[f->stripe];
+    struct list waiting;
+    list_init(&waiting);
+    uv_mutex_lock(&s->lock);
+    f->late = true;
+    for (struct list *link; (link = list_shift(&f->waiters));) {
+        struct flight_waiter *w = container_of(link, struct flight_waiter, link);
+        if (w->content) {
+            f->n_waiters--;
+            waiter_post(w, NULL);
+        } else {
+            list_append(&waiting, link);
+        }
+    }
+    list_splice(&f->waiters, &waiting);
+    uv_mutex_unlock(&s->lock);
+}
 
 void flight_land(struct flight *f, struct flight_outcome *outcome)
 {

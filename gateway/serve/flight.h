@@ -10,6 +10,8 @@
 #include "base/blob.h"
 #include "base/list.h"
 #include "base/status.h"
+#include "serve/backoff.h"
+#include "serve/waits.h"
 
 #include <uv.h>
 
@@ -32,17 +34,20 @@ void flight_outcome_unref(struct flight_outcome *o);
 
 struct flight_waiter;
 
-/* The waiter is its owner's again; borrows the outcome for the call. */
+/* The waiter is its owner's again; borrows the outcome for the call. NULL: the flight is late, and the waiter was content with what it
+ * has. */
 typedef void flight_done(struct flight_waiter *w, const struct flight_outcome *outcome);
 
-/* Embed it; set `done`. */
+/* Embed it; set the first part. */
 struct flight_waiter {
     flight_done *done;
+    bool content;     /* has a stale record at hand: waits no longer than until the flight is late */
     struct list link; /* the rest is private */
     struct flight_port *port;
     struct flight *flight;
     struct flight_outcome *outcome;
     unsigned stripe;
+    bool called; /* the letter lies in the box */
 };
 
 struct flights *flights_new(void);
@@ -50,6 +55,11 @@ void flights_free(struct flights *f); /* no flight may be left */
 
 struct flight_port *flight_port_open(struct flights *f, uv_loop_t *loop);
 void flight_port_close(struct flight_port *p); /* no waiter may be left; frees itself when its handle has closed */
+
+/* The loop of the port's worker; the failures that all workers remember, and which of their loads wait for which. */
+uv_loop_t *flight_loop(const struct flight_port *p);
+struct backoff *flight_backoff(const struct flight_port *p);
+struct waits *flight_waits(const struct flight_port *p);
 
 /* How many flights and writes have ended in this key's stripe. Take it before a look-up in the store: when it has changed by the
  * time the look-up has missed, someone may just have stored the record, and what he stored must be found. */
@@ -59,6 +69,7 @@ enum flight_role {
     FLIGHT_LEAD, /* the caller's worker must load and call flight_land with *flight; the waiter waits too */
     FLIGHT_WAIT, /* someone loads already */
     FLIGHT_FULL, /* too many waiters or flights: OVERLOADED; the waiter waits for nothing */
+    FLIGHT_LATE, /* someone has been loading for long, and the waiter is content; it waits for nothing */
 };
 
 #define FLIGHT_WAITERS_MAX 65536
@@ -66,6 +77,13 @@ enum flight_role {
 
 /* Joins or founds the flight of `key` (copied). */
 enum flight_role flight_join(struct flight_port *p, struct slice key, struct flight_waiter *w, struct flight **flight);
+
+/* Founds the flight of `key` for nobody who waits: a record is loaded behind an answer. NULL: someone loads already, or there are too
+ * many. */
+struct flight *flight_found(struct flight_port *p, struct slice key);
+
+/* The leader says that it takes long: whoever is content with what it has is called now, and from now on does not wait. */
+void flight_late(struct flight *f);
 
 /* The waiter leaves; done will not be called. */
 void flight_leave(struct flight_waiter *w);
@@ -81,21 +99,27 @@ struct flight_write {
  * and then the caller begins again. */
 bool flight_write_begin(struct flight_port *p, struct slice key, struct flight_write *write, struct flight_waiter *w);
 
-/* Whoever asks from now on starts anew, and who has looked in the store before looks again. */
+/* Whoever asks from now on starts anew, and who has looked in the store before looks again. Failures of loads are forgotten. */
 void flight_write_end(struct flight_port *p, struct flight_write *write);
 
-/* Those who read a record, change it and write it back take turns, on all workers together, in the order in which they came. Without
- * that, whoever is a little slower than the others would find the record changed every time. */
+/* Turns, on all workers together, in the order in which they are asked for. Those who read a record, change it and write it back take turns
+ * at its key: without that, whoever is a little slower than the others would find the record changed every time. Loads take turns at
+ * their model, of which there may be several at once. */
 enum flight_turn {
     TURN_NOW,   /* it is the caller's turn, until flight_turn_end */
-    TURN_LATER, /* w's done is called when it is, without an outcome; nobody leaves before */
+    TURN_LATER, /* w's done is called when it is, without an outcome */
     TURN_NEVER, /* too many wait: OVERLOADED */
 };
 
 #define FLIGHT_TURNS_MAX 256
 
-enum flight_turn flight_turn_take(struct flight_port *p, struct slice key, struct flight_waiter *w); /* copies key */
+/* `at_once`: how many have the turn together; `queue`: how many may wait. Copies key. */
+enum flight_turn flight_turn_take(struct flight_port *p, struct slice key, unsigned at_once, unsigned queue,
+                                  struct flight_waiter *w);
 void flight_turn_end(struct flight_port *p, struct slice key);
+
+/* Gives up waiting. A turn that has come meanwhile, and whose call has not, is ended. */
+void flight_turn_leave(struct flight_port *p, struct slice key, struct flight_waiter *w);
 
 /* The leader asks this before it stores; on true, writes wait until the flight has landed. */
 bool flight_may_store(struct flight *f);

@@ -34,6 +34,7 @@ static void on_landed(struct flight_waiter *w, const struct flight_outcome *outc
 enum status forget_start(struct forget *f)
 {
     f->store.done = on_deleted;
+    f->store.fenced = f->key->model->loads;
     f->waiter.done = on_landed;
     return forget_try(f);
 }

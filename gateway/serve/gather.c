@@ -27,7 +27,6 @@ struct look {
 
 struct loading {
     struct fetch fetch;
-    struct record_key key;
     struct gather *gather;
     struct record *record;
     struct loading *next;
@@ -212,16 +211,27 @@ static void on_loaded(struct fetch *f, enum status status)
     ended(g);
 }
 
-static void load(struct gather *g, struct record *record)
+/* The record's key with its values. False, and it is settled as missing, where its stub is damaged. */
+static bool has_key(struct gather *g, struct record *record)
+{
+    if (record->key) return true;
+    struct record_key *key = arena_alloc(g->arena, sizeof *key);
+    if (key_of_stub(g, record, key)) {
+        record->key = key;
+        return true;
+    }
+    seal_damaged(g->serve, record->served, record->stored, record->stub.n);
+    return false;
+}
+
+/* Takes the blob `stale`, which may be NULL. */
+static void load(struct gather *g, struct record *record, struct blob *stale)
 {
     struct loading *l = arena_alloc(g->arena, sizeof *l);
-    if (!record->key) {
-        if (!key_of_stub(g, record, &l->key)) {
-            seal_damaged(g->serve, record->served, record->stored, record->stub.n);
-            settle_without(g, record, MISSING);
-            return;
-        }
-        record->key = &l->key;
+    if (!has_key(g, record)) {
+        blob_unref(stale);
+        settle_without(g, record, MISSING);
+        return;
     }
     l->fetch = (struct fetch){.serve = g->serve,
                               .served = record->served,
@@ -229,6 +239,7 @@ static void load(struct gather *g, struct record *record)
                               .mode = g->mode,
                               .request = g->request,
                               .trail = g->trail,
+                              .stale = stale,
                               .done = on_loaded};
     l->gather = g;
     l->record = record;
@@ -239,22 +250,33 @@ static void load(struct gather *g, struct record *record)
     else loaded(l, status);
 }
 
+/* It is answered as it is, and loaded behind the answer. */
+static void refresh(struct gather *g, struct record *record)
+{
+    if (has_key(g, record)) fetch_refresh(g->serve, record->served, record->key, g->request, record->blob);
+}
+
 /* -- looking -- */
 
 /* Takes the blob. */
 static void looked(struct gather *g, struct record *record, enum status status, struct blob *blob, uint64_t now_ms)
 {
+    bool loads = record->served->model->loads && g->mode != FETCH_LOOK;
+    struct blob *stale = NULL;
     if (blob) {
-        status = fetch_open(g->serve, record->served, record->stored, blob, now_ms, &record->entry);
+        enum life life;
+        status = fetch_open(g->serve, record->served, record->stored, blob, now_ms, &record->entry, &life);
         if (status == OK && !is_sound(g, record, blob)) status = MISSING;
-        if (status == OK) {
-            settle(record, SOURCE_STORE, true, OK, blob);
+        if (status == OK && life != LIFE_STALE_ERROR) {
+            settle(record, fetch_found_source(life), true, OK, blob);
+            if (life != LIFE_FRESH && g->mode == FETCH_LOAD) refresh(g, record);
             return;
         }
-        blob_unref(blob);
+        if (status == OK && loads) stale = blob;
+        else blob_unref(blob);
+        if (status == OK) status = MISSING;
     }
-    bool loads = record->served->model->loads && g->mode != FETCH_LOOK;
-    if (loads && (status == MISSING || status == STORE_UNAVAILABLE)) load(g, record);
+    if (loads && (status == MISSING || status == STORE_UNAVAILABLE)) load(g, record, stale);
     else settle_without(g, record, status);
 }
 
@@ -314,7 +336,7 @@ static struct look *want(struct gather *g, struct look *look, struct record *rec
     bool loads = record->served->model->loads;
     if (loads) record->landings = flight_landings(g->serve->flights, record->stored);
     if (loads && g->mode == FETCH_RELOAD) {
-        load(g, record);
+        load(g, record, NULL);
         return look;
     }
     if (!look) look = look_new(g);

@@ -79,6 +79,12 @@ void lease_start(struct lease *l, uv_loop_t *loop, struct slice known, uint64_t 
     uv_timer_start(&l->timer, on_wait_over, 0, 0); /* at once, but not before we have returned */
 }
 
+void lease_again(struct lease *l, struct slice known)
+{
+    l->known = known;
+    uv_timer_start(&l->timer, on_wait_over, 0, 0);
+}
+
 /* -- keeping -- */
 
 /* One that is lost is not asked for again: what is loaded will not be stored, and that is right. */

@@ -40,9 +40,13 @@ struct lease {
     void (*closed)(struct lease *l);
 };
 
-/* Asks for the lease, until deadline_us (clock_mono_us). `known`: the value that is there already and shall be replaced, kept; or empty.
+/* Asks for the lease, until deadline_us (clock_mono_us). `known`: the value that is there already and shall be replaced, kept; empty: there
+ * was none; absent: whatever is there shall be replaced.
  * done is called once, later; never before this has returned. */
 void lease_start(struct lease *l, uv_loop_t *loop, struct slice known, uint64_t deadline_us);
+
+/* What was found will not do: asks again, knowing it. Only from within `done`. */
+void lease_again(struct lease *l, struct slice known);
 
 /* Stores under the lease, which it ends; only once, and only when it is ours. Answers as `filled` does, or PENDING and then by it. */
 enum status lease_fill(struct lease *l, struct blob *value, uint64_t until_ms, uint64_t now_ms);

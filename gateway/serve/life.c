@@ -18,11 +18,12 @@ static uint64_t jittered(const struct model_options *o, uint64_t chance)
     return o->expires_ms - (uint64_t)((double)o->expires_ms * o->jitter * fraction(chance));
 }
 
-void life_begin(const struct model_options *o, uint64_t life_ms, uint64_t now_ms, uint64_t chance, struct envelope *e)
+void life_begin(const struct model *m, uint64_t life_ms, uint64_t now_ms, uint64_t chance, struct envelope *e)
 {
+    const struct model_options *o = &m->options;
     uint64_t stale = o->stale_while_revalidate_ms;
     if (stale < o->stale_if_error_ms) stale = o->stale_if_error_ms;
-    if (e->kind == ENVELOPE_NEGATIVE) stale = 0;
+    if (e->kind == ENVELOPE_NEGATIVE || !m->loads) stale = 0;
     if (life_ms == LIFE_UNSAID) life_ms = jittered(o, chance);
     e->stored_ms = now_ms;
     e->fresh_until_ms = clock_add(now_ms, life_ms);
@@ -39,11 +40,11 @@ static bool is_due(const struct model_options *o, const struct envelope *e, uint
     return age_ms >= o->refresh * (double)(e->fresh_until_ms - e->stored_ms);
 }
 
-enum life life_of(const struct model_options *o, const struct envelope *e, uint64_t load_us, uint64_t now_ms,
-                  uint64_t chance)
+enum life life_of(const struct model *m, const struct envelope *e, uint64_t load_us, uint64_t now_ms, uint64_t chance)
 {
-    if (now_ms < e->fresh_until_ms) return is_due(o, e, load_us, now_ms, chance) ? LIFE_DUE : LIFE_FRESH;
-    if (now_ms >= e->stale_until_ms) return LIFE_DEAD;
+    const struct model_options *o = &m->options;
+    if (now_ms < e->fresh_until_ms) return m->loads && is_due(o, e, load_us, now_ms, chance) ? LIFE_DUE : LIFE_FRESH;
+    if (now_ms >= e->stale_until_ms || !m->loads) return LIFE_DEAD;
     uint64_t stale_ms = now_ms - e->fresh_until_ms;
     if (stale_ms < o->stale_while_revalidate_ms) return LIFE_STALE_WHILE;
     return stale_ms < o->stale_if_error_ms ? LIFE_STALE_ERROR : LIFE_DEAD;
@@ -52,7 +53,8 @@ enum life life_of(const struct model_options *o, const struct envelope *e, uint6
 uint64_t life_backoff_ms(unsigned failures)
 {
     assert(failures > 0);
+    if (failures == 1) return 0;
     uint64_t ms = BACKOFF_FIRST_MS;
-    while (--failures && ms < BACKOFF_LAST_MS) ms *= 2;
+    for (; failures > 2 && ms < BACKOFF_LAST_MS; failures--) ms *= 2;
     return ms < BACKOFF_LAST_MS ? ms : BACKOFF_LAST_MS;
 }

@@ -20,17 +20,18 @@ enum life {
     LIFE_DEAD,        /* may not be answered */
 };
 
-/* Sets fresh_until and stale_until of *e for a record that is stored at `now_ms`. `life_ms`: what a save or load has said of this record, kept
- * exactly; LIFE_UNSAID: the model's `expires`, less its jitter. A negative has no stale parts. `chance` is any 64 random bits. */
+/* Sets the times of *e for a record that is stored at `now_ms`. `life_ms`: what a save or load has said of this record, kept exactly;
+ * LIFE_UNSAID: the model's `expires`, less its jitter. No stale parts have a negative, and the records of a model without a loader, since
+ * nothing could make them better. `chance` is any 64 random bits. */
 #define LIFE_UNSAID (UINT64_MAX - 1)
-void life_begin(const struct model_options *o, uint64_t life_ms, uint64_t now_ms, uint64_t chance, struct envelope *e);
+void life_begin(const struct model *m, uint64_t life_ms, uint64_t now_ms, uint64_t chance, struct envelope *e);
 
 /* Where a stored record stands now. `load_us`: how long a load of it takes, for XFetch (Vattani, Chierichetti, Lowenstein: Optimal
  * Probabilistic Cache Stampede Prevention, VLDB 2015, beta = 1). */
-enum life life_of(const struct model_options *o, const struct envelope *e, uint64_t load_us, uint64_t now_ms,
-                  uint64_t chance);
+enum life life_of(const struct model *m, const struct envelope *e, uint64_t load_us, uint64_t now_ms, uint64_t chance);
 
-/* How long after the n-th failure in a row (n from 1) nobody tries again: 100 ms, doubling to 5 s. */
+/* How long after the n-th failure in a row (n from 1) nobody tries again: one failure may be an accident, and the next one who asks tries at
+ * once; from the second on it is 100 ms, doubling to 5 s. */
 uint64_t life_backoff_ms(unsigned failures);
 
 #endif

@@ -133,7 +133,7 @@ static void forget(struct calling *c)
 static enum outcome outcome_of(const struct fetch *f, enum status status)
 {
     if (status != OK) return (enum outcome)status;
-    return f->source == SOURCE_STORE ? OUTCOME_HIT : f->source == SOURCE_LOADED ? OUTCOME_LOADED : OUTCOME_COLLAPSED;
+    return fetch_outcome(f->source);
 }
 
 static void result_answer(struct calling *c, enum status status)

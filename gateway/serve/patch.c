@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "model/merge.h"
 #include "script/vet.h"
+#include "serve/life.h"
 #include "serve/problem.h"
 #include "serve/saving.h"
 #include "serve/seal.h"
@@ -143,6 +144,7 @@ static void replace(struct patch *p)
         return;
     }
     p->op.done = on_replaced;
+    p->op.fenced = p->served->model->loads;
     enum status st =
         store_replace(s->store, p->key.stored, blob_slice(a->old), a->merged, a->until_ms, clock_wall_ms(), &p->op);
     if (st == PENDING) patch_wait(p);
@@ -155,14 +157,15 @@ static void replace(struct patch *p)
 static void seal(struct patch *p, struct slice tags)
 {
     struct attempt *a = &p->attempt;
-    uint64_t now_ms = clock_wall_ms(), end = clock_add(now_ms, p->terms.life_ms);
+    uint64_t now_ms = clock_wall_ms();
     struct envelope e = {.kind = ENVELOPE_RECORD,
                          .stored_ms = now_ms,
-                         .fresh_until_ms = p->terms.has_life ? end : a->was.fresh_until_ms,
-                         .stale_until_ms = p->terms.has_life ? end : a->was.stale_until_ms,
+                         .fresh_until_ms = a->was.fresh_until_ms,
+                         .stale_until_ms = a->was.stale_until_ms,
                          .text = buffer_view(&a->text)};
+    if (p->terms.has_life) life_begin(p->served->model, p->terms.life_ms, now_ms, 0, &e);
     a->until_ms = e.stale_until_ms;
-    a->merged = seal_make(p->ex->owner, &e, a->refs, a->n_refs, tags, p->key.stored);
+    a->merged = seal_make(p->ex->owner, &e, a->refs, a->n_refs, &(struct seal_notes){.tags = tags}, p->key.stored);
 }
 
 static void on_vetted(void *owner, const struct vet_result *v)
@@ -290,7 +293,7 @@ static void take_turn(struct patch *p)
     struct serve *s = p->ex->owner;
     struct problem why;
     p->waiter.done = on_turn;
-    switch (flight_turn_take(s->flights, p->key.stored, &p->waiter)) {
+    switch (flight_turn_take(s->flights, p->key.stored, 1, FLIGHT_TURNS_MAX, &p->waiter)) {
     case TURN_NOW: look(p); break;
     case TURN_LATER: patch_wait(p); break;
     case TURN_NEVER:

@@ -46,10 +46,11 @@ static void put_problem(struct buffer *b, const struct problem *p, const struct 
     if (key) put_keys(b, key);
 }
 
-static void fill(struct reply *reply, const struct buffer *body)
+static void fill(struct reply *reply, const struct problem *p, const struct buffer *body)
 {
+    unsigned retry_s = p->retry_s ? p->retry_s : reply->status == 503;
     reply_header(reply, "Content-Type", SLICE("application/problem+json"));
-    if (reply->status == 503) reply_header(reply, "Retry-After", SLICE("1"));
+    if (retry_s) reply_headerf(reply, "Retry-After", "%u", retry_s);
     reply_body(reply, arena_dup(reply->arena, buffer_view(body)), NULL);
 }
 
@@ -74,7 +75,7 @@ static void fill_problem(struct exchange *ex, const struct problem *p, const str
     }
     buffer_printf(&b, ",\"request\":\"%016llx\"}", (unsigned long long)ex->id);
     reply_begin(&ex->reply, status_http(p->status));
-    fill(&ex->reply, &b);
+    fill(&ex->reply, p, &b);
     buffer_deinit(&b);
 }
 
@@ -104,7 +105,7 @@ void problem_refusal(void *owner, enum status why, struct reply *reply)
     buffer_init(&b, PROBLEM_BYTES_MAX);
     put_problem(&b, &p, NULL, NULL);
     buffer_char(&b, '}');
-    fill(reply, &b);
+    fill(reply, &p, &b);
     forbid_caching(reply);
     buffer_deinit(&b);
 }

@@ -72,16 +72,31 @@ static bool is_lost(const struct resolve *r, const struct occurrence *o)
     return o != NULL;
 }
 
+static void keep_least(uint64_t *least, uint64_t other)
+{
+    if (other < *least) *least = other;
+}
+
 /* The whole is as old as its oldest part, as long good as the first one to end, and from the store when all is. */
 static void join_freshness(struct freshness *whole, const struct record *record)
 {
-    static const int weight[] = {[SOURCE_STORE] = 0, [SOURCE_NOWHERE] = 1, [SOURCE_COLLAPSED] = 2, [SOURCE_LOADED] = 3};
-    const struct envelope *e = &record->entry;
+    static const int weight[] = {
+        [SOURCE_STORE] = 0, [SOURCE_STALE] = 1, [SOURCE_NOWHERE] = 2, [SOURCE_COLLAPSED] = 3, [SOURCE_LOADED] = 4};
     if (weight[record->source] > weight[whole->source]) whole->source = record->source;
     whole->stored &= record->kept;
     if (!record->blob) return;
-    if (!whole->known || e->stored_ms < whole->stored_ms) whole->stored_ms = e->stored_ms;
-    if (!whole->known || e->fresh_until_ms < whole->fresh_until_ms) whole->fresh_until_ms = e->fresh_until_ms;
+    struct freshness one;
+    fetch_set_times(&one, record->served->model, &record->entry);
+    if (!whole->known) {
+        whole->stored_ms = one.stored_ms;
+        whole->fresh_until_ms = one.fresh_until_ms;
+        whole->while_until_ms = one.while_until_ms;
+        whole->error_until_ms = one.error_until_ms;
+    }
+    keep_least(&whole->stored_ms, one.stored_ms);
+    keep_least(&whole->fresh_until_ms, one.fresh_until_ms);
+    keep_least(&whole->while_until_ms, one.while_until_ms);
+    keep_least(&whole->error_until_ms, one.error_until_ms);
     whole->known = true;
 }
 
@@ -108,7 +123,9 @@ static enum edge_outcome outcome_of(const struct record *record)
 {
     if (record->status == MISSING) return EDGE_MISSING;
     if (record->status != OK) return EDGE_FAILED;
-    return record->source == SOURCE_STORE ? EDGE_HIT : record->source == SOURCE_LOADED ? EDGE_LOADED : EDGE_COLLAPSED;
+    return record->source == SOURCE_LOADED      ? EDGE_LOADED
+           : record->source == SOURCE_COLLAPSED ? EDGE_COLLAPSED
+                                                : EDGE_HIT;
 }
 
 /* All records of the level are read. A failure beats whatever is missing. */

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "script/vet.h"
+#include "serve/life.h"
 #include "serve/seal.h"
 
 #include <stdio.h>
@@ -149,6 +150,7 @@ static enum status store(struct saving_record *r)
     r->store.done = on_stored;
     r->waiter.done = on_flight_landed;
     if (!flight_write_begin(serve->flights, key, &r->fence, &r->waiter)) return PENDING;
+    r->store.fenced = r->served->model->loads;
     enum status st = store_put(serve->store, key, r->blob, r->until_ms, clock_wall_ms(), &r->store);
     if (st != PENDING) flight_write_end(serve->flights, &r->fence);
     return st;
@@ -237,15 +239,11 @@ static void seal(struct saving_record *r, struct slice tags)
 {
     struct saving *s = r->saving;
     bool lives_as_asked = s->has_life && r == last_of(s);
-    uint64_t now_ms = clock_wall_ms();
-    uint64_t life_ms = lives_as_asked ? s->life_ms : r->served->model->options.expires_ms;
-    r->until_ms = clock_add(now_ms, life_ms);
-    struct envelope e = {.kind = ENVELOPE_RECORD,
-                         .stored_ms = now_ms,
-                         .fresh_until_ms = r->until_ms,
-                         .stale_until_ms = r->until_ms,
-                         .text = buffer_view(&r->text)};
-    r->blob = seal_make(s->serve, &e, r->refs, r->n_refs, tags, r->key->stored);
+    struct envelope e = {.kind = ENVELOPE_RECORD, .text = buffer_view(&r->text)};
+    life_begin(r->served->model, lives_as_asked ? s->life_ms : LIFE_UNSAID, clock_wall_ms(), serve_chance(s->serve),
+               &e);
+    r->until_ms = e.stale_until_ms;
+    r->blob = seal_make(s->serve, &e, r->refs, r->n_refs, &(struct seal_notes){.tags = tags}, r->key->stored);
     buffer_deinit(&r->text);
 }
 

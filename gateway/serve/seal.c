@@ -8,29 +8,48 @@
 
 #define HEADER       4
 #define CHECK        8 /* bytes of a key's check: hash_fixed of the stored key, little-endian */
-#define SECTIONS_MAX (HEADER + CHECK + HEADER + TAGS_MAX * (1 + TAG_MAX))
+#define LOAD         4 /* bytes of a load's time, in microseconds, little-endian */
+#define SECTIONS_MAX (4 * HEADER + CHECK + TAGS_MAX * (1 + TAG_MAX) + LOAD + ORIGIN_MAX)
 
 static char *put_header(char *out, uint8_t type, size_t n)
 {
     return mempcpy(out, (char[]){(char)type, (char)n, (char)(n >> 8), (char)(n >> 16)}, HEADER);
 }
 
-static char *put_check(char *out, struct slice key)
+static char *put_number(char *out, uint64_t number, int bytes)
 {
-    uint64_t hash = hash_fixed(key);
-    for (int i = 0; i < CHECK; i++) *out++ = (char)(hash >> (8 * i));
+    for (int i = 0; i < bytes; i++) *out++ = (char)(number >> (8 * i));
     return out;
 }
 
+static char *put_check(char *out, struct slice key) { return put_number(out, hash_fixed(key), CHECK); }
+
+static char *put_section(char *out, uint8_t type, struct slice bytes)
+{
+    return bytes.n ? mempcpy(put_header(out, type, bytes.n), bytes.p, bytes.n) : out;
+}
+
 struct blob *seal_make(struct serve *s, struct envelope *e, const struct envelope_ref *refs, size_t n_refs,
-                       struct slice tags, struct slice key)
+                       const struct seal_notes *notes, struct slice key)
 {
     char sections[SECTIONS_MAX], *end = sections;
     if (store_is_remote(s->store)) end = put_check(put_header(end, SECTION_KEY, CHECK), key);
-    assert(tags.n <= TAGS_MAX * (1 + TAG_MAX));
-    if (tags.n) end = mempcpy(put_header(end, SECTION_TAGS, tags.n), tags.p, tags.n);
+    assert(notes->tags.n <= TAGS_MAX * (1 + TAG_MAX) && notes->origin.n <= ORIGIN_MAX);
+    end = put_section(end, SECTION_TAGS, notes->tags);
+    if (notes->load_us) end = put_number(put_header(end, SECTION_LOAD, LOAD), notes->load_us, LOAD);
+    end = put_section(end, SECTION_ORIGIN, notes->origin);
     e->sections = slice_from(sections, (size_t)(end - sections));
     return envelope_seal(e, refs, n_refs);
+}
+
+struct seal_notes seal_notes_of(const struct envelope *e)
+{
+    struct slice load = envelope_section(e, SECTION_LOAD);
+    struct seal_notes notes = {.tags = envelope_section(e, SECTION_TAGS),
+                               .origin = envelope_section(e, SECTION_ORIGIN)};
+    if (load.n != LOAD) return notes;
+    for (int i = LOAD - 1; i >= 0; i--) notes.load_us = notes.load_us << 8 | (unsigned char)load.p[i];
+    return notes;
 }
 
 /* True also for an envelope without the section: one that is not ours to judge. */

@@ -7,10 +7,21 @@
 #include "model/envelope.h"
 #include "serve/serve.h"
 
-/* Seals *e (its sections are set here) for the record of this stored key. `tags` as SECTION_TAGS has them; empty: none. Returns a new
- * reference. */
+/* What stands beside a record's text. */
+struct seal_notes {
+    struct slice tags;   /* as SECTION_TAGS has them; empty: none */
+    struct slice origin; /* the origin's validator; empty: none */
+    uint32_t load_us;    /* how long the load took; 0: that is not kept */
+};
+
+#define ORIGIN_MAX 1024
+
+/* Seals *e (its sections are set here) for the record of this stored key. Returns a new reference. */
 struct blob *seal_make(struct serve *s, struct envelope *e, const struct envelope_ref *refs, size_t n_refs,
-                       struct slice tags, struct slice key);
+                       const struct seal_notes *notes, struct slice key);
+
+/* What was noted of an opened envelope. */
+struct seal_notes seal_notes_of(const struct envelope *e);
 
 /* Counts and logs a stored value that is taken as missing, since it is no record of ours. Returns MISSING. */
 enum status seal_damaged(struct serve *s, struct served *served, struct slice key, size_t bytes);

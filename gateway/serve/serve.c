@@ -15,6 +15,7 @@
 #include "serve/serve.h"
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "serve/answer.h"
 #include "serve/describe.h"
 #include "serve/document.h"
@@ -90,6 +91,8 @@ void serve_init(struct serve *s, struct vm *vm, struct store *store, const char 
                 struct flight_port *flights, struct metrics *metrics)
 {
     *s = (struct serve){.store = store, .store_detail = store_detail, .flights = flights, .metrics = metrics};
+    uint64_t seed[] = {clock_mono_us(), (uintptr_t)s};
+    s->chance = hash_seeded(slice_from(seed, sizeof seed));
     list_init(&s->generations);
     list_init(&s->fills);
     s->now = generation_new(s, vm);
@@ -177,8 +180,7 @@ static enum status not_cached(struct problem *why, const char *path)
 
 static enum outcome read_outcome(enum status status, enum fetch_source source)
 {
-    if (status != OK) return (enum outcome)status;
-    return source == SOURCE_LOADED ? OUTCOME_LOADED : source == SOURCE_COLLAPSED ? OUTCOME_COLLAPSED : OUTCOME_HIT;
+    return status == OK ? fetch_outcome(source) : (enum outcome)status;
 }
 
 /* The answer is in the exchange's reply. `r` is gone then. */

@@ -15,6 +15,7 @@
 /* clang-format off */
 #define OUTCOME_MAP(X)                   \
     X(OUTCOME_HIT,       "hit")          \
+    X(OUTCOME_STALE,     "stale")        \
     X(OUTCOME_LOADED,    "loaded")       \
     X(OUTCOME_COLLAPSED, "collapsed")    \
     X(OUTCOME_SAVED,     "saved")        \
@@ -67,6 +68,7 @@ struct serve {
     const char *store_detail; /* where a hit was found: "memory" or "redis" */
     struct flight_port *flights;
     struct list fills; /* flights that this worker leads */
+    uint64_t chance;   /* state of serve_chance */
     struct metrics *metrics;
     struct histogram *request_time[OPERATIONS];
 };
@@ -89,6 +91,16 @@ void serve_request(struct exchange *ex);
 
 /* The one way out: counts the answer in ex->reply and sends it. `served` NULL: no model. */
 void serve_reply(struct exchange *ex, struct served *served, enum operation op, enum outcome outcome);
+
+/* 64 random bits, good for jitter and not for secrets: SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators,
+ * OOPSLA 2014). */
+static inline uint64_t serve_chance(struct serve *s)
+{
+    uint64_t z = s->chance += 0x9e3779b97f4a7c15u;
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+    return z ^ z >> 31;
+}
 
 /* The model as it is served in the same generation. */
 static inline struct served *served_of(const struct generation *g, const struct model *m)

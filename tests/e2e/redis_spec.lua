@@ -102,10 +102,14 @@ describe("Redis", function()
     socket.sleep(0.1)
     client:reset()
     process.eventually("the client to be gone", 5, function() return gw:metric "perigee_connections" == 0 end)
-    local loaded = gw:get("/models/Loaded?id=1", { ["Cache-Control"] = "no-cache" })
+    client = http.connect(gw.address)
+    client:send(http.format("GET", "/models/Loaded?id=1", { ["Cache-Control"] = "no-cache" }))
+    socket.sleep(0.1) -- it waits behind the save
+    server.process:signal "CONT"
+    local loaded = client:receive()
     assert.equal("loaded", check.document(loaded).text)
     assert.is_nil(check.cache_status(loaded).stored)
-    server.process:signal "CONT"
+    client:close()
     assert.equal("saved", check.document(gw:get "/models/Loaded?id=1").text)
     gw:finish()
     server:stop()

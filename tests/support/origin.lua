@@ -5,6 +5,8 @@
 --   /anything?size=100000   with so many bytes            /anything?hang=1       never
 --   /anything?cut=1         closes within the body
 --
+-- What the test `says` of a path (origin:says(path, status, body)) is answered instead, and no sooner than it `lets_go` what it `holds`.
+--
 -- It answers {"path":"/anything","n":3}: n counts from 1. It prints `port N`, and then a line a request: the path, and how many
 -- requests it had under way at that moment.
 local socket = require "socket"
@@ -16,10 +18,29 @@ local function respond(request, n)
   local head = ("HTTP/1.1 %s Fine\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"):format(
     option "status" or "200", #body + (option "cut" and 10 or 0))
   return { at = socket.gettime() + tonumber(option "delay" or 0) / 1000, bytes = head .. body, cut = option "cut",
-    hang = option "hang" }
+    path = request:match "^[^?]*", hang = option "hang" }
 end
 
-local function serve()
+-- The file in which the test tells what is said of a path.
+local function told_file(folder, path) return folder .. "/" .. path:gsub("[^%w]", ".") end
+
+local function read(file)
+  local f = io.open(file)
+  if not f then return nil end
+  local text = f:read "*a"
+  f:close()
+  return text
+end
+
+-- What the test has told of this path, as it is now; nil: nothing, false: it holds the answer.
+local function told(folder, path)
+  local file = told_file(folder, path)
+  if read(file .. "+hold") then return false end
+  local status, body = (read(file) or ""):match "^(%d+)\n(.*)$"
+  return status and ("HTTP/1.1 %s Told\r\nContent-Length: %d\r\n\r\n%s"):format(status, #body, body)
+end
+
+local function serve(folder)
   local server = assert(socket.bind("127.0.0.1", 0, 1024))
   server:settimeout(0)
   io.stdout:setvbuf "no"
@@ -60,8 +81,11 @@ local function serve()
       local answer = client.answer
       if answer and not answer.hang then
         local left = answer.at - socket.gettime()
-        if left <= 0 then
-          sock:send(answer.bytes)
+        local said = told(folder, answer.path)
+        if said == false then
+          wait = math.min(wait, 0.005)
+        elseif left <= 0 then
+          sock:send(said or answer.bytes)
           client.answer = nil
           if answer.cut then
             drop(sock)
@@ -89,7 +113,7 @@ local function serve()
   end
 end
 
-if arg and arg[0] and arg[0]:match "origin%.lua$" then return serve() end
+if arg and arg[0] and arg[0]:match "origin%.lua$" then return serve(arg[1]) end
 
 local process = require "tests.support.process"
 local origin = {}
@@ -97,8 +121,8 @@ local Origin = {}
 Origin.__index = Origin
 
 function origin.start()
-  local self = setmetatable({}, Origin)
-  self.process = process.start { argv = { "luajit", "tests/support/origin.lua" } }
+  local self = setmetatable({ folder = process.temp() }, Origin)
+  self.process = process.start { argv = { "luajit", "tests/support/origin.lua", self.folder } }
   self.port = process.eventually(function() return "an origin: " .. self.process:err() end, 10, function()
     return tonumber(self.process:out():match "^port (%d+)\n")
   end)
@@ -106,11 +130,22 @@ function origin.start()
   return self
 end
 
+-- From now on this is the answer to who asks for the path.
+function Origin:says(path, status, body)
+  local file = told_file(self.folder, path)
+  process.write(file .. "+new", status .. "\n" .. body)
+  assert(os.rename(file .. "+new", file))
+end
+
+-- Whoever asks for the path, or waits for it, waits until it is let go.
+function Origin:holds(path) process.write(told_file(self.folder, path) .. "+hold", "") end
+function Origin:lets_go(path) os.remove(told_file(self.folder, path) .. "+hold") end
+
 -- How often it was asked for paths that begin so, and how many requests it ever had under way at once.
 function Origin:asked(path)
   local n, most = 0, 0
   for target, busy in self.process:out():gmatch "(/%S*) (%d+)\n" do
-    if target:sub(1, #(path or "")) == (path or "") then
+    if (target .. " "):sub(1, #(path or "")) == (path or "") then
       n = n + 1
       most = math.max(most, tonumber(busy))
     end
@@ -121,6 +156,7 @@ end
 function Origin:stop()
   self.process:kill()
   process.remove(self.process.folder)
+  process.remove(self.folder)
 end
 
 return origin

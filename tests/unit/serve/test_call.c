@@ -318,7 +318,7 @@ static void store(const char *pairs, const char *text)
                          .stale_until_ms = CLOCK_NEVER,
                          .text = slice_of(text)};
     struct store_op op = {0};
-    struct blob *blob = seal_make(&w.serve, &e, NULL, 0, (struct slice){NULL, 0}, key);
+    struct blob *blob = seal_make(&w.serve, &e, NULL, 0, &(struct seal_notes){.load_us = 0}, key);
     assert_int_equal(store_put(w.serve.store, key, blob, CLOCK_NEVER, clock_wall_ms(), &op), OK);
     blob_unref(blob);
 }

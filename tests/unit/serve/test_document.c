@@ -130,7 +130,8 @@ static void store(const struct model *m, const char *id, struct envelope e, cons
     if (!e.stored_ms) e.stored_ms = NOW;
     if (!e.fresh_until_ms) e.fresh_until_ms = CLOCK_NEVER;
     e.stale_until_ms = e.fresh_until_ms;
-    struct blob *blob = seal_make(&w.serve, &e, d ? d->ref : NULL, d ? d->refs : 0, (struct slice){NULL, 0}, key);
+    struct blob *blob =
+        seal_make(&w.serve, &e, d ? d->ref : NULL, d ? d->refs : 0, &(struct seal_notes){.load_us = 0}, key);
     assert_int_equal(store_put(w.serve.store, key, blob, e.fresh_until_ms, NOW, &op), OK);
     blob_unref(blob);
 }

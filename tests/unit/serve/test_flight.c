@@ -299,7 +299,7 @@ static void on_own_turn(struct flight_waiter *w, const struct flight_outcome *no
 static enum flight_turn take_turn(struct flight_port *p, struct slice key, struct turner *t)
 {
     *t = (struct turner){.waiter.done = on_own_turn};
-    return flight_turn_take(p, key, &t->waiter);
+    return flight_turn_take(p, key, 1, FLIGHT_TURNS_MAX, &t->waiter);
 }
 
 static void turns_come_in_order(void **state)
@@ -373,7 +373,7 @@ static void turning_next(struct turning *t)
 {
     while (t->had < TURNS) {
         t->turner.waiter.done = on_turning;
-        enum flight_turn turn = flight_turn_take(t->bench.port, KEY, &t->turner.waiter);
+        enum flight_turn turn = flight_turn_take(t->bench.port, KEY, 1, FLIGHT_TURNS_MAX, &t->turner.waiter);
         assert_int_not_equal(turn, TURN_NEVER);
         if (turn == TURN_LATER) return;
         turning_add(t);
