@@ -1,13 +1,14 @@
 /* store/redis_reply.h -- what a Redis server may say, and nothing else: the reader's object functions.
  *
  * hiredis believes what it reads: it allocates what a header claims and frees trees by recursion. These functions build no
- * trees. A connection has one reply object; what does not fit the oldest question is refused while it is read (the
+ * trees; where any reply is welcome, its parts are written one behind the other. A connection has one reply object; what does not fit the oldest question is refused while it is read (the
  * reader then fails, and hiredis ends the connection), so a wrong, an extra or a nested reply never becomes an answer.
- * Private to store/redis*.c. */
+ * Private to store/redis*.c and script/redis*.c. */
 #ifndef PERIGEE_STORE_REDIS_REPLY_H
 #define PERIGEE_STORE_REDIS_REPLY_H
 
 #include "base/blob.h"
+#include "base/buffer.h"
 
 #include <hiredis/async.h>
 
@@ -18,17 +19,29 @@ enum redis_expect {
     EXPECT_VALUE,  /* a bulk string, or nil */
     EXPECT_PREFIX, /* a bulk string of at most 8 bytes */
     EXPECT_NUMBER, /* an integer */
+    EXPECT_ANY,    /* whatever RESP2 has */
 };
 
 /* The one reply of a connection; good for the time of its callback. */
 struct redis_reply {
-    redisReply head;    /* hiredis looks at `type`, and at `elements` of a push (always 0): so this is first */
-    struct blob *value; /* EXPECT_VALUE: a reference, taken by setting it NULL; NULL also when it was too long */
-    bool too_long;      /* the value was over max_value and is not here */
+    redisReply head;     /* hiredis looks at `type`, and at `elements` of a push (always 0): so this is first */
+    struct blob *value;  /* EXPECT_VALUE: a reference, taken by setting it NULL; NULL also when it was too long */
+    struct buffer nodes; /* EXPECT_ANY: see redis_node_next; taken by setting it to zero */
+    bool too_long;       /* what came was over max_value and is not here */
     unsigned char prefix[8];
     unsigned prefix_n;
     char error[32]; /* the first word of an error reply: what follows may quote our password */
 };
+
+/* A part of a reply. The elements of an array follow it. */
+struct redis_node {
+    int type;       /* REDIS_REPLY_STRING, _STATUS, _ERROR, _INTEGER, _NIL, _ARRAY */
+    int64_t number; /* an integer's, or how many elements */
+    struct slice bytes;
+};
+
+/* The node at *at, which moves on. */
+struct redis_node redis_node_next(const struct buffer *nodes, size_t *at);
 
 struct redis_judge {
     const redisCallbackList *questions; /* hiredis' own queue: what its head expects decides */
@@ -38,8 +51,9 @@ struct redis_judge {
     struct redis_reply reply;
 };
 
-/* Elements of a push message; nothing else has any. */
-#define REPLY_ELEMENTS_MAX 1024
+#define REPLY_PUSH_MAX     1024      /* elements of a push message */
+#define REPLY_ELEMENTS_MAX (1 << 20) /* of an array, where one is expected */
+#define REPLY_DEPTH_MAX    32        /* arrays within arrays, there */
 
 /* Makes ac's reader ask the judge, who must outlive ac. */
 void redis_judge_attach(struct redis_judge *j, redisAsyncContext *ac, size_t max_value);
