@@ -133,8 +133,11 @@ static void open_connection(struct postgres_pool *pool);
 /* Gives waiting queries to connections, as long as there are both, and opens some for the rest. */
 static void serve(struct postgres_pool *pool)
 {
-    while (pool->n_waiting > 0 && !list_empty(&pool->idle))
-        give(container_of(pool->idle.prev, struct postgres_connection, link), next_waiting(pool));
+    while (pool->n_waiting > 0 && !list_empty(&pool->idle)) {
+        struct postgres_connection *connection = container_of(pool->idle.prev, struct postgres_connection, link);
+        if (postgres_session_alive(connection->session)) give(connection, next_waiting(pool));
+        else close_connection(connection);
+    }
     while (pool->connecting < pool->n_waiting && pool->connections < pool->connections_max) {
         if (pool->connections > 0 && clock_mono_us() < pool->retry_us) return;
         open_connection(pool);

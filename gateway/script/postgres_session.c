@@ -41,6 +41,7 @@ struct postgres_session {
     struct socket_watch *watch;
     struct host_turn later; /* tells what ended at once */
     bool broken;            /* ... that the connection did */
+    bool dying;             /* the server has said goodbye */
 
     enum { DIALLING, GREETING, IDLE, FORGETTING, PREPARING, DESCRIBING, RUNNING } step;
     struct postgres_query *query;
@@ -357,6 +358,11 @@ static void on_later(struct host_turn *turn)
     else settle(s);
 }
 
+bool postgres_session_alive(struct postgres_session *s)
+{
+    return libpq.consumeInput(s->pg) && !libpq.isBusy(s->pg) && !s->dying && libpq.status(s->pg) == CONNECTION_OK;
+}
+
 void postgres_session_run(struct postgres_session *s, struct postgres_query *q)
 {
     assert(s->step == IDLE && !s->query);
@@ -367,6 +373,14 @@ void postgres_session_run(struct postgres_session *s, struct postgres_query *q)
 }
 
 /* --- connecting --------------------------------------------------------------------------------------------------- */
+
+/* What servers remark: nobody reads it. Of an idle connection its end is such a remark. */
+static void on_notice(void *arg, const PGresult *result)
+{
+    struct postgres_session *s = arg;
+    const char *severity = libpq.resultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
+    s->dying |= severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0);
+}
 
 static void on_dialled(void *arg, PGconn *pg, const char *why)
 {
@@ -379,6 +393,7 @@ static void on_dialled(void *arg, PGconn *pg, const char *why)
     s->pg = pg;
     s->watch = socket_watch_open(s->host, libpq.socket(pg), on_ready, s);
     libpq.setnonblocking(pg, 1);
+    libpq.setNoticeReceiver(pg, on_notice, s);
     s->step = GREETING;
     bool looks = libpq.serverVersion(pg) >= LOOKS_SINCE;
     sent(s, libpq.sendQuery(pg, looks ? "SET client_connection_check_interval = 250" : ""));

@@ -21,6 +21,9 @@ struct postgres_session_events {
 struct postgres_session *postgres_session_open(struct script_host *h, const struct postgres_url *url,
                                                const struct postgres_session_events *events, void *arg);
 
+/* Is one that is ready still so, by all that has come from the server? */
+bool postgres_session_alive(struct postgres_session *s);
+
 /* Fills the second part of q before `ready` or `lost`. Only when ready, one at a time. */
 void postgres_session_run(struct postgres_session *s, struct postgres_query *q);
 
