@@ -491,9 +491,6 @@ static void test_cancel_in_every_state(void **state)
 {
     struct world *w = open_world();
     static const char *const statements[] = {"SELECT 1", "SELECT pg_sleep(1000)", "SELECT generate_series(1, 9000)"};
-    static const char *const hosts[] = {"/?host=%s&port=%d&user=owner&dbname=postgres",
-                                        "localhost/postgres?x=%s&port=%d"};
-    (void)hosts;
     for (size_t s = 0; s < sizeof statements / sizeof *statements; s++) {
         for (int turns = 0; turns < 24; turns++) {
             struct outcome o[10]; /* more than connections: some wait for one */
