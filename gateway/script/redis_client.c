@@ -306,6 +306,7 @@ enum status redis_client_start(struct redis_client *r, struct redis_call *c)
 {
     struct redis_server *s = server_of(r, c->url);
     for (size_t i = 0; i < c->words; i++) c->bytes += c->length[i];
+    if (s && s->ready && s->n_slots == 0) redis_link_read(s->connection); /* it may have ended just now */
     if (!s || s->n_slots >= REDIS_CALLS_MAX || s->bytes + c->bytes > REDIS_BYTES_MAX) return OVERLOADED;
     struct redis_slot *slot = calloc(1, sizeof *slot);
     if (!slot) abort();

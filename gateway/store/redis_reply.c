@@ -80,10 +80,12 @@ static void put_node(struct redis_reply *reply, int type, int64_t number, const 
     buffer_deinit(&reply->nodes);
 }
 
+/* Is it an element of a push message? */
 static bool in_push(const redisReadTask *task)
 {
-    while (task->parent) task = task->parent;
-    return task->type == REDIS_REPLY_PUSH;
+    const redisReadTask *root = task;
+    while (root->parent) root = root->parent;
+    return root != task && root->type == REDIS_REPLY_PUSH;
 }
 
 /* An element of a reply that may be any. */
@@ -137,7 +139,7 @@ static void *create_string(const redisReadTask *task, char *text, size_t n)
 static void *create_array(const redisReadTask *task, size_t n)
 {
     struct redis_judge *j = judge_of(task);
-    bool push = in_push(task);
+    bool push = task->parent ? in_push(task) : task->type == REDIS_REPLY_PUSH;
     int depth = 1;
     for (const redisReadTask *t = task->parent; t; t = t->parent) depth++;
     if (depth > (push ? PUSH_DEPTH_MAX : REPLY_DEPTH_MAX)) return refuse(j, "a reply too deep");
