@@ -19,9 +19,10 @@
 #include <math.h>
 #include <stdlib.h>
 
-#define ARGUMENTS_MAX 1000
-#define JSON_MAX      (1 << 20) /* of a table */
-#define OPTION_NAMES  "timeout, connections"
+#define ARGUMENTS_MAX       1000
+#define ARGUMENTS_BYTES_MAX (16 << 20)
+#define JSON_MAX            (1 << 20) /* of a table */
+#define OPTION_NAMES        "timeout, connections"
 
 /* What postgres(url) returns: a full userdata, no C object behind it. */
 struct database {
@@ -98,7 +99,11 @@ static void read_arguments(lua_State *L, struct postgres_query *q) /* stack: db,
     int n = lua_gettop(L) - 2;
     if (n > ARGUMENTS_MAX) task_raise(L, "postgres: more than %d arguments", ARGUMENTS_MAX);
     q->arguments = arena_alloc(&q->arena, ((size_t)n + 1) * sizeof *q->arguments);
-    for (int i = 0; i < n; i++) q->arguments[q->n_arguments++] = argument_at(L, 3 + i, i + 1, &q->arena);
+    for (int i = 0; i < n; i++) {
+        q->arguments[q->n_arguments++] = argument_at(L, 3 + i, i + 1, &q->arena);
+        if (q->arena.used > ARGUMENTS_BYTES_MAX)
+            task_raise(L, "postgres: arguments of more than %d bytes", ARGUMENTS_BYTES_MAX);
+    }
 }
 
 /* --- rows --------------------------------------------------------------------------------------------------------- */

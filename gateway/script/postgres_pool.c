@@ -22,9 +22,10 @@ struct postgres_pool {
     struct list busy;    /* ... that connect or have a query */
     struct list waiting; /* queries */
     size_t connections, connecting, n_waiting;
-    uint64_t epoch;    /* counts the times when all who waited were told that there is no server */
-    bool telling;      /* ... them just now */
-    uint64_t retry_us; /* no further connection sooner, while there are some */
+    uint64_t epoch;          /* counts the times when all who waited were told that there is no server */
+    bool telling;            /* ... them just now */
+    uint64_t retry_us;       /* no further connection sooner, while there are some */
+    struct host_timer retry; /* ... which those who wait are waiting for */
 };
 
 struct postgres_connection {
@@ -139,17 +140,22 @@ static void serve(struct postgres_pool *pool)
         else close_connection(connection);
     }
     while (pool->connecting < pool->n_waiting && pool->connections < pool->connections_max) {
-        if (pool->connections > 0 && clock_mono_us() < pool->retry_us) return;
+        if (pool->connections > 0 && clock_mono_us() < pool->retry_us) {
+            host_timer_set(pool->pools->host, &pool->retry, pool->retry_us);
+            return;
+        }
         open_connection(pool);
     }
 }
+
+static void on_retry(struct host_timer *timer) { serve(container_of(timer, struct postgres_pool, retry)); }
 
 static void on_ready(void *arg)
 {
     struct postgres_connection *connection = arg;
     struct postgres_pool *pool = connection->pool;
     struct postgres_query *q = connection->query;
-    if (!connection->connected) pool->connecting--;
+    if (!connection->connected) pool->connecting--, pool->retry_us = 0;
     connection->connected = true;
     connection->query = NULL;
     list_remove(&connection->link);
@@ -182,7 +188,7 @@ static void on_lost(void *arg, const char *why)
     bool refused = !connection->connected;
     if (refused) pool->retry_us = clock_mono_us() + PAUSE_US;
     free_connection(connection);
-    if (!refused) serve(pool);
+    if (!refused || pool->connections > 0) serve(pool);
     if (q) {
         if (!*q->failure) postgres_query_fail(q, "%s", why);
         finish(q);
@@ -209,6 +215,7 @@ static void open_connection(struct postgres_pool *pool)
 
 static void free_pool(struct postgres_pool *pool)
 {
+    host_timer_stop(pool->pools->host, &pool->retry);
     list_remove(&pool->link);
     pool->pools->n--;
     arena_deinit(&pool->arena);
@@ -243,6 +250,7 @@ static struct postgres_pool *pool_of(struct postgres_pools *p, const struct post
     list_init(&pool->idle);
     list_init(&pool->busy);
     list_init(&pool->waiting);
+    host_timer_init(&pool->retry, on_retry);
     list_append(&p->pools, &pool->link);
     p->n++;
     return pool;

@@ -189,6 +189,9 @@ static void test_errors(void **state)
         {"db:query('SELECT $1', function() end)", "postgres: argument 1: cannot bind a function"},
         {"db:query('SELECT $1', {a = {function() end}})", "postgres: argument 1: .a[1]: a function is no JSON value"},
         {"db:query('SELECT $1', db)", "postgres: argument 1: a userdata is no JSON value"},
+        {"(function() local s, t = ('x'):rep(2^20), {} for i = 1, 16 do t[i] = s end return db:query('', unpack(t)) "
+         "end)()",
+         "postgres: arguments of more than 16777216 bytes"},
         {"db:query()", "postgres: the statement must be a string, got no value"},
         {"db:query('SELECT \\0')", "postgres: NUL byte in the statement"},
         {"db:query(('x'):rep(2^20 + 1))", "postgres: a statement of more than 1048576 bytes"},
@@ -458,6 +461,38 @@ static void test_too_many_connections(void **state)
     world_close(w);
 }
 
+/* A refusal is no reason to wait for the connections that there are, however long they are busy. */
+static void test_refused_meanwhile(void **state)
+{
+    struct world *w = open_world();
+    static const char limit[] = "local admin = postgres('%s', {connections = 1}) "
+                                "admin:query('ALTER ROLE guest CONNECTION LIMIT %d') return 'set'";
+    char guest[160];
+    snprintf(guest, sizeof guest, "postgresql://guest@/postgres?host=%s&port=%d", cluster.folder, cluster.port);
+    assert_ends(world_runf(w, 10000, limit, url, 1), OK, "set");
+    struct outcome asleep, waits;
+    char body[512];
+    snprintf(body, sizeof body, "postgres('%s'):query('SELECT pg_sleep(1000)')", guest);
+    struct vm *sleeper = world_vm(w, body);
+    struct task *task = world_start(sleeper, 60000, no_arguments, &asleep);
+    assert_ends(run(w, "while db:query([[SELECT count(*) AS n FROM pg_stat_activity WHERE usename = 'guest' AND "
+                       "state = 'active']])[1].n == 0 do sleep(0.01) end return 'asleep'"),
+                OK, "asleep");
+
+    snprintf(body, sizeof body, "return postgres('%s'):query('SELECT 1 AS v')[1].v", guest);
+    struct vm *vm = world_vm(w, body);
+    world_start(vm, 30000, no_arguments, &waits);
+    assert_ends(world_run(w, 10000, "sleep(0.2) return 'refused'"), OK, "refused");
+    assert_int_equal(waits.calls, 0);
+    assert_ends(world_runf(w, 10000, limit, url, -1), OK, "set");
+    world_wait(w, &waits);
+    assert_ends(waits, OK, "1");
+    task_cancel(task);
+    vm_retire(vm);
+    vm_retire(sleeper);
+    world_close(w);
+}
+
 static void test_overload(void **state)
 {
     struct world *w = open_world();
@@ -529,6 +564,7 @@ int main(void)
         cmocka_unit_test(test_server_lost),
         cmocka_unit_test(test_idle_connection_lost),
         cmocka_unit_test(test_too_many_connections),
+        cmocka_unit_test(test_refused_meanwhile),
         cmocka_unit_test(test_overload),
         cmocka_unit_test(test_cancel_in_every_state),
     };
