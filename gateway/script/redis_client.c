@@ -23,8 +23,8 @@ struct redis_server {
     struct arena arena; /* of url */
     struct slice url;
     struct redis_link *connection; /* NULL: down */
-    bool ready;
-    struct list slots; /* oldest first; when ready all are sent */
+    bool ready, answering;         /* within a reply's callback */
+    struct list slots;             /* oldest first; when ready all are sent */
     size_t n_slots, bytes;
     uint64_t epoch;          /* counts the connections lost */
     bool telling;            /* ... to those who waited, just now */
@@ -202,7 +202,9 @@ static void on_reply(void *arg, struct redis_reply *reply)
         c->nodes = reply->nodes;
         reply->nodes = (struct buffer){0};
     }
+    s->answering = true;
     finish(s->client, c);
+    s->answering = false;
 }
 
 static void on_lost(void *arg, struct redis_loss loss)
@@ -306,7 +308,7 @@ enum status redis_client_start(struct redis_client *r, struct redis_call *c)
 {
     struct redis_server *s = server_of(r, c->url);
     for (size_t i = 0; i < c->words; i++) c->bytes += c->length[i];
-    if (s && s->ready && s->n_slots == 0) redis_link_read(s->connection); /* it may have ended just now */
+    if (s && s->ready && s->n_slots == 0 && !s->answering) redis_link_read(s->connection); /* has it just ended? */
     if (!s || s->n_slots >= REDIS_CALLS_MAX || s->bytes + c->bytes > REDIS_BYTES_MAX) return OVERLOADED;
     struct redis_slot *slot = calloc(1, sizeof *slot);
     if (!slot) abort();

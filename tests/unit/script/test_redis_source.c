@@ -39,7 +39,10 @@ static bool run_server(void)
         _exit(127);
     }
     for (int i = 0; i < 1000 && access(path, F_OK) != 0; i++) {
-        if (waitpid(server, NULL, WNOHANG) == server) return server = 0;
+        if (waitpid(server, NULL, WNOHANG) == server) {
+            server = 0;
+            return false;
+        }
         usleep(10000);
     }
     return true;
