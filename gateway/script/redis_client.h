@@ -31,7 +31,7 @@ struct redis_call {
     void *owner;
 
     char failure[160];   /* why there is no reply, or "" */
-    struct buffer nodes; /* the reply, see store/redis_reply.h */
+    struct buffer nodes; /* the reply, see store/redis_node.h */
 
     struct redis_slot *slot; /* from here on the client's own */
     uint64_t began_us;

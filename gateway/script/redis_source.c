@@ -97,7 +97,7 @@ static void push_node(lua_State *L, const struct redis_call *c, size_t *at)
     switch (node.type) {
     case REDIS_REPLY_NIL: lua_pushlightuserdata(L, NULL); break;
     case REDIS_REPLY_INTEGER: push_integer(L, node.number); break;
-    case REDIS_REPLY_ARRAY: /* at most REPLY_DEPTH_MAX deep */
+    case REDIS_REPLY_ARRAY: /* at most REDIS_NODE_DEPTH_MAX deep */
         convert_push_json(L, SLICE("[]"));
         for (int64_t i = 1; i <= node.number; i++) {
             push_node(L, c, at);

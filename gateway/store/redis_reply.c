@@ -3,9 +3,9 @@
 
 #include <stdint.h>
 
-#define PUSH_DEPTH_MAX 4
+#define DEPTH_MAX 4 /* of a push message */
 
-/* Stands for each element of an array: nobody reads them, nobody frees it. */
+/* Stands for each element of a push message: nobody reads them, nobody frees it. */
 static redisReply element;
 
 static struct redis_judge *judge_of(const redisReadTask *task) { return task->privdata; }
@@ -29,10 +29,10 @@ static struct redis_reply *admit(const redisReadTask *task, int type)
     case EXPECT_VALUE: fits |= type == REDIS_REPLY_STRING || type == REDIS_REPLY_NIL; break;
     case EXPECT_PREFIX: fits |= type == REDIS_REPLY_STRING; break;
     case EXPECT_NUMBER: fits |= type == REDIS_REPLY_INTEGER; break;
-    case EXPECT_ANY: fits = type != REDIS_REPLY_PUSH; break;
+    case EXPECT_ANY: fits |= redis_node_type(type); break;
     }
     if (!fits) return refuse(j, "a reply of the wrong type");
-    j->reply = (struct redis_reply){.head.type = type, .nodes.max = j->max_value};
+    j->reply = (struct redis_reply){.head.type = type};
     return &j->reply;
 }
 
@@ -52,66 +52,42 @@ static void first_word(const char *text, size_t n, char *out, size_t out_n)
     out[i] = '\0';
 }
 
-/* ---- any reply: nodes, each a type, eight bytes of number or length, and the bytes */
-
-struct redis_node redis_node_next(const struct buffer *nodes, size_t *at)
-{
-    const char *p = nodes->p + *at;
-    struct redis_node node = {.type = *p};
-    memcpy(&node.number, p + 1, sizeof node.number);
-    *at += 1 + sizeof node.number;
-    if (node.type != REDIS_REPLY_INTEGER && node.type != REDIS_REPLY_NIL && node.type != REDIS_REPLY_ARRAY) {
-        node.bytes = slice_from(nodes->p + *at, (size_t)node.number);
-        *at += node.bytes.n;
-    }
-    return node;
-}
-
-/* The rest of a reply that is too long is read and dropped. */
-static void put_node(struct redis_reply *reply, int type, int64_t number, const char *bytes)
-{
-    char head[1 + sizeof number] = {(char)type};
-    if (reply->too_long) return;
-    memcpy(head + 1, &number, sizeof number);
-    buffer_put(&reply->nodes, head, sizeof head);
-    if (bytes) buffer_put(&reply->nodes, bytes, (size_t)number);
-    if (!reply->nodes.overflow) return;
-    reply->too_long = true;
-    buffer_deinit(&reply->nodes);
-}
-
-/* Is it an element of a push message? */
-static bool in_push(const redisReadTask *task)
+/* Is it part of a reply that may be any? */
+static bool is_any(const redisReadTask *task)
 {
     const redisReadTask *root = task;
     while (root->parent) root = root->parent;
-    return root != task && root->type == REDIS_REPLY_PUSH;
+    return root->type != REDIS_REPLY_PUSH && judge_of(task)->questions->head && expectation(task) == EXPECT_ANY;
 }
 
-/* An element of a reply that may be any. */
-static void *add_element(const redisReadTask *task, int type, int64_t number, const char *bytes)
+/* One part more. Of a reply that is too long the rest is read and dropped. */
+static void *add_node(const redisReadTask *task, int type, int64_t number, const char *bytes)
 {
-    static const unsigned good = 1u << REDIS_REPLY_STRING | 1u << REDIS_REPLY_STATUS | 1u << REDIS_REPLY_ERROR |
-                                 1u << REDIS_REPLY_INTEGER | 1u << REDIS_REPLY_NIL | 1u << REDIS_REPLY_ARRAY;
     struct redis_judge *j = judge_of(task);
-    if (!(good & 1u << type)) return refuse(j, "a reply of the wrong type");
-    put_node(&j->reply, type, number, bytes);
-    return task->parent ? (void *)&element : &j->reply;
+    struct redis_reply *reply = &j->reply;
+    int depth = 1;
+    for (const redisReadTask *t = task->parent; t; t = t->parent) depth++;
+    if (!task->parent && !admit(task, type)) return NULL;
+    if (!task->parent) buffer_init(&reply->nodes, j->max_value);
+    if (!redis_node_type(type)) return refuse(j, "a reply of the wrong type");
+    if (type == REDIS_REPLY_ARRAY && depth > REDIS_NODE_DEPTH_MAX) return refuse(j, "a reply too deep");
+    if (!reply->too_long && !redis_node_put(&reply->nodes, type, number, bytes)) {
+        reply->too_long = true;
+        buffer_deinit(&reply->nodes);
+    }
+    return task->parent ? (void *)&element : reply;
 }
-
-/* ---- what hiredis calls */
 
 static void *create_string(const redisReadTask *task, char *text, size_t n)
 {
     /* hiredis has both bytes behind a bulk string, and does not look at them. */
     bool bulk = task->type == REDIS_REPLY_STRING || task->type == REDIS_REPLY_VERB;
     if (bulk && memcmp(text + n, "\r\n", 2) != 0) return refuse(judge_of(task), "a string longer than it said");
-    if (in_push(task)) return &element;
-    if (task->parent) return add_element(task, task->type, (int64_t)n, text);
+    if (is_any(task)) return add_node(task, task->type, (int64_t)n, text);
+    if (task->parent) return &element;
     struct redis_reply *reply = admit(task, task->type);
     if (!reply) return NULL;
     struct redis_judge *j = judge_of(task);
-    if (expectation(task) == EXPECT_ANY) return add_element(task, task->type, (int64_t)n, text);
     if (task->type == REDIS_REPLY_ERROR) {
         first_word(text, n, reply->error, sizeof reply->error);
         return reply;
@@ -138,50 +114,45 @@ static void *create_string(const redisReadTask *task, char *text, size_t n)
 
 static void *create_array(const redisReadTask *task, size_t n)
 {
-    struct redis_judge *j = judge_of(task);
-    bool push = task->parent ? in_push(task) : task->type == REDIS_REPLY_PUSH;
+    if (is_any(task)) return add_node(task, task->type, (int64_t)n, NULL);
+    if (n > REPLY_ELEMENTS_MAX) return refuse(judge_of(task), "a reply of too many elements");
     int depth = 1;
     for (const redisReadTask *t = task->parent; t; t = t->parent) depth++;
-    if (depth > (push ? PUSH_DEPTH_MAX : REPLY_DEPTH_MAX)) return refuse(j, "a reply too deep");
-    if (push) {
-        if (n > REPLY_PUSH_MAX) return refuse(j, "a message too long");
-        if (task->parent) return &element;
-        j->reply = (struct redis_reply){.head.type = REDIS_REPLY_PUSH};
-        return &j->reply;
-    }
-    if (!task->parent && !admit(task, task->type)) return NULL;
-    return add_element(task, task->type, (int64_t)n, NULL);
+    if (depth > DEPTH_MAX) return refuse(judge_of(task), "a reply too deep");
+    if (task->parent) return &element;
+    if (task->type != REDIS_REPLY_PUSH) return refuse(judge_of(task), "a reply of the wrong type");
+    judge_of(task)->reply = (struct redis_reply){.head.type = REDIS_REPLY_PUSH};
+    return &judge_of(task)->reply;
 }
 
 static void *create_integer(const redisReadTask *task, long long v)
 {
-    if (in_push(task)) return &element;
-    if (task->parent) return add_element(task, REDIS_REPLY_INTEGER, v, NULL);
+    if (is_any(task)) return add_node(task, REDIS_REPLY_INTEGER, v, NULL);
+    if (task->parent) return &element;
     struct redis_reply *reply = admit(task, REDIS_REPLY_INTEGER);
-    if (!reply) return NULL;
-    reply->head.integer = v;
-    return expectation(task) == EXPECT_ANY ? add_element(task, REDIS_REPLY_INTEGER, v, NULL) : reply;
+    if (reply) reply->head.integer = v;
+    return reply;
 }
 
 static void *create_nil(const redisReadTask *task)
 {
-    if (in_push(task)) return &element;
-    if (task->type != REDIS_REPLY_NIL && task->type != REDIS_REPLY_STRING && task->type != REDIS_REPLY_ARRAY)
-        return refuse(judge_of(task), "a reply of the wrong type");
-    if (task->parent) return add_element(task, REDIS_REPLY_NIL, 0, NULL);
-    struct redis_reply *reply = admit(task, REDIS_REPLY_NIL);
-    if (!reply || expectation(task) != EXPECT_ANY) return reply;
-    return add_element(task, REDIS_REPLY_NIL, 0, NULL);
+    if (is_any(task))
+        return redis_node_type(task->type) ? add_node(task, REDIS_REPLY_NIL, 0, NULL)
+                                           : refuse(judge_of(task), "a reply of the wrong type");
+    if (task->parent) return &element;
+    if (task->type == REDIS_REPLY_NIL || task->type == REDIS_REPLY_STRING || task->type == REDIS_REPLY_ARRAY)
+        return admit(task, REDIS_REPLY_NIL);
+    return refuse(judge_of(task), "a reply of the wrong type");
 }
 
 static void *create_double(const redisReadTask *task, double v, char *text, size_t n)
 {
-    return in_push(task) ? &element : refuse(judge_of(task), "a reply of the wrong type");
+    return task->parent && !is_any(task) ? &element : refuse(judge_of(task), "a reply of the wrong type");
 }
 
 static void *create_bool(const redisReadTask *task, int v)
 {
-    return in_push(task) ? &element : refuse(judge_of(task), "a reply of the wrong type");
+    return task->parent && !is_any(task) ? &element : refuse(judge_of(task), "a reply of the wrong type");
 }
 
 static void free_object(void *object)
@@ -206,5 +177,5 @@ void redis_judge_attach(struct redis_judge *j, redisAsyncContext *ac, size_t max
     *j = (struct redis_judge){.questions = &ac->replies, .max_value = max_value};
     ac->c.reader->fn = &functions;
     ac->c.reader->privdata = j;
-    ac->c.reader->maxelements = REPLY_ELEMENTS_MAX;
+    ac->c.reader->maxelements = REDIS_NODE_ELEMENTS_MAX; /* create_array knows better */
 }

@@ -1,14 +1,14 @@
 /* store/redis_reply.h -- what a Redis server may say, and nothing else: the reader's object functions.
  *
  * hiredis believes what it reads: it allocates what a header claims and frees trees by recursion. These functions build no
- * trees; where any reply is welcome, its parts are written one behind the other. A connection has one reply object; what does not fit the oldest question is refused while it is read (the
+ * trees. A connection has one reply object; what does not fit the oldest question is refused while it is read (the
  * reader then fails, and hiredis ends the connection), so a wrong, an extra or a nested reply never becomes an answer.
  * Private to store/redis*.c and script/redis*.c. */
 #ifndef PERIGEE_STORE_REDIS_REPLY_H
 #define PERIGEE_STORE_REDIS_REPLY_H
 
 #include "base/blob.h"
-#include "base/buffer.h"
+#include "store/redis_node.h"
 
 #include <hiredis/async.h>
 
@@ -26,22 +26,12 @@ enum redis_expect {
 struct redis_reply {
     redisReply head;     /* hiredis looks at `type`, and at `elements` of a push (always 0): so this is first */
     struct blob *value;  /* EXPECT_VALUE: a reference, taken by setting it NULL; NULL also when it was too long */
-    struct buffer nodes; /* EXPECT_ANY: see redis_node_next; taken by setting it to zero */
-    bool too_long;       /* what came was over max_value and is not here */
+    struct buffer nodes; /* EXPECT_ANY: the parts; taken by setting it to zero */
+    bool too_long;       /* the value, or the nodes, were over max_value and are not here */
     unsigned char prefix[8];
     unsigned prefix_n;
     char error[32]; /* the first word of an error reply: what follows may quote our password */
 };
-
-/* A part of a reply. The elements of an array follow it. */
-struct redis_node {
-    int type;       /* REDIS_REPLY_STRING, _STATUS, _ERROR, _INTEGER, _NIL, _ARRAY */
-    int64_t number; /* an integer's, or how many elements */
-    struct slice bytes;
-};
-
-/* The node at *at, which moves on. */
-struct redis_node redis_node_next(const struct buffer *nodes, size_t *at);
 
 struct redis_judge {
     const redisCallbackList *questions; /* hiredis' own queue: what its head expects decides */
@@ -51,9 +41,8 @@ struct redis_judge {
     struct redis_reply reply;
 };
 
-#define REPLY_PUSH_MAX     1024      /* elements of a push message */
-#define REPLY_ELEMENTS_MAX (1 << 20) /* of an array, where one is expected */
-#define REPLY_DEPTH_MAX    32        /* arrays within arrays, there */
+/* Elements of a push message; of other replies only one that may be any has some. */
+#define REPLY_ELEMENTS_MAX 1024
 
 /* Makes ac's reader ask the judge, who must outlive ac. */
 void redis_judge_attach(struct redis_judge *j, redisAsyncContext *ac, size_t max_value);

@@ -10,7 +10,7 @@ enum { QUESTIONS = 8, MAX_VALUE = 1024 };
 /* One node and its elements. */
 static void walk(const struct buffer *nodes, size_t *at, int depth)
 {
-    assert(*at < nodes->n && depth <= REPLY_DEPTH_MAX);
+    assert(*at < nodes->n && depth <= REDIS_NODE_DEPTH_MAX);
     struct redis_node node = redis_node_next(nodes, at);
     assert(*at <= nodes->n && node.bytes.n <= MAX_VALUE);
     for (int64_t i = 0; node.type == REDIS_REPLY_ARRAY && i < node.number; i++) walk(nodes, at, depth + 1);
