@@ -379,9 +379,9 @@ static void test_deadline_stops_a_query(void **state)
 
     o = world_runf(
         w, 10000,
-        "local db = postgres('%s', {timeout = '100ms', connections = 1}) "
-        "local ok, e = pcall(db.query, db, 'SELECT pg_sleep(1000)') return e .. db:query('SELECT 1 AS v')[1].v",
-        url);
+        "local db, same = postgres('%s', {timeout = '100ms', connections = 1}), postgres('%s', {connections = 1}) "
+        "local ok, e = pcall(db.query, db, 'SELECT pg_sleep(1000)') return e .. same:query('SELECT 1 AS v')[1].v",
+        url, url);
     assert_ends(o, OK, "postgres: timeout1");
     assert_ends(world_runf(w, 10000, "local db = postgres('%s') " UNTIL_ALONE, url), OK, "alone");
 
