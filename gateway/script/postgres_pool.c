@@ -159,7 +159,7 @@ static void on_ready(void *arg)
     connection->connected = true;
     connection->query = NULL;
     list_remove(&connection->link);
-    list_append(&pool->idle, &connection->link);
+    list_append(q ? &pool->idle : pool->idle.next, &connection->link); /* a new one in front: it has prepared nothing */
     host_timer_set(pool->pools->host, &connection->rest, clock_mono_us() + IDLE_US);
     serve(pool);
     if (q) finish(q);

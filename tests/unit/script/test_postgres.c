@@ -367,7 +367,7 @@ static void test_many_at_once(void **state)
 /* No query of ours is on the server any more. */
 #define UNTIL_ALONE                                                                                                    \
     "while db:query([[SELECT count(*) AS n FROM pg_stat_activity WHERE query LIKE '%%pg_sleep(1000)%%' "               \
-    "AND pid <> pg_backend_pid()]])[1].n > 0 do sleep(0.02) end return 'alone'"
+    "AND state = 'active' AND pid <> pg_backend_pid()]])[1].n > 0 do sleep(0.02) end return 'alone'"
 
 static void test_deadline_stops_a_query(void **state)
 {
