@@ -116,6 +116,29 @@ static void push_number(lua_State *L, struct slice text)
     else push_exact(L, text);
 }
 
+/* Has it digits that a double loses? */
+static bool needs_exact(struct slice text)
+{
+    size_t digits = 0, zeros = 0;
+    for (size_t i = 0; i < text.n && text.p[i] != 'e' && text.p[i] != 'E'; i++) {
+        if (text.p[i] == '-' || text.p[i] == '.') continue;
+        if (text.p[i] == '0') {
+            zeros += digits > 0; /* those in front do not count, nor those at the end */
+        } else {
+            digits += zeros + 1;
+            zeros = 0;
+        }
+    }
+    double v = fabs(strtod(text.p, NULL));
+    return digits > 15 || (digits > 0 && !isnormal(v));
+}
+
+void convert_push_exact(lua_State *L, struct slice text)
+{
+    if (json_kind(text) != JSON_INTEGER && needs_exact(text)) push_exact(L, text);
+    else push_number(L, text);
+}
+
 /* --- JSON to Lua -------------------------------------------------------------------------------------------------- */
 
 static void push_value(lua_State *L, yyjson_val *v);

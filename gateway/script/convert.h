@@ -15,6 +15,10 @@
 /* Pushes the value of valid compact JSON. May raise (memory). */
 void convert_push_json(lua_State *L, struct slice json);
 
+/* Pushes a number that is no JSON, a database's: `text` is a valid number (model/number.h) and a NUL. One whose digits a double
+ * may not keep (more than 15, or beyond its range) is an exact number object, with a fraction too. */
+void convert_push_exact(lua_State *L, struct slice text);
+
 /* Appends the value at `index` as JSON. FIELD_TYPE with what JSON cannot say (NaN, infinity, a function, a thread, userdata,
  * invalid UTF-8, a cycle, deeper than JSON_DEPTH_MAX, sparse array, key that is no string) and `path` where; then `out` is
  * as it was. Never raises, calls no metamethod. At most 1 MiB. */

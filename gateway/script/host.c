@@ -3,6 +3,8 @@
 
 #include "base/clock.h"
 #include "script/http_client.h"
+#include "script/postgres_pool.h"
+#include "script/redis_client.h"
 #include "script/sqlite_pool.h"
 
 #include <assert.h>
@@ -131,7 +133,7 @@ void host_turn_stop(struct host_turn *turn) { list_remove(&turn->link); }
 
 void host_upstream(struct script_host *h, enum upstream_kind kind, enum upstream_outcome outcome, uint64_t us)
 {
-    static const struct slice kinds[] = {SLICE("http"), SLICE("sqlite")};
+    static const struct slice kinds[] = {SLICE("http"), SLICE("sqlite"), SLICE("postgres"), SLICE("redis")};
     static const struct slice outcomes[] = {SLICE("ok"), SLICE("error"), SLICE("timeout"), SLICE("cancelled")};
     struct histogram **series = &h->upstream[kind][outcome];
     if (!*series) {
@@ -183,13 +185,15 @@ static void on_check_closed(uv_handle_t *handle) { host_release(container_of(han
 
 void script_host_close(struct script_host *h, void (*closed)(void *arg), void *arg)
 {
-    assert(h->timers == 0 && list_empty(&h->ready) && "a task is left");
     h->closed = closed;
     h->closed_arg = arg;
     watchdog_close(&h->watchdog);
     for (int handles = 0; handles < 3; handles++) host_hold(h);
     if (h->http) http_client_close(h->http);
     if (h->sqlite) sqlite_pools_close(h->sqlite);
+    if (h->postgres) postgres_pools_close(h->postgres);
+    if (h->redis) redis_client_close(h->redis);
+    assert(h->timers == 0 && list_empty(&h->ready) && "a task is left");
     uv_close((uv_handle_t *)&h->timer, on_timer_closed);
     uv_close((uv_handle_t *)&h->idle, on_idle_closed);
     uv_close((uv_handle_t *)&h->check, on_check_closed);

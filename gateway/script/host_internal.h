@@ -1,4 +1,4 @@
-/* script/host_internal.h -- the inside of a host, for the files of this folder that wait: tasks, http, sqlite, sleep.
+/* script/host_internal.h -- the inside of a host, for the files of this folder that wait: tasks, http, databases, sleep.
  *
  * A host owns the handles all tasks of a worker share: one timer for every deadline and sleep (a heap; thousands of parked tasks
  * cost no handle), and a check with an idle that give runnable tasks their turns between two polls of the loop. */
@@ -20,7 +20,7 @@ struct host_timer {
 };
 
 /* Kinds and outcomes of perigee_upstream_seconds. */
-enum upstream_kind { UPSTREAM_HTTP, UPSTREAM_SQLITE, UPSTREAM_KINDS };
+enum upstream_kind { UPSTREAM_HTTP, UPSTREAM_SQLITE, UPSTREAM_POSTGRES, UPSTREAM_REDIS, UPSTREAM_KINDS };
 enum upstream_outcome { UPSTREAM_OK, UPSTREAM_ERROR, UPSTREAM_TIMEOUT, UPSTREAM_CANCELLED, UPSTREAM_OUTCOMES };
 
 struct script_host {
@@ -39,9 +39,12 @@ struct script_host {
     uint64_t spent_us; /* by Lua in this phase of the loop */
 
     const struct ask_gateway *gateway; /* NULL: there is nobody to ask */
-    struct http_client *http;          /* NULL until a handler sends its first request */
-    struct sqlite_pools *sqlite;       /* NULL until a handler sends its first query */
-    struct arena scratch;              /* of a C function that Lua calls, for one call: no leak when it raises */
+    struct http_client *http;          /* this and the next three: NULL until a handler asks for the first time */
+    struct sqlite_pools *sqlite;
+    struct postgres_pools *postgres;
+    struct redis_client *redis;
+    struct arena scratch; /* of a C function that Lua calls, for one call: no leak when it raises */
+    size_t branches;      /* tasks that `parallel` has started */
 
     size_t open; /* handles, and work in the thread pool, that script_host_close waits for */
     void (*closed)(void *arg);

@@ -9,6 +9,9 @@
 #include "script/define.h"
 #include "script/embedded.h"
 #include "script/http.h"
+#include "script/parallel.h"
+#include "script/postgres.h"
+#include "script/redis_source.h"
 #include "script/sandbox.h"
 #include "script/sleep.h"
 #include "script/sqlite.h"
@@ -129,6 +132,9 @@ static void push_vocabulary(lua_State *L)
     api_open(L);
     http_open(L);
     sqlite_open(L);
+    postgres_open(L);
+    redis_source_open(L);
+    parallel_open(L);
     sleep_open(L);
 }
 
@@ -257,7 +263,7 @@ void vm_attach(struct vm *vm, struct script_host *host) { vm->host = host; }
 
 void vm_task_begin(struct vm *vm)
 {
-    assert(!vm->retired);
+    assert(!vm->retired || vm->running); /* a task may start others: parallel */
     vm->n_tasks++;
 }
 

@@ -1,7 +1,7 @@
 /* store/redis_link.h -- one attempt to have a connection: from a host's name to a server that has let us in and is ready.
  *
  * Looks the name up, tries its addresses, then greets: AUTH, SELECT, PING. Only when all three are answered well it is
- * ready. Has no deadline of its own. Private to store/redis*.c. */
+ * ready. Has no deadline of its own. Private to store/redis*.c and script/redis*.c. */
 #ifndef PERIGEE_STORE_REDIS_LINK_H
 #define PERIGEE_STORE_REDIS_LINK_H
 

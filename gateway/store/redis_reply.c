@@ -31,6 +31,7 @@ static struct redis_reply *admit(const redisReadTask *task, int type)
     case EXPECT_NUMBER: fits |= type == REDIS_REPLY_INTEGER; break;
     case EXPECT_LEASE: fits |= type == REDIS_REPLY_STRING || type == REDIS_REPLY_INTEGER; break;
     case EXPECT_VALUES: fits |= type == REDIS_REPLY_ARRAY; break;
+    case EXPECT_ANY: fits |= redis_node_type(type); break;
     }
     if (!fits) return refuse(j, "a reply of the wrong type");
     j->reply = (struct redis_reply){.head.type = type};
@@ -81,11 +82,38 @@ static void first_word(const char *text, size_t n, char *out, size_t out_n)
     out[i] = '\0';
 }
 
+/* Is it part of a reply that may be any? */
+static bool is_any(const redisReadTask *task)
+{
+    const redisReadTask *root = task;
+    while (root->parent) root = root->parent;
+    return root->type != REDIS_REPLY_PUSH && judge_of(task)->questions->head && question_of(task).expect == EXPECT_ANY;
+}
+
+/* One part more. Of a reply that is too long the rest is read and dropped. */
+static void *add_node(const redisReadTask *task, int type, int64_t number, const char *bytes)
+{
+    struct redis_judge *j = judge_of(task);
+    struct redis_reply *reply = &j->reply;
+    int depth = 1;
+    for (const redisReadTask *t = task->parent; t; t = t->parent) depth++;
+    if (!task->parent && !admit(task, type)) return NULL;
+    if (!task->parent) buffer_init(&reply->nodes, j->max_value);
+    if (!redis_node_type(type)) return refuse(j, "a reply of the wrong type");
+    if (type == REDIS_REPLY_ARRAY && depth > REDIS_NODE_DEPTH_MAX) return refuse(j, "a reply too deep");
+    if (!reply->too_long && !redis_node_put(&reply->nodes, type, number, bytes)) {
+        reply->too_long = true;
+        buffer_deinit(&reply->nodes);
+    }
+    return task->parent ? (void *)&element : reply;
+}
+
 static void *create_string(const redisReadTask *task, char *text, size_t n)
 {
     /* hiredis has both bytes behind a bulk string, and does not look at them. */
     bool bulk = task->type == REDIS_REPLY_STRING || task->type == REDIS_REPLY_VERB;
     if (bulk && memcmp(text + n, "\r\n", 2) != 0) return refuse(judge_of(task), "a string longer than it said");
+    if (is_any(task)) return add_node(task, task->type, (int64_t)n, text);
     if (task->parent) return add_value(task, slice_from(text, n));
     struct redis_reply *reply = admit(task, task->type);
     if (!reply) return NULL;
@@ -107,7 +135,8 @@ static void *create_string(const redisReadTask *task, char *text, size_t n)
         break;
     case EXPECT_STATUS:
     case EXPECT_NUMBER:
-    case EXPECT_VALUES: break;
+    case EXPECT_VALUES:
+    case EXPECT_ANY: break;
     }
     return reply;
 }
@@ -126,6 +155,8 @@ static void *create_values(const redisReadTask *task, size_t n)
 
 static void *create_array(const redisReadTask *task, size_t n)
 {
+    if (is_any(task)) return add_node(task, task->type, (int64_t)n, NULL);
+    if (n > REPLY_ELEMENTS_MAX) return refuse(judge_of(task), "a reply of too many elements");
     int depth = 1;
     for (const redisReadTask *t = task->parent; t; t = t->parent) depth++;
     if (depth > DEPTH_MAX) return refuse(judge_of(task), "a reply too deep");
@@ -138,6 +169,7 @@ static void *create_array(const redisReadTask *task, size_t n)
 
 static void *create_integer(const redisReadTask *task, long long v)
 {
+    if (is_any(task)) return add_node(task, REDIS_REPLY_INTEGER, v, NULL);
     if (task->parent) return skip(task);
     struct redis_reply *reply = admit(task, REDIS_REPLY_INTEGER);
     if (reply) reply->head.integer = v;
@@ -146,6 +178,9 @@ static void *create_integer(const redisReadTask *task, long long v)
 
 static void *create_nil(const redisReadTask *task)
 {
+    if (is_any(task))
+        return redis_node_type(task->type) ? add_node(task, REDIS_REPLY_NIL, 0, NULL)
+                                           : refuse(judge_of(task), "a reply of the wrong type");
     bool is_value = task->type == REDIS_REPLY_NIL || task->type == REDIS_REPLY_STRING;
     if (task->parent) return is_value ? &element : skip(task); /* its place is NULL already */
     if (is_value || task->type == REDIS_REPLY_ARRAY) return admit(task, REDIS_REPLY_NIL);
@@ -154,12 +189,12 @@ static void *create_nil(const redisReadTask *task)
 
 static void *create_double(const redisReadTask *task, double v, char *text, size_t n)
 {
-    return task->parent ? skip(task) : refuse(judge_of(task), "a reply of the wrong type");
+    return task->parent && !is_any(task) ? skip(task) : refuse(judge_of(task), "a reply of the wrong type");
 }
 
 static void *create_bool(const redisReadTask *task, int v)
 {
-    return task->parent ? skip(task) : refuse(judge_of(task), "a reply of the wrong type");
+    return task->parent && !is_any(task) ? skip(task) : refuse(judge_of(task), "a reply of the wrong type");
 }
 
 static void free_object(void *object)
@@ -169,6 +204,7 @@ static void free_object(void *object)
     reply->value = NULL;
     for (unsigned i = 0; i < reply->values_n; i++) blob_unref(reply->values[i]);
     reply->values_n = 0;
+    buffer_deinit(&reply->nodes);
 }
 
 void redis_judge_attach(struct redis_judge *j, redisAsyncContext *ac, size_t max_value)
@@ -185,5 +221,5 @@ void redis_judge_attach(struct redis_judge *j, redisAsyncContext *ac, size_t max
     *j = (struct redis_judge){.questions = &ac->replies, .max_value = max_value};
     ac->c.reader->fn = &functions;
     ac->c.reader->privdata = j;
-    ac->c.reader->maxelements = REPLY_ELEMENTS_MAX;
+    ac->c.reader->maxelements = REDIS_NODE_ELEMENTS_MAX; /* create_array knows better */
 }

@@ -3,11 +3,12 @@
  * hiredis believes what it reads: it allocates what a header claims and frees trees by recursion. These functions build no
  * trees. A connection has one reply object; what does not fit the oldest question is refused while it is read (the
  * reader then fails, and hiredis ends the connection), so a wrong, an extra or a nested reply never becomes an answer.
- * Private to store/redis*.c. */
+ * Private to store/redis*.c and script/redis*.c. */
 #ifndef PERIGEE_STORE_REDIS_REPLY_H
 #define PERIGEE_STORE_REDIS_REPLY_H
 
 #include "store/redis.h"
+#include "store/redis_node.h"
 
 #include <hiredis/async.h>
 
@@ -20,6 +21,7 @@ enum redis_expect {
     EXPECT_NUMBER, /* an integer */
     EXPECT_LEASE,  /* a bulk string, or an integer */
     EXPECT_VALUES, /* an array of bulk strings and nils, exactly as many as were asked for */
+    EXPECT_ANY,    /* whatever RESP2 has */
 };
 
 struct redis_question {
@@ -42,8 +44,9 @@ struct redis_reply {
     struct blob **values; /* EXPECT_VALUES: references, NULL for nil or what was too long; taken by setting them NULL */
     unsigned values_n;
     size_t values_bytes;
-    bool too_long; /* a value was over max_value and is not here */
-    bool too_much; /* values were over REDIS_MANY_BYTES together, and are not all here */
+    struct buffer nodes; /* EXPECT_ANY: the parts; taken by setting it to zero */
+    bool too_long;       /* a value, or the nodes, were over max_value and are not here */
+    bool too_much;       /* values were over REDIS_MANY_BYTES together, and are not all here */
     unsigned char prefix[8];
     unsigned prefix_n;
     char error[32]; /* the first word of an error reply: what follows may quote our password */
@@ -58,7 +61,7 @@ struct redis_judge {
     struct blob *values[REDIS_MANY_MAX]; /* the reply's */
 };
 
-/* Elements of an array, be it a push message that nobody reads. */
+/* Elements of an array, be it a push message that nobody reads; but not of a reply that may be any. */
 #define REPLY_ELEMENTS_MAX 1024
 
 /* Makes ac's reader ask the judge, who must outlive ac. */

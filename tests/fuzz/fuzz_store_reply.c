@@ -10,7 +10,7 @@ enum { QUESTIONS = 8, MAX_VALUE = 1024, KINDS = 8 };
 
 /* In an order of their own, so that the seeds keep their meaning. */
 static const enum redis_expect kinds[KINDS] = {EXPECT_STATUS, EXPECT_OK,     EXPECT_VALUE, EXPECT_PREFIX,
-                                               EXPECT_NUMBER, EXPECT_VALUES, EXPECT_LEASE, EXPECT_VALUES};
+                                               EXPECT_NUMBER, EXPECT_VALUES, EXPECT_LEASE, EXPECT_ANY};
 
 static void check_values(struct redis_question asked, const struct redis_reply *reply)
 {
@@ -23,9 +23,30 @@ static void check_values(struct redis_question asked, const struct redis_reply *
     }
 }
 
+/* One node and its elements. */
+static void walk(const struct buffer *nodes, size_t *at, int depth)
+{
+    assert(*at < nodes->n && depth <= REDIS_NODE_DEPTH_MAX);
+    struct redis_node node = redis_node_next(nodes, at);
+    assert(*at <= nodes->n && node.bytes.n <= MAX_VALUE);
+    for (int64_t i = 0; node.type == REDIS_REPLY_ARRAY && i < node.number; i++) walk(nodes, at, depth + 1);
+}
+
+static void check_nodes(const struct redis_reply *reply)
+{
+    size_t at = 0;
+    assert(reply->too_long ? reply->nodes.n == 0 : reply->nodes.n <= MAX_VALUE);
+    if (!reply->too_long) walk(&reply->nodes, &at, 0);
+    assert(at == reply->nodes.n);
+}
+
 static void check(struct redis_question question, const struct redis_reply *reply)
 {
     enum redis_expect asked = question.expect;
+    if (asked == EXPECT_ANY) {
+        check_nodes(reply);
+        return;
+    }
     switch (reply->head.type) {
     case REDIS_REPLY_STRING:
         assert(asked == EXPECT_VALUE || asked == EXPECT_LEASE || asked == EXPECT_PREFIX);

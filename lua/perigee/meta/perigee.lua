@@ -232,9 +232,37 @@ log = {}
 http = {}
 
 ---@class perigee.Database
----@field query fun(self: perigee.Database, sql: string, ...): table[]
+---@field query fun(self: perigee.Database, sql: string, ...): table[] the rows, by column name; `changes` when there are none to have
+---@field exec fun(self: perigee.Database, sql: string, ...): table[] the same
 
 ---A SQLite database; opened at its first query.
 ---@param path string
 ---@return perigee.Database
 function sqlite(path) end
+
+---@class perigee.PostgresOptions
+---@field timeout? perigee.Duration of a query; what is left of the handler's own time unless said
+---@field connections? integer at most, for each worker; 8 unless said
+
+---A PostgreSQL database; connected to at its first query.
+---@param url string `"postgresql://user:password@host:5432/database"`
+---@param options? perigee.PostgresOptions
+---@return perigee.Database
+function postgres(url, options) end
+
+---@class perigee.RedisOptions
+---@field timeout? perigee.Duration of a command; what is left of the handler's own time unless said
+
+---@class perigee.Redis
+---@field command fun(self: perigee.Redis, name: string, ...: string|number): any the reply: string, number, `null`, array
+
+---Another Redis server; connected to at its first command.
+---@param url string `"redis://user:password@host:6379/0"`, `"redis+unix:///path"`
+---@param options? perigee.RedisOptions
+---@return perigee.Redis
+function redis(url, options) end
+
+---Runs functions at once; returns the first result of each, in order. The first that raises ends the others, and is raised.
+---@param ... fun(): any
+---@return any ...
+function parallel(...) end
