@@ -59,7 +59,7 @@ struct model_options {
     uint32_t version;
     unsigned depth;      /* how many levels of references a read resolves unless it says otherwise */
     bool jit;            /* handlers may be compiled */
-    bool validate, tags; /* has such a handler */
+    bool validate, tags, on_save, from_misses; /* has such a handler */
 };
 
 struct model {

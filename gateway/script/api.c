@@ -246,6 +246,13 @@ static int core_run(lua_State *L)
     return 2;
 }
 
+/* json(text) -> the value of the JSON text, which is one that we have written */
+static int core_json(lua_State *L)
+{
+    convert_push_json(L, check_slice(L, 1));
+    return 1;
+}
+
 /* is_utf8(text) */
 static int core_is_utf8(lua_State *L)
 {
@@ -261,6 +268,7 @@ void api_push_core(lua_State *L)
         {"compile", core_compile},
         {"run", core_run},
         {"default_fault", define_default_fault},
+        {"json", core_json},
         {"is_utf8", core_is_utf8},
         {NULL, NULL},
     };

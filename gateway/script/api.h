@@ -9,7 +9,7 @@
 void api_open(lua_State *L);
 
 /* Pushes the table that `require "perigee.core"` gives to the Lua half: nearest, duration, compile, run,
- * default_fault, matches, gsub, cjson, and those of script/pack.h. */
+ * default_fault, json, matches, gsub, cjson, and those of script/pack.h. */
 void api_push_core(lua_State *L);
 
 #endif

@@ -28,7 +28,7 @@ bool clean_needed(const struct model *form)
 
 /* --- start -------------------------------------------------------------------------------------------------------- */
 
-static void push_inputs(struct run *run, lua_State *L);
+static int push_inputs(struct run *run, lua_State *L);
 static void clean_ended(struct run *run, struct run_end *end);
 
 struct clean *clean_start(struct vm *vm, const struct model *form, const struct slice *json, const struct trail *trail,
@@ -55,7 +55,7 @@ void clean_cancel(struct clean *c)
 static const struct field *input(const struct clean *c, size_t i) { return &c->run.model->field[c->run.model->key[i]]; }
 
 /* The given inputs that have a `clean`, by name. */
-static void push_inputs(struct run *run, lua_State *L)
+static int push_inputs(struct run *run, lua_State *L)
 {
     struct clean *c = container_of(run, struct clean, run);
     lua_createtable(L, 0, (int)run->model->keys);
@@ -66,6 +66,7 @@ static void push_inputs(struct run *run, lua_State *L)
         convert_push_json(L, c->json[i]);
         lua_rawset(L, -3);
     }
+    return 1;
 }
 
 /* --- the end ------------------------------------------------------------------------------------------------------ */

@@ -174,9 +174,10 @@ static void define_options(lua_State *L, struct model_options *o, uint64_t hard_
 static int handler_member(lua_State *L)
 {
     lua_getfield(L, -1, "from_miss");
-    if (lua_isnil(L, -1)) {
+    const char *const others[] = {"from_misses", "handler"};
+    for (int i = 0; i < 2 && lua_isnil(L, -1); i++) {
         lua_pop(L, 1);
-        lua_getfield(L, -1, "handler");
+        lua_getfield(L, -1, others[i]);
     }
     if (!lua_isnil(L, -1)) return luaL_ref(L, LUA_REGISTRYINDEX);
     lua_pop(L, 1);
@@ -216,6 +217,8 @@ static void begin_model(lua_State *L, struct vm *vm, size_t at)
     lua_getfield(L, -1, "options");
     define_options(L, &m->options, vm->config.hard_timeout_ms);
     lua_pop(L, 1);
+    m->options.on_save = boolean_member(L, "on_save");
+    m->options.from_misses = boolean_member(L, "from_misses");
 
     lua_getfield(L, -1, "fields");
     m->fields = lua_objlen(L, -1);

@@ -1,11 +1,11 @@
 /* script/load.c -- one load: from_miss or a method as a run, then what came of it becomes the record's or the result's JSON.
  *
- * In order of time: load_start; the arguments are pushed when the task first runs; load_ended reads the fields and calls done. */
-#include "script/load.h"
+ * In order of time: load_start; the arguments are pushed when the task first runs; load_land reads the fields and calls done. In between
+ * it may be one of many (batch.c). */
+#include "script/load_inner.h"
 
 #include "script/convert.h"
 #include "script/explain.h"
-#include "script/run.h"
 
 #include <assert.h>
 #include <lauxlib.h>
@@ -13,21 +13,24 @@
 
 #define TEXT_MAX (1u << 20)
 
-struct load {
-    struct run run;
-    struct record_key key; /* in the arena */
-    load_done *done;
-    void *owner;
-    struct arena arena;
-};
-
 /* --- start -------------------------------------------------------------------------------------------------------- */
 
-static void push_values(struct run *run, lua_State *L);
+static int push_key_and_old(struct run *run, lua_State *L);
 static void load_ended(struct run *run, struct run_end *end);
 
-struct load *load_start(struct vm *vm, const struct record_key *key, const struct trail *trail, load_done *done,
-                        void *owner)
+static void start_alone(struct load *load, struct vm *vm, const struct trail *trail)
+{
+    const struct model *m = load->key.model;
+    load->run = (struct run){.kind = m->kind == MODEL_RECORD ? RUN_LOAD : RUN_METHOD,
+                             .vm = vm,
+                             .model = m,
+                             .push = push_key_and_old,
+                             .done = load_ended};
+    run_start(&load->run, trail);
+}
+
+struct load *load_start(struct vm *vm, const struct record_key *key, const struct envelope *old,
+                        const struct trail *trail, load_done *done, void *owner)
 {
     struct load *load = calloc(1, sizeof *load);
     if (!load) abort();
@@ -36,27 +39,31 @@ struct load *load_start(struct vm *vm, const struct record_key *key, const struc
     load->owner = owner;
     arena_init(&load->arena);
     load->key = key_copy(key, &load->arena);
-    load->run = (struct run){.kind = key->model->kind == MODEL_RECORD ? RUN_LOAD : RUN_METHOD,
-                             .vm = vm,
-                             .model = key->model,
-                             .push = push_values,
-                             .done = load_ended};
-    run_start(&load->run, trail);
+    load->replaces = old && old->kind != ENVELOPE_NEGATIVE;
+    if (load->replaces) {
+        load->old = arena_dup(&load->arena, old->text);
+        load->origin = arena_dup(&load->arena, envelope_section(old, SECTION_ORIGIN));
+    }
+    if (key->model->options.from_misses) {
+        if (trail) load->run.trail = *trail;
+        batch_join(load, vm);
+    } else {
+        start_alone(load, vm, trail);
+    }
     return load;
 }
 
 void load_cancel(struct load *load)
 {
-    run_cancel(&load->run);
+    if (load->batch) batch_leave(load);
+    else run_cancel(&load->run);
     arena_deinit(&load->arena);
     free(load);
 }
 
-/* The values of the key by name: keys of a record; attributes or inputs, and arguments, of a method. */
-static void push_values(struct run *run, lua_State *L)
+void load_push_key(const struct load *load, lua_State *L)
 {
-    struct load *load = container_of(run, struct load, run);
-    const struct model *m = run->model;
+    const struct model *m = load->key.model;
     lua_createtable(L, 0, (int)m->keys); /* stack: values */
     for (size_t i = 0; i < m->keys; i++) {
         const struct field *f = &m->field[m->key[i]];
@@ -67,11 +74,27 @@ static void push_values(struct run *run, lua_State *L)
     }
 }
 
+void load_push_old(const struct load *load, lua_State *L)
+{
+    if (load->replaces) lua_pushlstring(L, load->old.p, load->old.n);
+    else lua_pushnil(L);
+    if (load->origin.n > 0) lua_pushlstring(L, load->origin.p, load->origin.n);
+    else lua_pushnil(L);
+}
+
+static int push_key_and_old(struct run *run, lua_State *L)
+{
+    const struct load *load = container_of(run, struct load, run);
+    load_push_key(load, L);
+    load_push_old(load, L);
+    return 3;
+}
+
 /* --- the end ------------------------------------------------------------------------------------------------------ */
 
 /* The value of field f, at the top of L, into the draft. */
-static bool take_field(struct load *load, struct run_end *end, const struct field *f, struct record_draft *draft,
-                       struct buffer *json)
+static bool take_field(struct load *load, const struct run *run, struct run_end *end, const struct field *f,
+                       struct record_draft *draft, struct buffer *json)
 {
     struct codec_reader reader = {.arena = &load->arena, .packed = true};
     struct problem why = {.detail = ""};
@@ -82,19 +105,19 @@ static bool take_field(struct load *load, struct run_end *end, const struct fiel
     if (status != OK) {
         char what[128];
         snprintf(what, sizeof what, "it set field `%s` to what JSON cannot say", name);
-        run_fail(&load->run, end, name, what);
+        run_fail(run, end, name, what);
         buffer_printf(&end->log, "field `%s`%s: %s", name, why.path, why.detail);
         return false;
     }
     status = codec_set(load->key.model, draft, f, arena_dup(&load->arena, buffer_view(json)), &reader, &why);
     if (status == OK) return true;
-    run_fail(&load->run, end, why.path[0] ? why.path : name, why.detail);
+    run_fail(run, end, why.path[0] ? why.path : name, why.detail);
     buffer_printf(&end->log, "%s", why.detail);
     return false;
 }
 
 /* From the table of fields by name, on the stack at end->first. */
-static bool take_fields(struct load *load, struct run_end *end, struct record_draft *draft)
+static bool take_fields(struct load *load, const struct run *run, struct run_end *end, struct record_draft *draft)
 {
     const struct model *m = load->key.model;
     lua_State *L = end->L;
@@ -106,7 +129,7 @@ static bool take_fields(struct load *load, struct run_end *end, struct record_dr
         if (f->kind == FIELD_KEY) continue;
         lua_pushlstring(L, f->name.p, f->name.n);
         lua_rawget(L, end->first);
-        if (!lua_isnil(L, -1)) good = take_field(load, end, f, draft, &json);
+        if (!lua_isnil(L, -1)) good = take_field(load, run, end, f, draft, &json);
         lua_pop(L, 1);
     }
     buffer_deinit(&json);
@@ -114,12 +137,12 @@ static bool take_fields(struct load *load, struct run_end *end, struct record_dr
 }
 
 /* The fields that the handler has set become the record's text, which the arena keeps. */
-static void write_record(struct load *load, struct run_end *end, struct load_result *result)
+static void write_record(struct load *load, const struct run *run, struct run_end *end, struct load_result *result)
 {
     struct record_draft draft;
     struct problem why = {.detail = ""};
     codec_draft_init(load->key.model, &load->arena, &draft);
-    if (!take_fields(load, end, &draft)) return;
+    if (!take_fields(load, run, end, &draft)) return;
 
     struct buffer text;
     buffer_init(&text, TEXT_MAX);
@@ -128,14 +151,14 @@ static void write_record(struct load *load, struct run_end *end, struct load_res
     if (status == OK && !text.overflow) {
         result->text = arena_dup(&load->arena, buffer_view(&text));
     } else {
-        run_fail(&load->run, end, why.path, why.detail);
+        run_fail(run, end, why.path, why.detail);
         buffer_printf(&end->log, "%s", why.detail);
     }
     buffer_deinit(&text);
 }
 
 /* What a method has returned, on the stack at end->first. */
-static void write_result(struct load *load, struct run_end *end, struct load_result *result)
+static void write_result(struct load *load, const struct run *run, struct run_end *end, struct load_result *result)
 {
     struct buffer text;
     struct problem why = {.detail = ""};
@@ -143,28 +166,32 @@ static void write_result(struct load *load, struct run_end *end, struct load_res
     if (convert_write_json(end->L, end->first, &text, &why) == OK) {
         result->text = arena_dup(&load->arena, buffer_view(&text));
     } else {
-        run_fail(&load->run, end, NULL, "it returned what JSON cannot say");
+        run_fail(run, end, NULL, "it returned what JSON cannot say");
         buffer_printf(&end->log, "its result%s: %s", why.path, why.detail);
     }
     buffer_deinit(&text);
 }
 
-static void read_end(struct load *load, struct run_end *end, struct load_result *result)
+static void read_end(struct load *load, const struct run *run, struct run_end *end, struct load_result *result)
 {
     lua_State *L = end->L;
-    lua_settop(L, end->first + 2); /* stack: fields or result, life, tags */
-    if (lua_isnumber(L, end->first + 1)) result->expires_ms = (uint64_t)lua_tonumber(L, end->first + 1);
+    int life = end->first + 1, tags = life + 1, origin = tags + 1, unmodified = origin + 1;
+    lua_settop(L, unmodified); /* stack, from end->first: fields or result, and these */
+    if (lua_isnumber(L, life)) result->expires_ms = (uint64_t)lua_tonumber(L, life);
     if (end->status != OK) return;
-    result->tags = run_text(L, end->first + 2);
-    if (load->key.model->kind == MODEL_RECORD) write_record(load, end, result);
-    else write_result(load, end, result);
+    result->tags = run_text(L, tags);
+    result->origin = run_text(L, origin);
+    result->unmodified = lua_toboolean(L, unmodified);
+    assert((!result->unmodified || load->replaces) && result->origin.n <= LOAD_ORIGIN_MAX);
+    if (result->unmodified) return;
+    if (load->key.model->kind == MODEL_RECORD) write_record(load, run, end, result);
+    else write_result(load, run, end, result);
 }
 
-static void load_ended(struct run *run, struct run_end *end)
+void load_land(struct load *load, const struct run *run, struct run_end *end)
 {
-    struct load *load = container_of(run, struct load, run);
     struct load_result result = {.expires_ms = LOAD_EXPIRES_UNSET};
-    if (end->status == OK || end->status == MISSING) read_end(load, end, &result);
+    if (end->status == OK || end->status == MISSING) read_end(load, run, end, &result);
     result.status = end->status;
     result.problem = end->problem;
     result.log = buffer_view(&end->log);
@@ -175,4 +202,9 @@ static void load_ended(struct run *run, struct run_end *end)
     free(load);
     done(owner, &result);
     arena_deinit(&arena);
+}
+
+static void load_ended(struct run *run, struct run_end *end)
+{
+    load_land(container_of(run, struct load, run), run, end);
 }

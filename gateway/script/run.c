@@ -19,6 +19,7 @@ static void put_culprit(const struct run *r, char *out, size_t max)
                                           [MODEL_FORM] = "form",
                                           [MODEL_FORM_METHOD] = "form method"};
     const char *who = r->kind == RUN_VET     ? "`validate` or `tags` of model"
+                      : r->kind == RUN_SAVE  ? "`on_save` of model"
                       : r->kind == RUN_CLEAN ? "`clean` of form"
                                              : loaders[r->model->kind];
     snprintf(out, max, "%s `%.*s`", who, SLICE_ARG(r->model->name));
@@ -68,8 +69,8 @@ static void refuse(const struct run *r, struct run_end *end)
                 SLICE_ARG(r->model->name), SLICE_ARG(message));
 }
 
-/* The function has returned: its first result says what the others are. */
-static void read_results(const struct run *r, struct run_end *end)
+/* The first result says what the others are. */
+void run_read(const struct run *r, struct run_end *end)
 {
     struct slice outcome = run_text(end->L, end->first++);
     if (slice_eq(outcome, SLICE("done"))) {
@@ -110,7 +111,7 @@ static void on_ended(void *owner, enum status status, lua_State *L, int first)
     struct run_end end = {.L = L, .first = first};
     buffer_init(&end.log, EXPLAIN_MAX);
     if (status == OK) {
-        read_results(r, &end);
+        run_read(r, &end);
     } else {
         if (status == LOADER_TIMEOUT) fail_late(r, &end, L != NULL);
         else fail_raised(r, &end);
@@ -128,8 +129,7 @@ static int push_arguments(void *owner, lua_State *L)
     struct run *r = owner;
     luaL_checkstack(L, 8, NULL);
     lua_pushlstring(L, r->model->name.p, r->model->name.n);
-    r->push(r, L);
-    return 2;
+    return 1 + r->push(r, L);
 }
 
 void run_start(struct run *r, const struct trail *trail)

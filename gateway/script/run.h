@@ -25,15 +25,19 @@ struct run {
     struct vm *vm;
     const struct model *model;
     struct trail trail;
-    void (*push)(
-        struct run *r,
-        lua_State *L); /* pushes the one thing the function is called with beside the model's name; may raise */
+    int (*push)(struct run *r,
+                lua_State *L); /* what the function is called with after the model's name; returns how many
+                                                 values; may raise */
     void (*done)(struct run *r, struct run_end *end); /* later, once; the run is the owner's again */
     struct task *task;
 };
 
 /* Starts it; kind, vm, model, push and done are set. At the model's hard_timeout it ends. */
 void run_start(struct run *r, const struct trail *trail);
+
+/* Reads into *end what the results at end->first say, end->L and end->first being set and its log empty: for who finds the ends of
+ * several things in one result. */
+void run_read(const struct run *r, struct run_end *end);
 
 /* Ends it without calling done. May free a retired vm. */
 void run_cancel(struct run *r);

@@ -11,6 +11,7 @@
 /* The hashes of the stored keys being loaded (hash_fixed), outermost first. A NULL trail is an empty one. */
 struct trail {
     uint64_t request; /* of the client that began it, for the log; 0: none */
+    uint64_t batch;   /* the innermost loads are made together, and are known by this (load_batch); 0: there is one */
     unsigned n;
     uint64_t load[TRAIL_MAX];
 };
@@ -30,6 +31,7 @@ static inline struct trail trail_with(const struct trail *t, uint64_t load)
 {
     struct trail longer = {0};
     if (t) longer = *t;
+    longer.batch = 0;
     longer.load[longer.n++] = load;
     return longer;
 }

@@ -1,4 +1,4 @@
-/* script/vet.c -- validate and tags as a run of their own. */
+/* script/vet.c -- validate and tags, or on_save, as a run of their own. */
 #include "script/vet.h"
 
 #include "script/convert.h"
@@ -14,11 +14,11 @@ struct vet {
     struct arena arena;
 };
 
-static void push_record(struct run *run, lua_State *L);
+static int push_record(struct run *run, lua_State *L);
 static void vet_ended(struct run *run, struct run_end *end);
 
-struct vet *vet_start(struct vm *vm, const struct model *m, struct slice text, const struct trail *trail,
-                      vet_done *done, void *owner)
+struct vet *vet_start(struct vm *vm, const struct model *m, enum vet_step step, struct slice text,
+                      const struct trail *trail, vet_done *done, void *owner)
 {
     struct vet *v = calloc(1, sizeof *v);
     if (!v) abort();
@@ -26,7 +26,8 @@ struct vet *vet_start(struct vm *vm, const struct model *m, struct slice text, c
     v->owner = owner;
     arena_init(&v->arena);
     v->text = arena_dup(&v->arena, text);
-    v->run = (struct run){.kind = RUN_VET, .vm = vm, .model = m, .push = push_record, .done = vet_ended};
+    v->run = (struct run){
+        .kind = step == VET_SAVE ? RUN_SAVE : RUN_VET, .vm = vm, .model = m, .push = push_record, .done = vet_ended};
     run_start(&v->run, trail);
     return v;
 }
@@ -38,16 +39,21 @@ void vet_cancel(struct vet *v)
     free(v);
 }
 
-static void push_record(struct run *run, lua_State *L)
+static int push_record(struct run *run, lua_State *L)
 {
     convert_push_json(L, container_of(run, struct vet, run)->text);
+    return 1;
 }
 
 static void vet_ended(struct run *run, struct run_end *end)
 {
     struct vet *v = container_of(run, struct vet, run);
-    struct vet_result result = {.status = end->status, .problem = end->problem, .log = buffer_view(&end->log)};
-    if (end->status == OK) result.tags = run_text(end->L, end->first + 2); /* beside the places of fields and life */
+    struct vet_result result = {
+        .status = end->status, .expires_ms = VET_EXPIRES_UNSET, .problem = end->problem, .log = buffer_view(&end->log)};
+    if (end->status == OK) { /* stack, from end->first: nothing, life, tags */
+        if (lua_isnumber(end->L, end->first + 1)) result.expires_ms = (uint64_t)lua_tonumber(end->L, end->first + 1);
+        result.tags = run_text(end->L, end->first + 2);
+    }
 
     vet_done *done = v->done;
     void *owner = v->owner;

@@ -160,8 +160,8 @@ static void push_sources(lua_State *L, const struct sources *sources)
 /* Takes the functions that run handlers, from the table `handlers` of `perigee` at the top. */
 static void take_handlers(lua_State *L, struct vm *vm)
 {
-    static const char *const names[] = {
-        [RUN_LOAD] = "load", [RUN_METHOD] = "method", [RUN_VET] = "vet", [RUN_CLEAN] = "clean"};
+    static const char *const names[] = {[RUN_LOAD] = "load", [RUN_LOADS] = "load_many", [RUN_METHOD] = "method",
+                                        [RUN_VET] = "vet",   [RUN_SAVE] = "save",       [RUN_CLEAN] = "clean"};
     lua_getfield(L, -1, "handlers");
     for (int kind = 0; kind < RUN_KINDS; kind++) {
         lua_getfield(L, -1, names[kind]);
@@ -225,6 +225,7 @@ struct vm *vm_new(const struct vm_config *config, const struct sources *sources,
     struct vm *vm = calloc(1, sizeof *vm);
     if (!vm) abort();
     list_init(&vm->tasks);
+    list_init(&vm->batches);
     registry_init(&vm->registry);
     vm->config = *config;
     vm->config.prefix = arena_dup(&vm->registry.arena, config->prefix);

@@ -21,7 +21,7 @@
 struct task;
 
 /* What the functions of perigee.handlers are for (script/run.h). */
-enum run_kind { RUN_LOAD, RUN_METHOD, RUN_VET, RUN_CLEAN, RUN_KINDS };
+enum run_kind { RUN_LOAD, RUN_LOADS, RUN_METHOD, RUN_VET, RUN_SAVE, RUN_CLEAN, RUN_KINDS };
 
 struct vm {
     lua_State *L;             /* the main thread: nothing runs on it but loading; handlers run in coroutines of it */
@@ -39,6 +39,9 @@ struct vm {
     size_t n_tasks;       /* counted by vm_task_begin, vm_task_end */
     struct task *running; /* task.c: the one being resumed, or NULL */
     bool retired;
+
+    struct list batches; /* batch.c: calls of from_misses that have not begun and have room */
+    uint64_t batches_made;
 
     int run[RUN_KINDS];  /* registry references to the functions of perigee.handlers */
     const void *missing; /* address of the userdata that is the value `missing` */

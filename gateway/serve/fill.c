@@ -228,7 +228,7 @@ static void fill_load(struct fill *f)
     }
     counter_add(served->loads_inflight, 1);
     f->started_us = clock_mono_us();
-    f->load = load_start(served->generation->vm, &f->key, &f->trail, on_loaded, f);
+    f->load = load_start(served->generation->vm, &f->key, NULL, &f->trail, on_loaded, f);
 }
 
 /* -- looking -- */

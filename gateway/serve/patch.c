@@ -189,7 +189,7 @@ static void vet(struct patch *p)
         replace(p);
         return;
     }
-    vet_start(p->served->generation->vm, m, buffer_view(&p->attempt.text), NULL, on_vetted, p);
+    vet_start(p->served->generation->vm, m, VET_CHECK, buffer_view(&p->attempt.text), NULL, on_vetted, p);
     patch_wait(p);
 }
 

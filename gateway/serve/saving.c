@@ -281,7 +281,7 @@ static enum status check_on(struct saving *s)
     for (; s->checked < s->records; s->checked++) {
         struct saving_record *r = &s->record[s->checked];
         if (vet_needed(r->served->model)) {
-            vet_start(vm, r->served->model, buffer_view(&r->text), s->trail, on_vetted, r);
+            vet_start(vm, r->served->model, VET_CHECK, buffer_view(&r->text), s->trail, on_vetted, r);
             return PENDING;
         }
         seal(r, SLICE(""));

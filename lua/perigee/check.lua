@@ -1,6 +1,7 @@
 -- perigee.check: from what a file says about a model or a form to descriptions that script/define.c can take as they are:
 --
---     { name =, kind = "record" | "form", file =, line =, fields = { perigee.member's, ... }, options = perigee.options', from_miss =,
+--     { name =, kind = "record" | "form", file =, line =, fields = { perigee.member's, ... }, options = perigee.options',
+--       from_miss =, from_misses =, on_save =,
 --       methods = { { name = "Home.geocode", kind = "method" | "form_method", method = "geocode", owner = "Home", handler =,
 --                     fields = { what it is `on`, as keys; its arguments }, ... }, ... } }
 --
@@ -137,7 +138,7 @@ local function describe_method(owner, name, d)
     if not d.fault and type(d.positional) ~= "function" then
         report(nil, "has no function; it stands without a name: %s{ function(self, args) ... end }", d.kind)
     end
-    member.unknown("attribute", d.attributes, form and FORM_METHOD_MEMBERS or METHOD_MEMBERS, {}, report)
+    member.unknown("attribute", d.attributes, form and FORM_METHOD_MEMBERS or METHOD_MEMBERS, report)
 
     local full = owner.name .. "." .. name
     local fields, taken = form and cleaned_inputs(owner) or attributes(owner, d.attributes.on, report), {}
@@ -162,8 +163,7 @@ end
 
 -- Models.
 
-local HANDLERS = { from_miss = true }
-local HANDLERS_LATER = { from_misses = true, on_save = true }
+local HANDLERS = { from_miss = true, from_misses = true, on_save = true }
 local MEMBERS = { key = true, field = true, packed = true, reference = true, references = true, cached_method = true }
 
 -- Parts the members of a model's table into descriptors by name, those of methods and the others, and handlers by name.
@@ -175,8 +175,6 @@ local function members(body, report)
             report(nil, "has a member without a name, at %s", quote(name))
         elseif kind == "cached_method" and name == "options" then
             report(name, "`options` is the table of the model's options and cannot be a cached_method")
-        elseif HANDLERS_LATER[name] then
-            report(name, "%s is not supported yet by this version", quote(name))
         elseif HANDLERS[name] then
             handlers[name] = type(value) == "function" and value or nil
             if type(value) ~= "function" then report(name, "`%s` is a function, not %s", name, member.what(value)) end
@@ -186,7 +184,7 @@ local function members(body, report)
             fields[name] = value
         elseif name ~= "options" then -- which perigee.options judges
             report(name, "member %s is %s; members are made with `key`, `field`, `packed`, `reference`, `references`, `cached_method`%s",
-                quote(name), member.what(value), suggest.near(name, { "options", "from_miss" }))
+                quote(name), member.what(value), suggest.near(name, { "options", "from_miss", "from_misses", "on_save" }))
         end
     end
     return in_order(fields), in_order(methods), handlers
@@ -227,7 +225,8 @@ function check.model(name, at, body)
     if keys > KEYS_MAX then report(nil, "has %d keys; %d are allowed", keys, KEYS_MAX) end
     if #fields > FIELDS_MAX then report(nil, "has %d keys and fields; %d are allowed", #fields, FIELDS_MAX) end
 
-    described.options, described.from_miss = options.of_model(body.options, report_option), handlers.from_miss
+    described.options = options.of_model(body.options, report_option)
+    for handler in pairs(HANDLERS) do described[handler] = handlers[handler] end
     for i, method in ipairs(methods) do
         described.methods[i] = describe_method(described, method.name, method.d)
     end

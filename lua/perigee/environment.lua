@@ -20,7 +20,7 @@ for _, name in ipairs {
 end
 
 -- Words of the language that this version lacks inside handlers.
-local LATER = { invalidate_tags = true, failed = true }
+local LATER = { invalidate_tags = true }
 
 -- A copy of the plain tables in `value`; what has a metatable is shared, because nobody can change it.
 local function copy(value)

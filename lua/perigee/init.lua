@@ -29,6 +29,7 @@ function perigee.load(files, vocabulary)
     for name, word in pairs(words.table) do
         vocabulary[name] = word
     end
+    vocabulary.failed = handlers.failed
     vocabulary.table.sort = require "perigee.sort"
     vocabulary.string.gsub = require "perigee.gsub"
     vocabulary.string.format = require "perigee.format"

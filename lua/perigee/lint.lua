@@ -11,9 +11,11 @@ local function field_title(model, f) return ("model %s: %s `%s`"):format(quote(m
 
 local function at(described) return { file = described.file, line = described.line } end
 
+local function loads(model) return model.from_miss or model.from_misses end
+
 -- What is made and never ends.
 local function kept_for_ever(model)
-    if model.from_miss and not model.options.expires_ms then
+    if loads(model) and not model.options.expires_ms then
         findings.warn(at(model), "model %s: has a loader but no `expires`: what it loads is kept for ever", quote(model.name))
     end
     local what = model.kind == "form" and "form %s: cached_form_method" or "model %s: cached_method"
@@ -49,15 +51,15 @@ local OF_LOADS = {
 
 local function no_effect(model)
     local o = model.options
-    local makes = model.from_miss or #model.methods > 0
-    local runs = makes or o.validate or o.tags
+    local makes = loads(model) or #model.methods > 0
+    local runs = makes or model.on_save or o.validate or o.tags
     local function warn(option, lack)
         findings.warn(at(model), "model %s: option `%s` has no effect: %s", quote(model.name), option, lack)
     end
     for _, option in ipairs(OF_LOADS) do
-        if not model.from_miss and (o[option[2]] or 0) > 0 then warn(option[1], "the model has no loader") end
+        if not loads(model) and (o[option[2]] or 0) > 0 then warn(option[1], "the model has no loader") end
     end
-    freshness_without_effect(model.from_miss and o or { jitter = o.jitter, expires_ms = o.expires_ms }, warn)
+    freshness_without_effect(loads(model) and o or { jitter = o.jitter, expires_ms = o.expires_ms }, warn)
     if o.negative_ms and not makes then warn("negative", "nothing is loaded") end
     if o.hard_timeout_ms and not runs then warn("hard_timeout", "there is no handler") end
     if o.jit ~= nil and not runs then warn("jit", "there is no handler") end
@@ -76,7 +78,7 @@ local function outlives(model, by_name)
     local life = model.options.expires_ms or math.huge
     for _, f in ipairs(model.fields) do
         local target = f.missing == "fail" and by_name[f.target]
-        local rest = target and not target.from_miss and target.options.expires_ms
+        local rest = target and not loads(target) and target.options.expires_ms
         if rest and rest < life then
             findings.warn(at(f), "%s: `%s` expires earlier and has no loader: records that refer to it are `missing` from then on",
                 field_title(model, f), target.name)

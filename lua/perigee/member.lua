@@ -19,8 +19,6 @@ local member = {}
 
 local NAME_MAX, REFERENCES_MAX = 64, 1000
 
-local LATER = "%s is not supported yet by this version"
-
 -- Descriptors: made by the words, known by their metatable.
 
 local descriptor = { __metatable = "descriptor" }
@@ -49,20 +47,15 @@ function member.name_fault(name)
     if #name > NAME_MAX then return ("a name has at most %d bytes"):format(NAME_MAX) end
 end
 
--- Reports the members of `given` that are not in `known`; those in `later` are of the language, but not of this version.
--- `report_member` takes the member's name first.
-function member.unknown(what, given, known, later, report_member)
+-- Reports the members of `given` that are not in `known`. `report_member` takes the member's name first.
+function member.unknown(what, given, known, report_member)
     local strange = {}
     for name in pairs(given) do
         if known[name] == nil then strange[#strange + 1] = name end
     end
     table.sort(strange, function(a, b) return tostring(a) < tostring(b) end)
     for _, name in ipairs(strange) do
-        if later[name] then
-            report_member(name, what .. " " .. LATER, quote(name))
-        else
-            report_member(name, "unknown %s %s%s", what, quote(name), suggest.near(name, suggest.names(known)))
-        end
+        report_member(name, "unknown %s %s%s", what, quote(name), suggest.near(name, suggest.names(known)))
     end
 end
 
@@ -134,7 +127,7 @@ function member.describe(name, d, of, title, report_to)
     local fault = member.name_fault(name)
     if fault then report("%s", fault) end
     if d.fault then report("%s", d.fault) end
-    member.unknown("attribute", given, word.attributes, {}, function(_, ...) report(...) end)
+    member.unknown("attribute", given, word.attributes, function(_, ...) report(...) end)
     for _, attribute in ipairs(suggest.names(word.attributes)) do
         local wrong = given[attribute] ~= nil and word.attributes[attribute](given[attribute])
         if wrong then report("attribute `%s` %s", attribute, wrong) end

@@ -95,7 +95,7 @@ function options.of_model(given, report)
     elseif type(given) ~= "table" then
         report(nil, "`options` is a table, not a %s", type(given))
     else
-        member.unknown("option", given, options.OF_MODELS, {}, report)
+        member.unknown("option", given, options.OF_MODELS, report)
         return options.take(given, options.OF_MODELS, report)
     end
     return {}

@@ -317,11 +317,12 @@ end
 -- The same for the end of a load: the table, or nil, field and fault.
 function record.values(self) return plain(state_of(self), false) end
 
--- The first field that refers to another record with changes which nobody has saved, and that record's model; or nil.
+-- The first field that refers to another record with changes which nobody has saved or will save, and that record's model; or nil.
 function record.unsaved(self)
     local field, model
     each_reference(state_of(self), function(target, name)
-        if not field and target ~= self and state_of(target).changed then field, model = name, state_of(target).shape.name end
+        local state = state_of(target)
+        if not field and target ~= self and state.changed and not state.loading then field, model = name, state.shape.name end
     end)
     return field, model
 end
@@ -401,8 +402,11 @@ function record.names() return suggest.names(classes) end
 
 -- The record that a loader fills; takes the table of keys.
 function record.loading(name, keys)
-    return object { shape = shape_of(name), values = keys }
+    return object { shape = shape_of(name), values = keys, loading = true }
 end
+
+-- Whether a field was set since.
+function record.is_changed(self) return state_of(self).changed end
 
 -- A copy of all plain tables in `value`; `done`: copies that are made.
 local function copy(value, done)
@@ -425,10 +429,10 @@ function record.view(self)
     return object { shape = state.shape, values = values, frozen = "here" }
 end
 
--- A record as its stored text has it, to be looked at.
-function record.stored(name, value)
+-- A record as its stored text has it, to be looked at. `frozen`: where it cannot be changed.
+function record.stored(name, value, frozen)
     local self = wrap(shape_of(name), value)
-    state_of(self).frozen = "here"
+    state_of(self).frozen = frozen
     return self
 end
 

@@ -35,7 +35,10 @@ model "User" {
     assert.same({ name = "email", kind = "field", type = "string", required = true, file = "schemas/models.lua", line = 3 }, user.fields[2])
     assert.same({ expires_ms = 900000, negative_ms = 5000, hard_timeout_ms = 250, version = 3, jit = true }, user.options)
     assert.equal("function", type(user.from_miss))
+    assert.is_nil(user.from_misses)
     assert.equal(1, user.line)
+    local handler = half.load 'model "A" { id = key(), from_misses = function() end, on_save = function() end, options = { expires = 1 } }'.A
+    assert.equal("nil function function", ("%s %s %s"):format(type(handler.from_miss), type(handler.from_misses), type(handler.on_save)))
   end)
 
   it("says how long its records are of use, and how they are loaded anew", function()
@@ -215,7 +218,10 @@ describe("a mistake", function()
       "3: model `A`: cached_method `m`: option `jitter` wants a number from 0 to 1",
     ['form "F" {\n  x = input(),\n  m = cached_form_method{ expires = 1, max_loads = "x", function() end } }'] =
       "3: form `F`: cached_form_method `m`: option `max_loads` wants a whole number",
-    ['model "A" { id = key(), on_save = function() end }'] = "1: model `A`: `on_save` is not supported yet by this version",
+    ['model "A" { id = key(), on_save = 5 }'] = "1: model `A`: `on_save` is a function, not a number",
+    ['model "A" { id = key(),\n  from_misses = field() }'] = "2: model `A`: `from_misses` is a function, not a field",
+    ['model "A" { id = key(),\n  on_sav = function() end }'] = "(did you mean `on_save`?)",
+    ['\nfailed(5)'] = '2: `failed` takes a text: failed "why"',
     -- references
     ['model "User" {\n  id = key(),\n  workplace = reference "Workplce",\n}\nmodel "Workplace" { id = key() }'] =
       "3: model `User`: reference `workplace`: unknown model `Workplce` (did you mean `Workplace`?)",

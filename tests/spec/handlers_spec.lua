@@ -53,6 +53,10 @@ describe("a load", function()
     raises("`ctx.tag`: a tag has at most 255 bytes", loaded, "ctx.tag(('x'):rep(256))")
     raises("`ctx.tag`: a record has at most 64 tags", loaded, "for i = 1, 65 do ctx.tag('t' .. i) end")
     raises("`ctx.tag` is called", loaded, "ctx.tag = 'x'")
+    raises("`ctx.stale` cannot be set", loaded, "ctx.stale = 'x'")
+    raises("models.lua:3: `ctx.etag` wants text of at most 1024 bytes, or nil", loaded, "ctx.etag = 5")
+    raises("`ctx.etag` wants text of at most 1024 bytes, or nil", loaded, "ctx.etag = ('x'):rep(1025)")
+    raises("models.lua:3: `ctx.not_modified`: there is no old record", loaded, "local result = ctx.not_modified() return result")
   end)
 
   it("fails when it returns anything else", function()
@@ -102,6 +106,159 @@ describe("a load", function()
     assert.equal("\1x", (select(4, vetted(nil, "function(self) end"))))
     assert.equal("tags: a list of texts has no holes and no names", (select(4, vetted(nil, "function(self) return { 'a', nil, 'b' } end"))))
     assert.equal("tags: a list of texts has no holes and no names", (select(4, vetted(nil, "function(self) return { a = 'b' } end"))))
+  end)
+end)
+
+describe("a load of what is there already", function()
+  local function again(body, old, etag)
+    model(body)
+    return handlers.load("M", { id = "1" }, old or '{"id":"1","v":"old","one":"null"}', etag)
+  end
+
+  it("sees the old record, which cannot be changed", function()
+    assert.equal("old", (select(2, again "self.v = ctx.stale.v")).v)
+    assert.equal("done", (again "assert(ctx.stale == ctx.stale and ctx.stale.s == nil and ctx.stale.id == '1')"))
+    assert.equal("done", (loaded "assert(ctx.stale == nil)"))
+    raises("models.lua:3: `v` cannot be changed in `ctx.stale`", again, "ctx.stale.v = 1")
+    raises("models.lua:3: model `M` has no key or field `w`", again, "return ctx.stale.w")
+  end)
+
+  it("knows and tells the origin's validator", function()
+    assert.equal("new", (select(5, again("assert(ctx.etag == 'tag') ctx.etag = 'new' assert(ctx.etag == 'new')", nil, "tag"))))
+    assert.equal(("x"):rep(1024), (select(5, again "ctx.etag = ('x'):rep(1024)")))
+    assert.is_nil((select(5, again("self.v = 1", nil, "tag")))) -- what was loaded now has none
+    assert.is_nil((select(5, again("ctx.etag = 'x' ctx.etag = nil", nil, "tag"))))
+    assert.is_nil((select(5, loaded "assert(ctx.etag == nil)")))
+  end)
+
+  it("may leave it as it is", function()
+    assert.same({ "done", nil, 90000, "", "tag", true }, { again("ctx.expires = '90s' return ctx.not_modified()", nil, "tag") })
+    assert.same({ "done", nil, nil, "", "new", true }, { again("ctx.etag = 'new' return ctx.not_modified()", nil, "tag") })
+    assert.same({ "done", nil, nil, "", nil, true }, { again("ctx.etag = nil return ctx.not_modified()", nil, "tag") })
+    assert.equal("it set fields of a record that was not modified", (select(3, again "self.v = 1 return ctx.not_modified()")))
+    assert.equal("it returned several values", (select(3, again "return ctx.not_modified(), 1")))
+    assert.equal("it returned something else than `missing`", (select(3, again "return ctx.not_modified")))
+  end)
+
+  it("is no different for a method", function()
+    model("", [[m = cached_method{ args = { what = arg() }, expires = 1, function(self, args, ctx)
+      if args.what == "not" then return ctx.not_modified() end
+      ctx.etag = (ctx.etag or "") .. "+"
+      return ctx.stale and ctx.stale.x
+    end }]])
+    assert.same({ "done", "y", nil, "", "tag+" }, { handlers.method("M.m", { id = "1", what = "" }, '{"x":"y"}', "tag") })
+    assert.same({ "done", nil, nil, "", "+" }, { handlers.method("M.m", { id = "1", what = "" }) })
+    assert.same({ "done", nil, nil, "", "tag", true }, { handlers.method("M.m", { id = "1", what = "not" }, '{"x":"y"}', "tag") })
+    raises("there is no old record", handlers.method, "M.m", { id = "1", what = "not" })
+  end)
+end)
+
+describe("a load of many", function()
+  local function many(body, n, members)
+    local _, said, perigee = half.load(([[
+model "Other" { id = key(), v = field() }
+model "M" { id = key(), v = field(), one = reference "Other", friend = reference "self", many = references "self",%s
+  from_misses = function(list, ctx) %s end }]]):format(members or "options = { expires = 1 },", body))
+    assert.equal("", said)
+    handlers = perigee.handlers
+    local keys = {}
+    for i = 1, n do keys[i] = { id = tostring(i) } end
+    return handlers.load_many("M", keys)
+  end
+
+  it("fills the records of the list", function()
+    local outcome, list = many("for i, item in ipairs(list) do item.v = #list .. item.id end", 3)
+    assert.equal("done", outcome)
+    assert.same({ { "done", { id = "1", v = "31" }, nil, "" }, { "done", { id = "2", v = "32" }, nil, "" },
+      { "done", { id = "3", v = "33" }, nil, "" } }, list)
+  end)
+
+  it("gives all of them one life and the same tags", function()
+    local _, list = many("ctx.expires = 5 ctx.tag 'x' return { [2] = missing }", 2,
+      "options = { expires = 1, tags = function(self) return { 'id' .. self.id } end },")
+    assert.same({ { "done", { id = "1" }, 5000, "\3id1\1x" }, { "missing", nil, 5000 } }, list)
+    raises("`ctx` has no member `stale`", many, "return ctx.stale", 1)
+    raises("`ctx` has no member `etag`", many, "ctx.etag = 'x'", 1)
+    raises("`ctx` has no member `not_modified`", many, "return ctx.not_modified()", 1)
+  end)
+
+  it("may be of no use for some", function()
+    local _, list = many("for _, item in ipairs(list) do item.v = 1 end return { [3] = failed 'gone away', [1] = missing }", 3)
+    assert.same({ "missing" }, list[1])
+    assert.equal("done", list[2][1])
+    assert.same({ "failed", nil, nil, "gone away" }, list[3])
+    _, list = many("return { missing, missing }", 2)
+    assert.same({ { "missing" }, { "missing" } }, list)
+    _, list = many("return {}", 1)
+    assert.equal("done", list[1][1])
+    _, list = many("return nil", 1)
+    assert.equal("done", list[1][1])
+  end)
+
+  it("tells each its own faults", function()
+    local _, list = many([[
+      list[1].one = Other{ id = "o", v = 1 }
+      list[3].v = 7
+      list[4].friend, list[4].many = list[3], { list[2], { id = "9" } }]], 4,
+      "options = { expires = 1, validate = function(self) if self.v == 7 then return 'v', 'seven' end if self.id == '2' then error 'x' end end },")
+    assert.equal("field `one` refers to a `Other` that was not saved", list[1][3])
+    assert.equal("raised", list[2][1])
+    assert.truthy(list[2][2]:find "models.lua:%d+: x$")
+    assert.truthy(list[2][3]:find "^ | at schemas/models.lua")
+    assert.same({ "failed", "v", "`validate` has refused field `v`", "validate: field `v`: seven" }, list[3])
+    assert.same({ "done", { id = "4", friend = { id = "3" }, many = { { id = "2" }, { id = "9" } } }, nil, "" }, list[4])
+  end)
+
+  it("fails for all when it returns anything else", function()
+    for returned, says in pairs {
+      ["1"] = "a number", ["false"] = "a boolean", ["list[1]"] = "a table", ["{}, 1"] = "2 values", ["nil, 1"] = "2 values",
+      ["{ [3] = missing }"] = "a table with a member at `3`, for 2 records", ["{ [1.5] = missing }"] = "a member at `1.5`",
+      ["{ x = missing }"] = "a member at `x`", ["{ 5 }"] = "a table with a number at 1", ["{ missing, {} }"] = "a table with a table at 2",
+      ["missing"] = "a string", ["{ [0] = missing }"] = "a member at `0`",
+    } do
+      local outcome, field, words, log = many("return " .. returned, 2)
+      assert.same({ "failed", nil, "it returned something else than a table of `missing` and `failed`" }, { outcome, field, words })
+      assert(log:find("from_misses returned " .. (says:find "^a member" and "a table with " .. says or says), 1, true), log)
+    end
+    raises("models.lua:3: on purpose", many, "error 'on purpose'", 2)
+  end)
+
+  it("goes by its own list, whatever the handler does to the one it has", function()
+    local _, list = many("list[1].v = 'x' table.insert(list, list[1]) list[1] = nil list[2] = 5 return { missing }", 2)
+    assert.same({ { "missing" }, { "done", { id = "2" }, nil, "" } }, list)
+  end)
+
+  it("leaves one alone to from_miss", function()
+    local both = "options = { expires = 1 }, from_miss = function(self, ctx) self.v = ctx.stale and ctx.stale.v .. ctx.etag or 'one' end,"
+    local _, list = many("list[1].v = 'many'", 1, both)
+    assert.same({ "done", { id = "1", v = "one" }, nil, "" }, list[1])
+    _, list = handlers.load_many("M", { { id = "1" } }, '{"v":"old"}', "tag")
+    assert.equal("oldtag", list[1][2].v)
+    _, list = many("list[1].v = 'many'", 2, both)
+    assert.equal("many", list[1][2].v)
+  end)
+end)
+
+describe("a write-through", function()
+  local function save(body, document)
+    model("", ("on_save = function(self, ctx) %s end"):format(body))
+    return handlers.save("M", document or { id = "1", v = 5, one = { id = "o", ["$ref"] = "" } })
+  end
+
+  it("sees the record, and may say its life", function()
+    assert.same({ "done", nil, nil, "" }, { save "assert(self.id == '1' and self.v == 5 and self.one.id == 'o' and self.s == nil)" })
+    assert.same({ "done", nil, 60000, "" }, { save "ctx.expires = '1m' return nil" })
+    assert.same({ "done", nil, 0, "" }, { save "ctx.expires = 0" })
+  end)
+
+  it("changes nothing and returns nothing", function()
+    raises("models.lua:3: `v` cannot be changed in `on_save`", save, "self.v = 1")
+    raises("`ctx` has no member `tag`", save, "ctx.tag 'x'")
+    for _, returned in ipairs { "1", "false", "missing", "nil, 1" } do
+      local outcome, field, words = save("return " .. returned)
+      assert.same({ "failed", nil, "it returned something" }, { outcome, field, words })
+    end
+    raises("on purpose", save, "error 'on purpose'")
   end)
 end)
 

@@ -20,6 +20,10 @@ describe("lint", function()
     ['model "A" { id = key(), options = { negative = 1 } }'] = "1: warning: model `A`: option `negative` has no effect: nothing is loaded\n",
     ['model "A" { id = key(), options = { hard_timeout = 1 } }'] =
       "1: warning: model `A`: option `hard_timeout` has no effect: there is no handler\n",
+    ['model "A" { id = key(), options = { hard_timeout = 1 }, on_save = function() end }'] = "",
+    ['model "A" { id = key(), options = { expires = 1, negative = 1, max_loads = 2 }, from_misses = function() end }'] = "",
+    ['\nmodel "A" { id = key(), from_misses = function() end }'] =
+      "2: warning: model `A`: has a loader but no `expires`: what it loads is kept for ever\n",
     ['model "A" { id = key(), options = { jit = false } }'] = "1: warning: model `A`: option `jit` has no effect: there is no handler\n",
     ['model "A" { id = key(), options = { depth = 2 } }'] = "1: warning: model `A`: option `depth` has no effect: there is no reference\n",
     ['model "A" { id = key(), options = { jitter = 0.1 } }'] = "1: warning: model `A`: option `jitter` has no effect: there is no `expires`\n",

@@ -93,7 +93,7 @@ static void on_done(void *owner, const struct load_result *result)
     copy(o->tags, sizeof o->tags, result->tags);
     for (size_t i = 0; i < result->n_refs; i++)
         snprintf(o->pairs + strlen(o->pairs), sizeof o->pairs - strlen(o->pairs), "%u %.*s %.*s;",
-                 result->refs[i].field, SLICE_ARG(result->refs[i].pairs), (int)result->refs[i].length,
+                 result->refs[i].place, SLICE_ARG(result->refs[i].pairs), (int)result->refs[i].length,
                  result->text.p + result->refs[i].offset);
     copy(o->text, sizeof o->text, result->text);
     copy(o->log, sizeof o->log, result->log);
@@ -112,7 +112,7 @@ static struct outcome load_in(struct world *w, struct vm *vm, const char *name, 
 {
     struct outcome o = {0};
     struct record_key key = key_in(w, vm, name, query);
-    load_start(vm, &key, NULL, on_done, &o);
+    load_start(vm, &key, NULL, NULL, on_done, &o);
     memset(&key, 0xff, sizeof key); /* the load has its own copy */
     wait_for(w, &o);
     return o;
@@ -316,9 +316,9 @@ static void test_cancel(void **state)
         attach(w, "model 'M' { id = key(), options = { expires = 1 }, from_miss = function() sleep(30) end }");
     struct outcome never = {0};
     struct record_key key = key_of(w, vm, "id=1");
-    struct load *fresh = load_start(vm, &key, NULL, on_done, &never);
+    struct load *fresh = load_start(vm, &key, NULL, NULL, on_done, &never);
     load_cancel(fresh); /* before it has run */
-    struct load *parked = load_start(vm, &key, NULL, on_done, &never);
+    struct load *parked = load_start(vm, &key, NULL, NULL, on_done, &never);
     for (int i = 0; i < 5; i++) uv_run(&w->loop, UV_RUN_NOWAIT);
     vm_retire(vm);
     load_cancel(parked);
@@ -337,7 +337,7 @@ static void test_many_at_once(void **state)
         char query[32];
         snprintf(query, sizeof query, "id=%d", i);
         struct record_key key = key_of(w, vm, query);
-        load_start(vm, &key, NULL, on_done, &o[i]);
+        load_start(vm, &key, NULL, NULL, on_done, &o[i]);
     }
     vm_retire(vm); /* goes when the last one is done */
     for (int i = 0; i < N; i++) {
@@ -418,9 +418,9 @@ static void test_references(void **state)
     assert_string_equal(o.text, "{\"id\":\"1\",\"one\":{\"id\":\"a\",\"$ref\":\"/models/M?id=a\"},"
                                 "\"many\":[{\"id\":\"b\",\"$ref\":\"/models/M?id=b\"},"
                                 "{\"id\":\"c\",\"$ref\":\"/models/M?id=c\"}]}");
-    assert_string_equal(o.pairs, "1 id=a {\"id\":\"a\",\"$ref\":\"/models/M?id=a\"};"
-                                 "2 id=b {\"id\":\"b\",\"$ref\":\"/models/M?id=b\"};"
-                                 "2 id=c {\"id\":\"c\",\"$ref\":\"/models/M?id=c\"};");
+    assert_string_equal(o.pairs, "2 id=a {\"id\":\"a\",\"$ref\":\"/models/M?id=a\"};"
+                                 "1 id=b {\"id\":\"b\",\"$ref\":\"/models/M?id=b\"};"
+                                 "1 id=c {\"id\":\"c\",\"$ref\":\"/models/M?id=c\"};");
     o = run_body(w, REFERS, "self.one, self.many = null, {}");
     assert_string_equal(o.text, "{\"id\":\"1\",\"one\":null,\"many\":[]}");
     assert_int_equal(o.refs, 0);
@@ -535,7 +535,7 @@ static void test_methods(void **state)
     assert_int_equal(key_set_text(m, &draft, SLICE("n"), SLICE("7"), &w->arena, &why), OK);
     assert_int_equal(key_finish(m, &draft, &w->arena, &key, &why), OK);
     o = (struct outcome){0};
-    load_start(vm, &key, NULL, on_done, &o);
+    load_start(vm, &key, NULL, NULL, on_done, &o);
     wait_for(w, &o);
     assert_string_equal(o.text, "[null,null,7]");
     vm_retire(vm);

@@ -42,7 +42,7 @@ static struct vetted vet_text(struct world *w, const char *options, const char *
     const struct model *m = registry_find(vm_registry(vm), SLICE("M"));
     assert_true(vet_needed(m));
     snprintf(copy, sizeof copy, "%s", text);
-    vet_start(vm, m, slice_of(copy), NULL, on_vetted, &v);
+    vet_start(vm, m, VET_CHECK, slice_of(copy), NULL, on_vetted, &v);
     memset(copy, 0xff, sizeof copy); /* it has its own */
     assert_int_equal(v.calls, 0);
     while (!v.calls) uv_run(&w->loop, UV_RUN_ONCE);
@@ -120,8 +120,8 @@ static void test_cancel(void **state)
     struct vetted never = {0};
     struct vm *vm = load(w, "validate = function(self) sleep(30) end");
     const struct model *m = registry_find(vm_registry(vm), SLICE("M"));
-    vet_cancel(vet_start(vm, m, SLICE("{\"id\":\"1\"}"), NULL, on_vetted, &never)); /* before it has run */
-    struct vet *parked = vet_start(vm, m, SLICE("{\"id\":\"1\"}"), NULL, on_vetted, &never);
+    vet_cancel(vet_start(vm, m, VET_CHECK, SLICE("{\"id\":\"1\"}"), NULL, on_vetted, &never)); /* before it has run */
+    struct vet *parked = vet_start(vm, m, VET_CHECK, SLICE("{\"id\":\"1\"}"), NULL, on_vetted, &never);
     for (int i = 0; i < 5; i++) uv_run(&w->loop, UV_RUN_NOWAIT);
     vm_retire(vm);
     vet_cancel(parked);

@@ -60,8 +60,8 @@ static struct {
     unsigned starts;
 } vet_told;
 
-struct vet *vet_start(struct vm *vm, const struct model *m, struct slice text, const struct trail *trail,
-                      vet_done *done, void *owner)
+struct vet *vet_start(struct vm *vm, const struct model *m, enum vet_step step, struct slice text,
+                      const struct trail *trail, vet_done *done, void *owner)
 {
     assert_true(text.n < sizeof vet_told.text);
     memcpy(vet_told.text, text.p, text.n);
