@@ -8,7 +8,7 @@ model "Note" { id = key(), text = field() }
 model "Loaded" { id = key(), text = field(), options = { expires = 300, negative = 60 },
   from_miss = function(self)
     if self.id == "none" then return missing end
-    if self.id == "bad" then error "bad" end
+    if self.id:find "^bad" then error "bad" end
     self.text = "x"
   end }
 ]]
@@ -116,7 +116,7 @@ for _, store in ipairs { "memory", "redis" } do
         http.request(gw.address, "HEAD", "/models/Note?id=" .. i)
         http.request(gw.address, "GET", "/models/Loaded?id=count" .. i)
         http.request(gw.address, "GET", "/models/Loaded?id=count" .. i)
-        http.request(gw.address, "GET", "/models/Loaded?id=bad")
+        http.request(gw.address, "GET", "/models/Loaded?id=bad" .. i)
       end
       for _ = 1, 10 do http.request(gw.address, "GET", "/models/Loaded?id=none") end
       http.request(gw.address, "GET", "/models/Nothing?id=1")
