@@ -161,8 +161,8 @@ static enum status value_of(const struct record_key *key, const struct record_dr
                        SLICE_ARG(m->name), path);
 }
 
-/* The stubs of field i, which begin in the text where `out` ends now; the text begins at `start`. */
-static struct envelope_ref *put_references(struct buffer *out, size_t start, const struct field *f, size_t i,
+/* The stubs of a field, which begin in the text where `out` ends now; the text begins at `start`. */
+static struct envelope_ref *put_references(struct buffer *out, size_t start, const struct field *f,
                                            const struct draft_references *list, struct envelope_ref *slot)
 {
     bool many = f->kind == FIELD_REFERENCES;
@@ -170,7 +170,7 @@ static struct envelope_ref *put_references(struct buffer *out, size_t start, con
     for (size_t k = 0; k < list->n; k++) {
         const struct draft_reference *one = &list->at[k];
         if (k) buffer_char(out, ',');
-        *slot++ = (struct envelope_ref){.field = (uint16_t)i,
+        *slot++ = (struct envelope_ref){.place = f->place,
                                         .offset = (uint32_t)(out->n - start),
                                         .length = (uint32_t)one->stub.n,
                                         .pairs = one->pairs};
@@ -205,7 +205,7 @@ enum status codec_write(const struct record_key *key, struct record_draft *d, st
         if (!first) buffer_char(out, ',');
         buffer_slice(out, f->prefix);
         if (field_refers(f) && json_kind(json) != JSON_NULL)
-            slot = put_references(out, start, f, i, &d->reference[i], slot);
+            slot = put_references(out, start, f, &d->reference[i], slot);
         else buffer_slice(out, json);
         first = false;
     }

@@ -5,6 +5,7 @@
 #include "base/hash.h"
 
 #include <assert.h>
+#include <endian.h>
 
 #define FORMAT_VERSION 1
 #define REF_HEADER     12
@@ -28,11 +29,25 @@ static const char magic[4] = {'P', 'G', 'E', FORMAT_VERSION};
 
 /* -- little-endian, unaligned -- */
 
-static uint64_t get(const char *p, int bytes)
+static uint16_t get16(const char *p)
 {
-    uint64_t v = 0;
-    for (int i = bytes - 1; i >= 0; i--) v = v << 8 | (unsigned char)p[i];
-    return v;
+    uint16_t v;
+    memcpy(&v, p, sizeof v);
+    return le16toh(v);
+}
+
+static uint32_t get32(const char *p)
+{
+    uint32_t v;
+    memcpy(&v, p, sizeof v);
+    return le32toh(v);
+}
+
+static uint64_t get64(const char *p)
+{
+    uint64_t v;
+    memcpy(&v, p, sizeof v);
+    return le64toh(v);
 }
 
 static char *put(char *p, uint64_t v, int bytes)
@@ -61,11 +76,11 @@ bool envelope_is_record(struct slice first_bytes)
 static bool take_ref(struct slice *table, struct envelope_ref *ref)
 {
     if (table->n < REF_HEADER) return false;
-    size_t pairs = get(table->p + 2, 2);
+    size_t pairs = get16(table->p + 2);
     if (pairs > table->n - REF_HEADER) return false;
-    *ref = (struct envelope_ref){.field = (uint16_t)get(table->p, 2),
-                                 .offset = (uint32_t)get(table->p + 4, 4),
-                                 .length = (uint32_t)get(table->p + 8, 4),
+    *ref = (struct envelope_ref){.place = get16(table->p),
+                                 .offset = get32(table->p + 4),
+                                 .length = get32(table->p + 8),
                                  .pairs = {table->p + REF_HEADER, pairs}};
     *table = slice_skip(*table, REF_HEADER + pairs);
     return true;
@@ -86,10 +101,13 @@ static bool refs_good(const struct envelope *e)
     return rest.n == 0;
 }
 
+/* Of the section at p: its header is 1 byte of type, 3 of this. */
+static size_t section_length(const char *p) { return get32(p) >> 8; }
+
 static bool sections_good(struct slice rest)
 {
     while (rest.n >= SECTION_HEADER) {
-        size_t length = get(rest.p + 1, 3);
+        size_t length = section_length(rest.p);
         if (length > rest.n - SECTION_HEADER) return false;
         rest = slice_skip(rest, SECTION_HEADER + length);
     }
@@ -100,15 +118,15 @@ bool envelope_open(struct slice bytes, struct envelope *e)
 {
     if (bytes.n < ENVELOPE_HEADER || !begins_well(bytes)) return false;
     const char *p = bytes.p;
-    uint64_t table = get(p + AT_TABLE, 4), sections = get(p + AT_SECTIONS, 4), text = get(p + AT_TEXT, 4);
+    uint64_t table = get32(p + AT_TABLE), sections = get32(p + AT_SECTIONS), text = get32(p + AT_TEXT);
     if (table + sections + text != bytes.n - ENVELOPE_HEADER) return false;
     struct slice body = slice_skip(bytes, ENVELOPE_HEADER);
     *e = (struct envelope){.kind = (enum envelope_kind)p[AT_KIND],
-                           .refs = (uint16_t)get(p + AT_REFS, 2),
-                           .stored_ms = get(p + AT_STORED, 8),
-                           .fresh_until_ms = get(p + AT_FRESH, 8),
-                           .stale_until_ms = get(p + AT_STALE, 8),
-                           .tag = get(p + AT_TAG, 8),
+                           .refs = get16(p + AT_REFS),
+                           .stored_ms = get64(p + AT_STORED),
+                           .fresh_until_ms = get64(p + AT_FRESH),
+                           .stale_until_ms = get64(p + AT_STALE),
+                           .tag = get64(p + AT_TAG),
                            .table = {body.p, table},
                            .sections = {body.p + table, sections},
                            .text = {body.p + table + sections, text}};
@@ -120,7 +138,7 @@ bool envelope_open(struct slice bytes, struct envelope *e)
 struct slice envelope_section(const struct envelope *e, uint8_t type)
 {
     for (struct slice rest = e->sections; rest.n;) {
-        size_t length = get(rest.p + 1, 3);
+        size_t length = section_length(rest.p);
         if ((uint8_t)rest.p[0] == type) return slice_from(rest.p + SECTION_HEADER, length);
         rest = slice_skip(rest, SECTION_HEADER + length);
     }
@@ -140,7 +158,7 @@ bool envelope_next_ref(const struct envelope *e, size_t *at, struct envelope_ref
 static char *put_ref(char *p, const struct envelope_ref *ref)
 {
     assert(ref->pairs.n <= UINT16_MAX);
-    p = put(p, ref->field, 2);
+    p = put(p, ref->place, 2);
     p = put(p, ref->pairs.n, 2);
     p = put(p, ref->offset, 4);
     p = put(p, ref->length, 4);

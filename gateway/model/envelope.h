@@ -14,7 +14,7 @@
  *     48  4  bytes of the text
  *     52     reference table, sections, text; and then the end: no byte may be missing or left over
  *
- * A reference: 2 field index, 2 bytes of key, 4 offset in the text, 4 length in the text, then the target's pairs
+ * A reference: 2 place of its field (model.h), 2 bytes of key, 4 offset in the text, 4 length in the text, then the target's pairs
  * (model/key.h). References stand in the order of their offsets, are not
  * empty and do not overlap; a negative has none.
  * A section: 1 type, 3 length, then its bytes; unknown types are skipped. */
@@ -32,7 +32,7 @@ enum envelope_kind { ENVELOPE_RECORD = 0, ENVELOPE_NEGATIVE = 1, ENVELOPE_RESULT
 #define ENVELOPE_REFS_MAX 1000
 
 struct envelope_ref {
-    uint16_t field;          /* index into model->field */
+    uint16_t place;          /* of the field, model_field_at */
     uint32_t offset, length; /* of the slot in the text */
     struct slice pairs;      /* the target's key */
 };

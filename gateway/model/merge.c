@@ -72,15 +72,14 @@ struct slice merge_value(struct slice target, struct slice patch, struct arena *
 
 /* -- records -- */
 
-/* Takes one reference out of a record's text: the next entry of the table must stand for just this stub, and the stub must be what is
- * stored for that key. */
+/* Takes one reference out of a record's text: the next entry of the table must stand for just this stub, and the stub must have the members
+ * that are stored for that key, if perhaps in another order: the target's keys may have been declared so then. */
 static bool open_stub(const struct model *m, const struct envelope *e, const struct field *f, struct slice stub,
                       size_t *at, struct arena *arena, struct draft_reference *out)
 {
     struct envelope_ref ref;
-    return envelope_next_ref(e, at, &ref) && ref.field == model_index(m, f) &&
-           ref.offset == (size_t)(stub.p - e->text.p) && ref.length == stub.n &&
-           reference_stub(f->target, stub, arena, out, NULL) == OK && slice_eq(out->stub, stub) &&
+    return envelope_next_ref(e, at, &ref) && ref.place == f->place && ref.offset == (size_t)(stub.p - e->text.p) &&
+           ref.length == stub.n && reference_stub(f->target, stub, arena, out, NULL) == OK && out->stub.n == stub.n &&
            slice_eq(out->pairs, ref.pairs);
 }
 

@@ -10,7 +10,8 @@
  * than both together. In the arena, or `patch` itself. */
 struct slice merge_value(struct slice target, struct slice patch, struct arena *arena);
 
-/* Cuts a stored record into the values and references of its fields, which lie in the envelope's bytes or in the arena. False when it is
+/* Cuts a stored record into the values and references of its fields, which lie in the envelope's bytes or in the arena; members may stand
+ * in any order, and stubs are spelled as the models are declared now. False when it is
  * none of this model's records: nothing is believed of what a store gives back. */
 bool merge_open(const struct model *m, const struct envelope *e, struct arena *arena, struct record_draft *d);
 

@@ -53,13 +53,20 @@ static void sort_fields(const struct model *m, const struct field **sorted)
     qsort(sorted, m->fields, sizeof *sorted, by_name);
 }
 
-static void find_keys(struct model *m, const struct field *const *sorted)
+static void find_places(struct model *m, struct arena *arena)
+{
+    m->by_place = arena_alloc(arena, m->fields * sizeof *m->by_place);
+    sort_fields(m, m->by_place);
+    for (size_t i = 0; i < m->fields; i++) m->field[model_index(m, m->by_place[i])].place = (uint16_t)i;
+}
+
+static void find_keys(struct model *m)
 {
     m->keys = 0;
     for (size_t i = 0; i < m->fields; i++) {
-        if (!field_is_key(sorted[i])) continue;
+        if (!field_is_key(m->by_place[i])) continue;
         assert(m->keys < MODEL_KEYS_MAX);
-        m->key[m->keys++] = (uint16_t)model_index(m, sorted[i]);
+        m->key[m->keys++] = (uint16_t)model_index(m, m->by_place[i]);
     }
 }
 
@@ -79,11 +86,11 @@ static void describe_target(const struct model *target, struct buffer *out)
 }
 
 /* One line for the version, one for each field in order of name; docs/storage.md. */
-static void describe(const struct model *m, const struct field *const *sorted, struct buffer *out)
+static void describe(const struct model *m, struct buffer *out)
 {
     buffer_printf(out, "version %u\n", (unsigned)m->options.version);
     for (size_t i = 0; i < m->fields; i++) {
-        const struct field *f = sorted[i];
+        const struct field *f = m->by_place[i];
         buffer_printf(out, "%.*s %s %s", SLICE_ARG(f->name), kind_name[f->kind], type_name[f->type]);
         if (f->target) describe_target(f->target, out);
         else buffer_char(out, ' ');
@@ -91,12 +98,12 @@ static void describe(const struct model *m, const struct field *const *sorted, s
     }
 }
 
-static void put_fingerprint(struct model *m, const struct field *const *sorted)
+static void put_fingerprint(struct model *m)
 {
     struct buffer text;
     unsigned char digest[32];
     buffer_init(&text, MODEL_FIELDS_MAX * (size_t)(MODEL_KEYS_MAX + 2) * (MODEL_NAME_MAX + 32));
-    describe(m, sorted, &text);
+    describe(m, &text);
     assert(!text.overflow);
     hash_sha256(buffer_view(&text), digest);
     hash_hex(digest, 8, m->fingerprint);
@@ -106,7 +113,6 @@ static void put_fingerprint(struct model *m, const struct field *const *sorted)
 
 void model_finish(struct model *m, struct slice prefix, struct arena *arena)
 {
-    const struct field *sorted[MODEL_FIELDS_MAX];
     assert(m->fields <= MODEL_FIELDS_MAX);
     map_init(&m->by_name);
     for (size_t i = 0; i < m->fields; i++) {
@@ -115,9 +121,9 @@ void model_finish(struct model *m, struct slice prefix, struct arena *arena)
         map_put(&m->by_name, f->name, f);
         if (field_refers(f)) m->refers = true;
     }
-    sort_fields(m, sorted);
-    find_keys(m, sorted);
-    put_fingerprint(m, sorted);
+    find_places(m, arena);
+    find_keys(m);
+    put_fingerprint(m);
     m->key_prefix = arena_printf(arena, "%.*s:%.*s:%s:", SLICE_ARG(prefix), SLICE_ARG(m->name), m->fingerprint);
 }
 

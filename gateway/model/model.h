@@ -31,6 +31,7 @@ struct field {
     struct slice prefix; /* `"name":`, ready to be written */
     enum field_kind kind;
     enum value_type type;       /* of keys, arguments and values */
+    uint16_t place;             /* in model->by_place */
     bool required;              /* of a record's key: always */
     bool cleaned;               /* an input with a `clean` of its own */
     struct slice default_json;  /* absent: none; for keys in canonical form */
@@ -57,8 +58,8 @@ struct model_options {
     unsigned max_loads;  /* at once, in this process; 0: no bound */
     uint64_t hard_timeout_ms; /* a load, waiting and computing; always set */
     uint32_t version;
-    unsigned depth;      /* how many levels of references a read resolves unless it says otherwise */
-    bool jit;            /* handlers may be compiled */
+    unsigned depth; /* how many levels of references a read resolves unless it says otherwise */
+    bool jit;       /* handlers may be compiled */
     bool validate, tags, on_save, from_misses; /* has such a handler */
 };
 
@@ -72,7 +73,8 @@ struct model {
     size_t fields;
     uint16_t key[MODEL_KEYS_MAX]; /* indices of the keys into field[], sorted by name */
     size_t keys;
-    struct map by_name; /* name -> struct field * */
+    struct map by_name;            /* name -> struct field * */
+    const struct field **by_place; /* the fields, sorted by name */
     struct model_options options;
     bool loads;              /* has a loader, or is a method: what is missing can be made */
     int handler;             /* script's handle of that handler, or -1 */
@@ -82,7 +84,7 @@ struct model {
     int line;
 };
 
-/* Completes a model whose name, field[], options and `keys`-kind fields are filled in: sorts keys, builds by_name,
+/* Completes a model whose name, field[], options and `keys`-kind fields are filled in: sorts keys, builds by_name, by_place,
  * prefixes, fingerprint and key_prefix. Everything stays in `arena` (by_name: model_deinit). The caller has checked names; the
  * field[] of every target is filled in too.
  * The fingerprint covers names, kinds and types of the fields in order of name, name and keys of each reference's target,
@@ -93,6 +95,13 @@ void model_deinit(struct model *m);
 /* The field, or NULL. */
 const struct field *model_field(const struct model *m, struct slice name);
 static inline size_t model_index(const struct model *m, const struct field *f) { return (size_t)(f - m->field); }
+
+/* The field of this place among the sorted names, or NULL. What is stored tells fields by their places, since these hold as long as the
+ * fingerprint does, whatever the order of declaration. */
+static inline const struct field *model_field_at(const struct model *m, size_t place)
+{
+    return place < m->fields ? m->by_place[place] : NULL;
+}
 
 /* Is its value part of the key? */
 static inline bool field_is_key(const struct field *f) { return f->kind == FIELD_KEY || f->kind == FIELD_ARGUMENT; }

@@ -123,16 +123,17 @@ static bool references_fit(const struct model *m, const struct envelope *e)
 {
     struct slice text = e->text;
     struct envelope_ref ref;
-    size_t behind = 0, last = SIZE_MAX; /* of the stub before: where it ends, its field */
+    size_t behind = 0; /* the end of the stub before */
+    const struct field *last = NULL;
     for (size_t at = 0; envelope_next_ref(e, &at, &ref);) {
-        if (ref.field >= m->fields || !field_refers(&m->field[ref.field]) || ref.pairs.n == 0) return false;
-        const struct field *f = &m->field[ref.field];
+        const struct field *f = model_field_at(m, ref.place);
+        if (!f || !field_refers(f) || ref.pairs.n == 0) return false;
         size_t end = ref.offset + (size_t)ref.length;
-        bool goes_on = f->kind == FIELD_REFERENCES && ref.field == last && ref.offset == behind + 1;
+        bool goes_on = f->kind == FIELD_REFERENCES && f == last && ref.offset == behind + 1;
         if (goes_on ? text.p[behind] != ',' : !stands_behind(text, ref.offset, f)) return false;
         if (text.p[ref.offset] != '{' || text.p[end - 1] != '}') return false;
         behind = end;
-        last = ref.field;
+        last = f;
     }
     return true;
 }

@@ -193,13 +193,15 @@ static bool expand(struct resolve *r, struct document *doc, struct occurrence *o
     const struct model *m = o->record->served->model;
     const struct envelope *e = &o->record->entry;
     struct envelope_ref ref;
-    uint16_t slot = 0, element = 0, field = UINT16_MAX;
+    const struct field *last = NULL;
+    uint16_t slot = 0, element = 0;
     for (size_t at = 0; envelope_next_ref(e, &at, &ref); slot++) {
-        const struct field *f = &m->field[ref.field];
+        const struct field *f = model_field_at(m, ref.place);
+        size_t field = model_index(m, f);
         struct occurrence place = {
             .edge = f, .offset = ref.offset, .length = ref.length, .slot = slot, .place = PLACE_SHOWN};
-        element = ref.field == field ? element + 1 : 0;
-        field = ref.field;
+        element = f == last ? element + 1 : 0;
+        last = f;
         if (!pick_below(o->fields, field, &place.fields) || !pick_below(o->include, field, &place.include)) continue;
         if (o->depth >= r->owner->view.depth) {
             count(r, o, f, EDGE_DEPTH);

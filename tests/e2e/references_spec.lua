@@ -277,6 +277,46 @@ for _, store in ipairs { "memory", "redis" } do
       assert.equal('{"id":"drift","note":"n","seats":[{"name":"acme","phone":"1"}]}', body "/models/User?id=drift")
     end)
 
+    it("fields and keys may be declared in another order", function()
+      local models_now = models(source.url)
+      put("Pair", '{"a":2,"b":"z"}')
+      put("Pair", '{"a":1,"b":"y","other":{"a":2,"b":"z"}}')
+      put("Place", '{"name":"moved","phone":"2"}')
+      put("User", '{"id":"moved","note":"n","work":{"name":"moved"},"seats":[{"name":"moved"}]}')
+      local function moved(text, from, to)
+        local at, behind = text:find(from, 1, true)
+        return text:sub(1, at - 1) .. to .. text:sub(behind + 1)
+      end
+      local other = moved(models_now, 'a = key{ type = "integer" }, b = key{ default = "x" }, other = reference{ "self", missing = "null" }',
+        'other = reference{ "self", missing = "null" }, b = key{ default = "x" }, a = key{ type = "integer" }')
+      other = moved(other, 'id = key(), note = field(), work = reference "Place", mother',
+        'note = field(), id = key(), mother')
+      other = moved(other, 'team = references "self",', 'team = references "self", work = reference "Place",')
+      gateway.write_models(gw.schemas, other)
+      check.status(gw:admin("/admin/reload", "POST"), 200)
+
+      local damaged = gw:metric "perigee_envelopes_damaged_total"
+      local function patch(target, text)
+        check.status(gw:request("PATCH", target, { ["content-type"] = "application/merge-patch+json" }, text), 204)
+      end
+      assert.equal('{"id":"moved","note":"n","work":{"name":"moved","phone":"2"},"seats":[{"name":"moved","phone":"2"}]}',
+        body "/models/User?id=moved")
+      assert.equal('{"work":{"phone":"2"}}', body "/models/User?id=moved&_fields=work.phone")
+      assert.equal('{"a":1,"b":"y","other":{"a":2,"b":"z"}}', body "/models/Pair?a=1&b=y")
+      assert.equal('{"a":1,"b":"y","other":{"a":2,"b":"z","$ref":"/models/Pair?a=2&b=z"}}', body "/models/Pair?a=1&b=y&_depth=0")
+      patch("/models/Pair?a=1&b=y", "{}")
+      assert.equal('{"other":{"b":"z","a":2,"$ref":"/models/Pair?b=z&a=2"},"b":"y","a":1}', body "/models/Pair?a=1&b=y&_depth=0")
+      assert.equal('{"other":{"a":2,"b":"z"},"b":"y","a":1}', body "/models/Pair?a=1&b=y")
+      patch("/models/User?id=moved", '{"note":"p"}')
+      assert.equal('{"note":"p","id":"moved","seats":[{"name":"moved","phone":"2"}],"work":{"name":"moved","phone":"2"}}',
+        body "/models/User?id=moved")
+      assert.equal(damaged, gw:metric "perigee_envelopes_damaged_total")
+      gateway.write_models(gw.schemas, models_now)
+      check.status(gw:admin("/admin/reload", "POST"), 200)
+      assert.equal('{"seats":[{"name":"moved","phone":"2"}],"work":{"name":"moved","phone":"2"}}',
+        body "/models/User?id=moved&_fields=work,seats")
+    end)
+
     if store == "redis" then
       it("60 records of two levels cost the root and two batched reads", function()
         for i = 1, 10 do

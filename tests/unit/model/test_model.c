@@ -58,6 +58,13 @@ static void finish_sorts_keys_and_finds_fields(void **state)
     assert_null(model_field(&m, SLICE("emai")));
     assert_null(model_field(&m, SLICE("")));
     assert_slice(field[1].prefix, "\"email\":");
+    static const int sorted[] = {3, 1, 2, 0};
+    for (uint16_t i = 0; i < 4; i++) {
+        assert_ptr_equal(model_field_at(&m, i), &field[sorted[i]]);
+        assert_int_equal(field[sorted[i]].place, i);
+    }
+    assert_null(model_field_at(&m, 4));
+    assert_null(model_field_at(&m, UINT16_MAX));
 
     char path[MODEL_NAME_MAX + 1];
     assert_string_equal(field_path(&field[1], path), "email");

@@ -18,6 +18,7 @@ static struct field user_fields[] = {
     {.name = {"friends", 7}, .kind = FIELD_REFERENCES, .target = &user, .max = 3},
     {.name = {"things", 6}, .kind = FIELD_REFERENCES, .target = &thing, .max = 5000},
 };
+enum { AT_FRIENDS, AT_MOTHER, AT_NOTE, AT_REGION, AT_THINGS, AT_USERNAME, AT_WORK }; /* places of the user's fields */
 static struct field place_fields[] = {
     KEY("name", TYPE_STRING),
     FIELD("phone", TYPE_STRING),
@@ -85,7 +86,7 @@ static void assert_sound(const struct model *m, const struct saved *s)
     assert_bytes(slice_skip(buffer_view(&again), 5), buffer_view(&s->text), __FILE__, __LINE__);
     assert_int_equal(n_refs, s->n_refs);
     for (size_t i = 0; i < n_refs; i++) {
-        assert_int_equal(refs[i].field, s->refs[i].field);
+        assert_int_equal(refs[i].place, s->refs[i].place);
         assert_int_equal(refs[i].offset, s->refs[i].offset);
         assert_int_equal(refs[i].length, s->refs[i].length);
         assert_true(slice_eq(refs[i].pairs, s->refs[i].pairs));
@@ -172,9 +173,9 @@ static void slots_tell_field_place_and_key(void **state)
         OK);
     struct slice text = buffer_view(&s.text);
     assert_int_equal(s.n_refs, 3);
-    assert_int_equal(s.refs[0].field, 3);
-    assert_int_equal(s.refs[1].field, 5);
-    assert_int_equal(s.refs[2].field, 5);
+    assert_int_equal(s.refs[0].place, AT_WORK);
+    assert_int_equal(s.refs[1].place, AT_FRIENDS);
+    assert_int_equal(s.refs[2].place, AT_FRIENDS);
     assert_slice(s.refs[0].pairs, "name=Acme");
     assert_slice(s.refs[1].pairs, "region=eu&username=eve");
     assert_slice(s.refs[2].pairs, "region=us&username=bob");
@@ -480,9 +481,9 @@ static void only_records_with_their_own_table_are_opened(void **state)
         SLICE("{\"username\":\"u\",\"region\":\"eu\"," WORK ",\"mother\":null,\"friends\":[" EVE "," BOB "]}");
     const uint32_t work = 37, eve = 111;
     const struct envelope_ref good[] = {
-        {3, work, sizeof WORK - 8, SLICE("name=Acme")},
-        {5, eve, sizeof EVE - 1, SLICE("region=eu&username=eve")},
-        {5, eve + sizeof EVE, sizeof BOB - 1, SLICE("region=us&username=bob")},
+        {AT_WORK, work, sizeof WORK - 8, SLICE("name=Acme")},
+        {AT_FRIENDS, eve, sizeof EVE - 1, SLICE("region=eu&username=eve")},
+        {AT_FRIENDS, eve + sizeof EVE, sizeof BOB - 1, SLICE("region=us&username=bob")},
     };
     struct envelope_ref refs[4];
     struct record_draft draft;
@@ -501,15 +502,16 @@ static void only_records_with_their_own_table_are_opened(void **state)
     assert_slice(draft.reference[5].at[1].pairs, "region=us&username=bob");
     OPENED(2, (void)0, false);
     OPENED(0, (void)0, false);
-    OPENED(3, refs[0].field = 4, false);
-    OPENED(3, refs[0].field = 300, false);
-    OPENED(3, refs[2].field = 6, false);
+    OPENED(3, refs[0].place = AT_MOTHER, false);
+    OPENED(3, refs[0].place = 300, false);
+    OPENED(3, refs[2].place = AT_THINGS, false);
     OPENED(3, refs[0].offset++, false);
     OPENED(3, refs[0].length--, false);
     OPENED(3, refs[1].pairs = SLICE("region=us&username=eve"), false);
     OPENED(3, refs[2].pairs = SLICE(""), false);
     OPENED(4, (refs[3] = refs[2], refs[3].offset += sizeof BOB - 1, refs[3].length = 1), false);
-    OPENED(4, (refs[3] = refs[2], refs[2] = refs[1], refs[1] = (struct envelope_ref){4, work + 70, 1, SLICE("")}),
+    OPENED(4,
+           (refs[3] = refs[2], refs[2] = refs[1], refs[1] = (struct envelope_ref){AT_MOTHER, work + 70, 1, SLICE("")}),
            false);
 #undef OPENED
 }
@@ -525,10 +527,10 @@ static void texts_that_are_no_records_are_not_opened(void **state)
         /* Nor where a table says that there is a stub. */
         struct slice text = slice_of(texts[i]);
         const char *value = strchr(text.p, ':') + 1;
-        struct envelope_ref ref = {3, (uint32_t)(value - text.p), (uint32_t)(text.n - 1 - (size_t)(value - text.p)),
-                                   SLICE("name=x")};
+        struct envelope_ref ref = {AT_WORK, (uint32_t)(value - text.p),
+                                   (uint32_t)(text.n - 1 - (size_t)(value - text.p)), SLICE("name=x")};
         if (text.p[2] == 'f')
-            ref = (struct envelope_ref){5, ref.offset + 1, ref.length - 2, SLICE("region=eu&username=x")};
+            ref = (struct envelope_ref){AT_FRIENDS, ref.offset + 1, ref.length - 2, SLICE("region=eu&username=x")};
         if (ref.length == 0) continue;
         struct blob *blob = envelope_seal(&e, &ref, 1);
         assert_true(envelope_open(blob_slice(blob), &e));
@@ -548,12 +550,54 @@ static void a_stub_has_one_spelling(void **state)
     assert_slice(ref.stub, "{\"name\":\"A\",\"$ref\":\"/models/Place?name=A\"}");
     assert_slice(ref.pairs, "name=A");
     struct envelope e = {.kind = ENVELOPE_RECORD, .text = SLICE("{\"work\":{\"name\":\"A\"}}")};
-    struct envelope_ref slot = {3, 8, 12, ref.pairs};
+    struct envelope_ref slot = {AT_WORK, 8, 12, ref.pairs};
     struct record_draft draft;
     struct blob *blob = envelope_seal(&e, &slot, 1);
     assert_true(envelope_open(blob_slice(blob), &e));
     assert_false(merge_open(&user, &e, &arena, &draft));
     blob_unref(blob);
+}
+
+/* What was stored under another order of declaration, of the model's fields and of the target's keys, is a record still. */
+static void the_order_of_declaration_may_change(void **state)
+{
+    static struct field moved_fields[sizeof user_fields / sizeof *user_fields];
+    struct saved s;
+    struct model moved;
+    struct record_draft draft;
+    struct envelope_ref *refs;
+    struct buffer again;
+    size_t n_refs, n = sizeof user_fields / sizeof *user_fields;
+    assert_int_equal(save(&user,
+                          SLICE("{\"note\":1,\"username\":\"u\"," WORK ",\"mother\":" EVE ",\"friends\":[" BOB "]}"),
+                          false, &s),
+                     OK);
+    for (size_t i = 0; i < n; i++) {
+        moved_fields[i] = user_fields[n - 1 - i];
+        if (moved_fields[i].target == &user) moved_fields[i].target = &moved;
+    }
+    model_of(&moved, &arena, "User", moved_fields, n);
+    assert_string_equal(moved.fingerprint, user.fingerprint);
+
+    struct envelope e = {.kind = ENVELOPE_RECORD, .text = buffer_view(&s.text)};
+    struct blob *blob = envelope_seal(&e, s.refs, s.n_refs);
+    assert_true(envelope_open(blob_slice(blob), &e));
+    assert_true(merge_open(&moved, &e, &arena, &draft));
+    buffer_init(&again, SIZE_MAX);
+    s.key.model = &moved;
+    assert_int_equal(codec_write(&s.key, &draft, &arena, &again, &refs, &n_refs, &why), OK);
+    assert_slice(
+        buffer_view(&again),
+        "{\"friends\":[{\"region\":\"us\",\"username\":\"bob\",\"$ref\":\"/models/User?region=us&username=bob\"}],"
+        "\"mother\":{\"region\":\"eu\",\"username\":\"eve\",\"$ref\":\"/models/User?region=eu&username=eve\"}," WORK
+        ",\"region\":\"eu\",\"username\":\"u\",\"note\":1}");
+    assert_int_equal(refs[0].place, AT_FRIENDS);
+    assert_int_equal(refs[1].place, AT_MOTHER);
+    assert_int_equal(refs[2].place, AT_WORK);
+    buffer_deinit(&again);
+    buffer_deinit(&s.text);
+    blob_unref(blob);
+    model_deinit(&moved);
 }
 
 /* -- patches -- */
@@ -655,6 +699,7 @@ int main(void)
         TEST(only_records_with_their_own_table_are_opened),
         TEST(texts_that_are_no_records_are_not_opened),
         TEST(a_stub_has_one_spelling),
+        TEST(the_order_of_declaration_may_change),
         TEST(patches_merge_the_keys_of_a_reference),
         TEST(patches_of_references_are_checked),
 #undef TEST

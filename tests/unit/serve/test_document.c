@@ -36,6 +36,7 @@ static struct field of_user[] = {
     {.name = TEXT("team"), .kind = FIELD_REFERENCES, .target = &user, .missing = EDGE_FAIL, .max = 1000},
 };
 enum { ID, NOTE, WORK, MOTHER, FRIENDS, SEATS, TEAM, FIELDS };
+#define AT(f) of_user[f].place
 static struct model user = {.name = TEXT("User"), .index = 1, .field = of_user, .fields = FIELDS, .options.depth = 8};
 
 struct world {
@@ -114,7 +115,7 @@ static void put_references(struct draft *d, int field, const char *ids)
         const char *name = f->target == &place ? "name" : "id";
         buffer_printf(&d->text, "{\"%s\":\"%s\",\"$ref\":\"/models/%.*s?%s=%s\"}", name, id.p,
                       SLICE_ARG(f->target->name), name, id.p);
-        d->ref[d->refs++] = (struct envelope_ref){.field = (uint16_t)field,
+        d->ref[d->refs++] = (struct envelope_ref){.place = f->place,
                                                   .offset = (uint32_t)start,
                                                   .length = (uint32_t)(d->text.n - start),
                                                   .pairs = pairs_of(f->target, id.p)};
@@ -622,12 +623,12 @@ static void a_document_may_be_as_deep_as_the_limit(void **state)
 static void references_that_do_not_fit_are_a_damaged_record(void **state)
 {
     struct slice b = pairs_of(&user, "b");
-    const struct envelope_ref good = {MOTHER, 19, 37, b};
-    struct envelope_ref bad[] = {{FIELDS, 19, 37, b},      {UINT16_MAX, 19, 37, b}, {NOTE, 19, 37, b},
-                                 {ID, 19, 37, b},          {FRIENDS, 19, 37, b},    {WORK, 19, 37, b},
-                                 {MOTHER, 18, 38, b},      {MOTHER, 20, 36, b},     {MOTHER, 19, 36, b},
-                                 {MOTHER, 0, 57, b},       {MOTHER, 0, 1, b},       {MOTHER, 19, 1, b},
-                                 {MOTHER, 19, 37, {"", 0}}};
+    const struct envelope_ref good = {AT(MOTHER), 19, 37, b};
+    struct envelope_ref bad[] = {{FIELDS, 19, 37, b},          {UINT16_MAX, 19, 37, b},  {AT(NOTE), 19, 37, b},
+                                 {AT(ID), 19, 37, b},          {AT(FRIENDS), 19, 37, b}, {AT(WORK), 19, 37, b},
+                                 {AT(MOTHER), 18, 38, b},      {AT(MOTHER), 20, 36, b},  {AT(MOTHER), 19, 36, b},
+                                 {AT(MOTHER), 0, 57, b},       {AT(MOTHER), 0, 1, b},    {AT(MOTHER), 19, 1, b},
+                                 {AT(MOTHER), 19, 37, {"", 0}}};
     person("b", .note = "n");
     person("a", .mother = "b", .first = (struct envelope_ref *)&good);
     assert_string_equal(read_text("id=a"), "{\"id\":\"a\",\"mother\":{\"id\":\"b\",\"note\":\"n\"}}");
