@@ -48,6 +48,21 @@ static void test_fields(void **state)
     vm_free(vm);
 }
 
+static void test_handlers(void **state)
+{
+    struct vm *vm = vm_of_text("model 'Many' { id = key(), from_misses = function() end, options = { expires = 1 } }\n"
+                               "model 'Both' { id = key(), from_misses = function() end, from_miss = function() end,\n"
+                               "  options = { expires = 1 } }\n"
+                               "model 'Saves' { id = key(), on_save = function() end }");
+    const struct model *many = registry_find(vm_registry(vm), SLICE("Many"));
+    const struct model *both = registry_find(vm_registry(vm), SLICE("Both"));
+    const struct model *saves = registry_find(vm_registry(vm), SLICE("Saves"));
+    assert_true(many->loads && many->handler >= 0 && many->options.from_misses && !many->options.on_save);
+    assert_true(both->loads && both->handler >= 0 && both->options.from_misses && !both->options.on_save);
+    assert_true(!saves->loads && saves->handler < 0 && !saves->options.from_misses && saves->options.on_save);
+    vm_free(vm);
+}
+
 static void test_options(void **state)
 {
     struct vm *vm = vm_of_text(
@@ -157,6 +172,7 @@ static void test_references(void **state)
     assert_true(user->options.validate && user->options.tags);
     assert_int_equal(workplace->options.depth, DEPTH_DEFAULT);
     assert_false(workplace->options.validate || workplace->options.tags);
+    assert_false(user->loads || user->options.from_misses || user->options.on_save);
     assert_false(user->loads);
     vm_free(vm);
 }
@@ -263,6 +279,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fields),
         cmocka_unit_test(test_options),
+        cmocka_unit_test(test_handlers),
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_wrong_defaults),
         cmocka_unit_test(test_fingerprint),

@@ -10,7 +10,8 @@ struct outcome {
     enum status status;
     char text[4096], detail[400], path[128], log[2048], code[32];
     size_t log_n, refs;
-    char tags[256], pairs[256];
+    char tags[256], pairs[256], origin[2048];
+    bool unmodified;
     uint64_t expires_ms;
 };
 
@@ -90,7 +91,9 @@ static void on_done(void *owner, const struct load_result *result)
     o->expires_ms = result->expires_ms;
     o->log_n = result->log.n;
     o->refs = result->n_refs;
+    o->unmodified = result->unmodified;
     copy(o->tags, sizeof o->tags, result->tags);
+    copy(o->origin, sizeof o->origin, result->origin);
     for (size_t i = 0; i < result->n_refs; i++)
         snprintf(o->pairs + strlen(o->pairs), sizeof o->pairs - strlen(o->pairs), "%u %.*s %.*s;",
                  result->refs[i].place, SLICE_ARG(result->refs[i].pairs), (int)result->refs[i].length,
@@ -369,6 +372,94 @@ static void test_memory_stays(void **state)
     vm_retire(vm);
 }
 
+/* A load of id=1 that replaces this text, which came with the validator `tag`. */
+static struct outcome replace(struct world *w, struct vm *vm, const char *name, const char *text,
+                              enum envelope_kind kind)
+{
+    struct outcome o = {0};
+    char old_text[512];
+    char sections[] = {SECTION_TAGS, 2, 0, 0, 1, 'x', SECTION_ORIGIN, 3, 0, 0, 't', 'a', 'g'};
+    struct record_key key = key_in(w, vm, name, "id=1");
+    snprintf(old_text, sizeof old_text, "%s", text);
+    struct envelope old = {.kind = kind, .text = slice_of(old_text), .sections = slice_from(sections, sizeof sections)};
+    load_start(vm, &key, &old, NULL, on_done, &o);
+    memset(old_text, 0xff, sizeof old_text); /* the load has its own copy */
+    memset(sections, 0xff, sizeof sections);
+    memset(&old, 0xff, sizeof old);
+    wait_for(w, &o);
+    return o;
+}
+
+static struct outcome replace_with(struct world *w, const char *body)
+{
+    char text[4096];
+    snprintf(text, sizeof text,
+             "model 'M' { id = key(), v = field(), one = reference 'M', p = packed(), i = field{ type = 'integer' },\n"
+             "options = { expires = 60 }, from_miss = function(self, ctx)\n%s end }",
+             body);
+    struct vm *vm = attach(w, text);
+    struct outcome o = replace(w, vm, "M",
+                               "{\"id\":\"1\",\"v\":[1,null],\"one\":{\"id\":\"2\",\"$ref\":\"/models/M?id=2\"},"
+                               "\"i\":9007199254740993}",
+                               ENVELOPE_RECORD);
+    vm_retire(vm);
+    return o;
+}
+
+static void test_old(void **state)
+{
+    struct world *w = *state;
+    struct outcome o =
+        replace_with(w, "local s = ctx.stale self.v = { s.v[1], s.v[2] == null, s.one.id, s.p == nil, ctx.etag }\n"
+                        "self.one, self.i = s.one, s.i");
+    assert_string_equal(o.text, "{\"id\":\"1\",\"v\":[1,true,\"2\",true,\"tag\"],"
+                                "\"one\":{\"id\":\"2\",\"$ref\":\"/models/M?id=2\"},\"i\":9007199254740993}");
+    assert_int_equal(o.refs, 1);
+    assert_string_equal(o.origin, ""); /* what is loaded now came without one */
+    assert_false(o.unmodified);
+    o = replace_with(w, "ctx.etag = 'new' ctx.tag 'y'");
+    assert_string_equal(o.origin, "new");
+    assert_string_equal(o.tags, "\1y");
+    o = replace_with(w, "ctx.etag = ('x'):rep(1024)");
+    assert_int_equal(strlen(o.origin), 1024);
+    assert_non_null(strstr(replace_with(w, "ctx.etag = ('x'):rep(1025)").log, "m.lua:3: `ctx.etag` wants text"));
+    assert_non_null(strstr(replace_with(w, "ctx.etag = 5").log, "m.lua:3: `ctx.etag` wants text"));
+    assert_non_null(strstr(replace_with(w, "ctx.stale.v = 1").log, "m.lua:3: `v` cannot be changed in `ctx.stale`"));
+    assert_non_null(
+        strstr(replace_with(w, "return ctx.stale.one.v").log, "m.lua:3: only the keys of this `M` are known"));
+}
+
+static void test_not_modified(void **state)
+{
+    struct world *w = *state;
+    struct outcome o = replace_with(w, "ctx.expires = 5 ctx.tag 'y' return ctx.not_modified()");
+    assert_int_equal(o.status, OK);
+    assert_true(o.unmodified && o.expires_ms == 5000 && o.refs == 0);
+    assert_string_equal(o.text, "");
+    assert_string_equal(o.tags, "");
+    assert_string_equal(o.origin, "tag"); /* it goes on */
+    assert_string_equal(replace_with(w, "ctx.etag = 'new' return ctx.not_modified()").origin, "new");
+    assert_string_equal(replace_with(w, "ctx.etag = nil return ctx.not_modified()").origin, "");
+    o = replace_with(w, "self.v = 1 return ctx.not_modified()");
+    assert_int_equal(o.status, LOADER_ERROR);
+    assert_string_equal(o.detail, "the loader of model `M` failed: it set fields of a record that was not modified");
+    assert_error(w, "return ctx.not_modified()", "", "failed", "`ctx.not_modified`: there is no old record");
+
+    struct vm *vm = attach(w, "model 'M' { id = key(), v = field(), options = { expires = 1 },\n"
+                              "  from_miss = function(self, ctx) return ctx.not_modified() end,\n"
+                              "  m = cached_method{ expires = 1, function(self, args, ctx)\n"
+                              "    if ctx.stale and ctx.stale.same then return ctx.not_modified() end\n"
+                              "    return { ctx.stale == null, ctx.etag } end } }");
+    assert_true(replace(w, vm, "M.m", "{\"same\":true}", ENVELOPE_RESULT).unmodified);
+    assert_string_equal(replace(w, vm, "M.m", "{}", ENVELOPE_RESULT).text, "[false,\"tag\"]");
+    assert_string_equal(load_in(w, vm, "M.m", "id=1").text, "[false]");
+    o = replace(w, vm, "M", "", ENVELOPE_NEGATIVE); /* which is no record */
+    assert_int_equal(o.status, LOADER_ERROR);
+    o = replace(w, vm, "M", "no JSON", ENVELOPE_RECORD); /* nobody has looked at it */
+    assert_true(o.unmodified);
+    vm_retire(vm);
+}
+
 /* Memory ends at any point of a load: the load fails, nothing leaks (LSan), and the next one with enough of it succeeds. */
 static void test_out_of_memory(void **state)
 {
@@ -559,6 +650,8 @@ int main(void)
         TEST(test_packed),
         TEST(test_tags_and_validate),
         TEST(test_methods),
+        TEST(test_old),
+        TEST(test_not_modified),
         TEST(test_out_of_memory),
         TEST(test_many_at_once),
         TEST(test_memory_stays),
