@@ -1,27 +1,38 @@
 /* script/http_client.c -- libcurl tells which sockets and which moment it waits for, libuv tells it when they come.
  *
- * In order of a request's life: easy handle, start, sockets and time, answer, end. libcurl must not be entered from its own callbacks,
- * so those only store; exchanges end in `collect`, outside them. */
+ * A request is one or more attempts (http_retry.h), and an attempt waits for a place first (http_origin.h):
+ *
+ *     start --> begin --> waiting --launch--> under way --collect--> attempt_over --> finish --> done
+ *                 ^          |                   |                        |
+ *                 |          +-- on_timeout -----+------------------------^
+ *                 +------------------- on_pause_over <-- back-off --------+
+ *
+ * libcurl must not be entered from its own callbacks, so those only store; attempts end outside them. */
 #include "script/http_client.h"
 
 #include "base/clock.h"
+#include "base/hash.h"
+#include "script/http_origin.h"
+#include "script/http_transfer.h"
 
 #include <assert.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define SPARE_MAX          16 /* easy handles kept for the next requests */
-#define KEPT_CONNECTIONS   32
-#define CONNECTIONS_A_HOST 32 /* to one server; further requests wait for one of them */
+#define SPARE_MAX        16 /* easy handles kept for the next requests */
+#define KEPT_CONNECTIONS HTTP_PLACES_MAX
 
 struct http_client {
     struct script_host *host;
     CURLM *multi;
     uv_timer_t timer;
+    struct http_origins origins;
     CURL *spare[SPARE_MAX];
-    size_t n_spare, in_flight;
+    size_t n_spare;
+    size_t bytes; /* payloads and bodies of all exchanges */
+    struct histogram *retried,
+        *over_budget; /* outcomes that only requests have which may be retried; found at first use */
     struct http_exchange *held;
 };
 
@@ -42,84 +53,153 @@ struct http_exchange *http_exchange_new(void)
     buffer_init(&x->payload, HTTP_PAYLOAD_MAX);
     buffer_init(&x->head, HTTP_HEAD_MAX);
     buffer_init(&x->body, HTTP_BODY_MAX);
+    list_init(&x->waiting);
     return x;
 }
 
 void http_exchange_free(struct http_exchange *x)
 {
-    assert(!x->easy && "still in flight");
-    if (x->url) curl_url_cleanup(x->url);
-    curl_slist_free_all(x->fields);
+    assert(!x->at && "still in flight");
+    if (x->url) libcurl.url_cleanup(x->url);
+    if (x->fields) libcurl.slist_free_all(x->fields);
     buffer_deinit(&x->payload);
     buffer_deinit(&x->head);
     buffer_deinit(&x->body);
+    if (x->sum) *x->sum -= x->counted;
     free(x->ca);
     free(x);
 }
 
-/* --- end of a request --------------------------------------------------------------------------------------------- */
+/* --- an attempt --------------------------------------------------------------------------------------------------- */
 
-/* Takes the exchange out of libcurl; its connection goes back to the cache, or is closed when it was cut off. */
-static void detach(struct http_exchange *x, enum upstream_outcome outcome)
+/* The exchange has a place. */
+static void launch(struct http_client *c, struct http_exchange *x)
+{
+    x->easy = c->n_spare > 0 ? c->spare[--c->n_spare] : libcurl.easy_init();
+    if (!x->easy) abort();
+    http_transfer_prepare(x);
+    CURLMcode added =
+        libcurl.multi_add_handle(c->multi, x->easy); /* only asks for a timer: nothing is called from here */
+    assert(added == CURLM_OK);
+    (void)added;
+}
+
+static void launch_next(struct http_client *c)
+{
+    for (struct list *next; (next = http_origins_next(&c->origins));)
+        launch(c, container_of(next, struct http_exchange, waiting));
+}
+
+static void on_timeout(struct host_timer *timer);
+
+/* The wait for a place is a part of the attempt. A timeout beyond the deadline is left to the owner. */
+static void begin(struct http_exchange *x)
+{
+    struct http_client *c = x->client;
+    uint64_t end_us = clock_add(clock_mono_us(), x->timeout_us);
+    x->attempts++;
+    host_timer_init(&x->timer, on_timeout);
+    if (end_us < x->deadline_us) host_timer_set(c->host, &x->timer, end_us);
+    http_origin_wait(&c->origins, x->at, &x->waiting);
+    launch_next(c);
+}
+
+/* --- end of an attempt -------------------------------------------------------------------------------------------- */
+
+/* Takes the exchange out of line and out of libcurl; its connection goes back to the cache, or is closed when it was cut off. */
+static void detach(struct http_exchange *x)
 {
     struct http_client *c = x->client;
     CURL *easy = x->easy;
+    host_timer_stop(c->host, &x->timer);
+    list_remove(&x->waiting);
+    if (!easy) return;
     x->easy = NULL;
-    host_timer_stop(c->host, &x->timeout);
-    curl_multi_remove_handle(c->multi, easy);
-    c->in_flight--;
+    http_origin_give_back(&c->origins, x->at);
+    libcurl.multi_remove_handle(c->multi, easy);
     if (c->n_spare < SPARE_MAX) {
-        curl_easy_reset(easy);
+        libcurl.easy_reset(easy);
         c->spare[c->n_spare++] = easy;
     } else {
-        curl_easy_cleanup(easy);
+        libcurl.easy_cleanup(easy);
     }
-    host_upstream(c->host, UPSTREAM_HTTP, outcome, clock_mono_us() - x->began_us);
 }
 
-void http_client_cancel(struct http_exchange *x) { detach(x, UPSTREAM_CANCELLED); }
-
-static void on_timeout(struct host_timer *timer)
+static void observe(struct http_exchange *x, struct histogram **series, struct slice outcome)
 {
-    struct http_exchange *x = container_of(timer, struct http_exchange, timeout);
-    detach(x, UPSTREAM_TIMEOUT);
-    snprintf(x->failure, sizeof x->failure, "timeout");
+    struct slice labels[] = {SLICE("http"), outcome};
+    struct metrics *metrics = x->client->host->metrics;
+    uint64_t now = clock_mono_us();
+    if (!*series) *series = metrics_histogram(metrics, METRIC_UPSTREAM_TIME, labels);
+    histogram_add(*series, now - x->began_us);
+    x->began_us = now;
+}
+
+static void leave(struct http_exchange *x)
+{
+    http_origins_leave(&x->client->origins, x->at);
+    x->at = NULL;
+    launch_next(x->client);
+}
+
+void http_client_cancel(struct http_exchange *x)
+{
+    detach(x);
+    host_upstream(x->client->host, UPSTREAM_HTTP, UPSTREAM_CANCELLED, clock_mono_us() - x->began_us);
+    leave(x);
+}
+
+static void finish(struct http_exchange *x, enum http_ending ending, bool over_budget)
+{
+    struct http_client *c = x->client;
+    size_t n = strlen(x->failure);
+    if (n && (x->attempts > 1 || over_budget))
+        snprintf(x->failure + n, sizeof x->failure - n, " (%u attempt%s%s)", x->attempts, x->attempts > 1 ? "s" : "",
+                 over_budget ? "; too many retries to this server" : "");
+    if (over_budget) observe(x, &c->over_budget, SLICE("over-budget"));
+    else
+        host_upstream(c->host, UPSTREAM_HTTP,
+                      ending == HTTP_ANSWERED    ? UPSTREAM_OK
+                      : ending == HTTP_TIMED_OUT ? UPSTREAM_TIMEOUT
+                                                 : UPSTREAM_ERROR,
+                      clock_mono_us() - x->began_us);
+    leave(x);
     x->done(x);
 }
 
-static void lower_first(char *s)
+static void on_pause_over(struct host_timer *timer)
 {
-    if (s[0] >= 'A' && s[0] <= 'Z' && !(s[1] >= 'A' && s[1] <= 'Z')) s[0] += 'a' - 'A';
+    struct http_exchange *x = container_of(timer, struct http_exchange, timer);
+    begin(x);
 }
 
-static void explain(struct http_exchange *x, CURLcode code)
+/* The attempt has ended, with an answer or with a failure. Is there another? Not when the handler has no time left to wait for it:
+ * then what there is is better than nothing. May free x. */
+static void attempt_over(struct http_exchange *x, enum http_ending ending)
 {
-    long os = 0;
-    size_t max = sizeof x->failure;
-    switch (code) {
-    case CURLE_COULDNT_RESOLVE_HOST: snprintf(x->failure, max, "host not found"); return;
-    case CURLE_OPERATION_TIMEDOUT: snprintf(x->failure, max, "timeout"); return;
-    case CURLE_TOO_MANY_REDIRECTS: snprintf(x->failure, max, "more than %ld redirects", x->redirects); return;
-    case CURLE_GOT_NOTHING:
-    case CURLE_RECV_ERROR:
-    case CURLE_SEND_ERROR: snprintf(x->failure, max, "connection lost"); return;
-    case CURLE_PEER_FAILED_VERIFICATION: snprintf(x->failure, max, "the server's certificate is not trusted"); return;
-    case CURLE_SSL_CACERT_BADFILE: snprintf(x->failure, max, "the file of `ca` cannot be used"); return;
-    case CURLE_PARTIAL_FILE: snprintf(x->failure, max, "connection lost in the middle of the body"); return;
-    case CURLE_WRITE_ERROR:
-        if (x->head.overflow) snprintf(x->failure, max, "header fields of more than %d bytes", HTTP_HEAD_MAX);
-        else snprintf(x->failure, max, "body of more than %zu bytes", x->max_bytes);
-        return;
-    case CURLE_COULDNT_CONNECT:
-        curl_easy_getinfo(x->easy, CURLINFO_OS_ERRNO, &os);
-        snprintf(x->failure, max, "%s", os ? strerror((int)os) : "cannot connect");
-        break;
-    case CURLE_UNSUPPORTED_PROTOCOL: /* HTTP/0.9, or a redirect to another scheme: only libcurl's own words tell */
-        snprintf(x->failure, max, "%s", x->error);
-        break;
-    default: snprintf(x->failure, max, "%s", curl_easy_strerror(code));
+    struct http_client *c = x->client;
+    detach(x);
+    uint64_t now = clock_mono_us(), salt[] = {(uintptr_t)x, now}, due = CLOCK_NEVER;
+    if (http_retry_wanted(&x->retry, x->method, x->attempts, ending, x->status))
+        due = clock_add(now, http_retry_delay_us(x->attempts, http_transfer_field(x, SLICE("retry-after")),
+                                                 hash_seeded(slice_from(salt, sizeof salt))));
+    if (due >= x->deadline_us) {
+        finish(x, ending, false);
+    } else if (!http_budget_retry(&x->at->budget, now)) {
+        finish(x, ending, true);
+    } else {
+        observe(x, &c->retried, SLICE("retried"));
+        host_timer_init(&x->timer, on_pause_over);
+        host_timer_set(c->host, &x->timer, due);
+        launch_next(c);
     }
-    lower_first(x->failure);
+}
+
+static void on_timeout(struct host_timer *timer)
+{
+    struct http_exchange *x = container_of(timer, struct http_exchange, timer);
+    snprintf(x->failure, sizeof x->failure, "timeout");
+    attempt_over(x, HTTP_TIMED_OUT);
 }
 
 /* Ends what libcurl has finished. `done` may start and cancel others. */
@@ -127,17 +207,12 @@ static void collect(struct http_client *c)
 {
     CURLMsg *message;
     int left;
-    while ((message = curl_multi_info_read(c->multi, &left))) {
+    while ((message = libcurl.multi_info_read(c->multi, &left))) {
         if (message->msg != CURLMSG_DONE) continue;
         CURLcode code = message->data.result;
         struct http_exchange *x;
-        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &x);
-        if (code == CURLE_OK) curl_easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &x->status);
-        else explain(x, code);
-        detach(x, code == CURLE_OK                   ? UPSTREAM_OK
-                  : code == CURLE_OPERATION_TIMEDOUT ? UPSTREAM_TIMEOUT
-                                                     : UPSTREAM_ERROR);
-        x->done(x);
+        libcurl.easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &x);
+        attempt_over(x, http_transfer_end(x, code));
     }
 }
 
@@ -150,13 +225,13 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     int flags = status < 0 ? CURL_CSELECT_ERR : 0, running;
     if (events & UV_READABLE) flags |= CURL_CSELECT_IN;
     if (events & UV_WRITABLE) flags |= CURL_CSELECT_OUT;
-    curl_multi_socket_action(c->multi, watch->fd, flags, &running); /* watch may be closing now */
+    libcurl.multi_socket_action(c->multi, watch->fd, flags, &running); /* watch may be closing now */
     collect(c);
 }
 
 static void on_watch_closed(uv_handle_t *handle)
 {
-    struct watch *watch = container_of(handle, struct watch, poll);
+    struct watch *watch = container_of((uv_poll_t *)handle, struct watch, poll);
     struct script_host *h = watch->host;
     free(watch);
     host_release(h);
@@ -169,7 +244,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *client, void 
     struct watch *watch = known;
     if (what == CURL_POLL_REMOVE) {
         if (!watch) return 0;
-        curl_multi_assign(c->multi, fd, NULL);
+        libcurl.multi_assign(c->multi, fd, NULL);
         uv_close((uv_handle_t *)&watch->poll, on_watch_closed);
         return 0;
     }
@@ -182,7 +257,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *client, void 
             return -1;
         }
         host_hold(c->host);
-        curl_multi_assign(c->multi, fd, watch);
+        libcurl.multi_assign(c->multi, fd, watch);
     }
     int events = (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
     return uv_poll_start(&watch->poll, events, on_poll) == 0 ? 0 : -1;
@@ -192,7 +267,7 @@ static void on_timer(uv_timer_t *timer)
 {
     struct http_client *c = container_of(timer, struct http_client, timer);
     int running;
-    curl_multi_socket_action(c->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    libcurl.multi_socket_action(c->multi, CURL_SOCKET_TIMEOUT, 0, &running);
     collect(c);
 }
 
@@ -204,93 +279,24 @@ static int on_time(CURLM *multi, long ms, void *client)
     return uv_timer_start(&c->timer, on_timer, (uint64_t)ms, 0);
 }
 
-/* --- the answer --------------------------------------------------------------------------------------------------- */
-
-/* A header line. Each answer of a chain (1xx, redirects) begins with its status line and forgets the one before; trailers, which
- * come after the empty line, are left out. */
-static size_t on_head(char *line, size_t one, size_t n, void *exchange)
-{
-    struct http_exchange *x = exchange;
-    struct slice s = {line, n};
-    if (slice_starts(s, SLICE("HTTP/"))) {
-        buffer_reset(&x->head);
-        x->head_over = false;
-    } else if (n <= 2) {
-        x->head_over = true;
-    } else if (!x->head_over) {
-        return buffer_slice(&x->head, s) ? n : 0;
-    }
-    return n;
-}
-
-static size_t on_body(char *bytes, size_t one, size_t n, void *exchange)
-{
-    struct http_exchange *x = exchange;
-    if (x->body.n + n > x->max_bytes) return 0;
-    return buffer_put(&x->body, bytes, n) ? n : 0;
-}
-
 /* --- start -------------------------------------------------------------------------------------------------------- */
-
-static void set_method(struct http_exchange *x)
-{
-    CURL *easy = x->easy;
-    if (strcmp(x->method, "HEAD") == 0) {
-        curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
-        return;
-    }
-    if (x->has_payload || strcmp(x->method, "POST") == 0) {
-        curl_easy_setopt(easy, CURLOPT_POST, 1L);
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDS, x->payload.p ? x->payload.p : "");
-        curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)x->payload.n);
-        if (strcmp(x->method, "POST") == 0) return;
-    } else if (strcmp(x->method, "GET") == 0) {
-        return;
-    }
-    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, x->method);
-}
-
-static void set_options(struct http_exchange *x)
-{
-    CURL *easy = x->easy;
-    curl_easy_setopt(easy, CURLOPT_PRIVATE, x);
-    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, x->error);
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L); /* a cancelled look-up of a name must not block the worker */
-    curl_easy_setopt(easy, CURLOPT_PROXY, "");      /* what the environment says is not meant for handlers */
-    curl_easy_setopt(easy, CURLOPT_USERAGENT, "perigee/" PERIGEE_VERSION);
-    curl_easy_setopt(easy, CURLOPT_CURLU, x->url);
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, x->redirects > 0 ? 1L : 0L);
-    curl_easy_setopt(easy, CURLOPT_MAXREDIRS, x->redirects);
-    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, x->fields);
-    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_head);
-    curl_easy_setopt(easy, CURLOPT_HEADERDATA, x);
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(easy, CURLOPT_WRITEDATA, x);
-    if (!x->verify) {
-        curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 0L);
-        curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 0L);
-    }
-    if (x->ca) curl_easy_setopt(easy, CURLOPT_CAINFO, x->ca);
-    set_method(x);
-}
 
 enum status http_client_start(struct http_client *c, struct http_exchange *x)
 {
-    if (c->in_flight >= HTTP_CLIENT_INFLIGHT_MAX) return OVERLOADED;
+    const char *why = NULL;
     x->client = c;
-    x->easy = c->n_spare > 0 ? c->spare[--c->n_spare] : curl_easy_init();
-    if (!x->easy) abort();
+    x->sum = &c->bytes;
     x->began_us = clock_mono_us();
-    set_options(x);
-    host_timer_init(&x->timeout, on_timeout);
-    host_timer_set(c->host, &x->timeout, x->timeout_us);
-    c->in_flight++;
-    CURLMcode added = curl_multi_add_handle(c->multi, x->easy); /* only asks for a timer: nothing is called from here */
-    assert(added == CURLM_OK);
-    (void)added;
+    if (!http_transfer_count(x, x->payload.n))
+        snprintf(x->failure, sizeof x->failure, "more than %d bytes of bodies at once", HTTP_BYTES_MAX);
+    else if (!(x->at = http_origins_enter(&c->origins, slice_of(x->origin), &why)))
+        snprintf(x->failure, sizeof x->failure, "%s", why);
+    if (!x->at) {
+        host_upstream(c->host, UPSTREAM_HTTP, UPSTREAM_ERROR, 0);
+        return OVERLOADED;
+    }
+    http_budget_request(&x->at->budget, x->began_us);
+    begin(x);
     return PENDING;
 }
 
@@ -309,34 +315,26 @@ struct http_exchange *http_client_draw(struct http_client *c)
     return x;
 }
 
-static void init_curl(void)
-{
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) abort();
-}
-
 struct http_client *http_client_of(struct script_host *h)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
     if (h->http) return h->http;
-    pthread_once(&once, init_curl);
-
     struct http_client *c = calloc(1, sizeof *c);
-    if (!c || !(c->multi = curl_multi_init())) abort();
+    if (!c || !(c->multi = libcurl.multi_init())) abort();
     c->host = h;
+    http_origins_init(&c->origins);
     uv_timer_init(h->loop, &c->timer);
     host_hold(h);
-    curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-    curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
-    curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, on_time);
-    curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c);
-    curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, (long)KEPT_CONNECTIONS);
-    curl_multi_setopt(c->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long)CONNECTIONS_A_HOST);
+    libcurl.multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, on_socket);
+    libcurl.multi_setopt(c->multi, CURLMOPT_SOCKETDATA, (void *)c);
+    libcurl.multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, on_time);
+    libcurl.multi_setopt(c->multi, CURLMOPT_TIMERDATA, (void *)c);
+    libcurl.multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, (long)KEPT_CONNECTIONS);
     return h->http = c;
 }
 
 static void on_timer_closed(uv_handle_t *handle)
 {
-    struct http_client *c = container_of(handle, struct http_client, timer);
+    struct http_client *c = container_of((uv_timer_t *)handle, struct http_client, timer);
     struct script_host *h = c->host;
     free(c);
     host_release(h);
@@ -344,9 +342,10 @@ static void on_timer_closed(uv_handle_t *handle)
 
 void http_client_close(struct http_client *c)
 {
-    assert(c->in_flight == 0);
+    assert(c->origins.requests == 0);
     http_client_hold(c, NULL);
-    while (c->n_spare > 0) curl_easy_cleanup(c->spare[--c->n_spare]);
-    curl_multi_cleanup(c->multi); /* closes the kept connections */
+    http_origins_deinit(&c->origins);
+    while (c->n_spare > 0) libcurl.easy_cleanup(c->spare[--c->n_spare]);
+    libcurl.multi_cleanup(c->multi); /* closes the kept connections */
     uv_close((uv_handle_t *)&c->timer, on_timer_closed);
 }
