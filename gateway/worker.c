@@ -1,8 +1,9 @@
 /* worker.c -- a worker's life: start, letters, close. Everything it opens is closed in the opposite order:
  *
  *     open   loop, host, redis, store, flight port, serve, asks, http
- *     close  http (clients leave their flights), tick, loads (those that wait for them are told), asks (what saves or deletes is
- *            ended), serve, redis, host, port, letters; the loop ends when the last handle has closed */
+ *     close  saves that wait for handlers (they are told), http (clients leave their flights), tick, loads (those that wait for them are
+ *            told), asks (what saves or deletes is ended), serve, redis, host, port, letters; the loop ends when the last handle has
+ *            closed */
 #include "worker.h"
 
 #include "base/clock.h"
@@ -95,6 +96,7 @@ static void on_letters(uv_async_t *async)
     if (drain && !w->closing) http_server_drain(w->http);
     if (!close || w->closing) return;
     w->closing = true;
+    serve_stop_saves(&w->serve);
     http_server_close(w->http, on_http_closed, w);
 }
 

@@ -188,7 +188,6 @@ static enum status begin_save(struct inquiry *q)
                                 .cascade = q->ask->cascade,
                                 .has_life = q->ask->expires_ms != ASK_EXPIRES_UNSET,
                                 .life_ms = q->ask->expires_ms,
-                                .request = q->trail.request,
                                 .trail = &q->trail,
                                 .done = on_saved};
     key_draft_init(&q->saving.draft);
@@ -266,7 +265,6 @@ static enum status begin_call(struct inquiry *q)
                             .arena = &q->arena,
                             .json = arena_dup(&q->arena, q->ask->json), /* as that of a delete */
                             .mode = FETCH_LOAD,
-                            .request = q->trail.request,
                             .trail = &q->trail,
                             .done = on_called};
     q->holds = CALL;

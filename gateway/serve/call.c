@@ -104,7 +104,7 @@ static enum status attributes_start(struct call *c)
                               .served = served_of(c->served->generation, method->owner),
                               .key = &w->record,
                               .mode = c->mode,
-                              .request = c->request,
+                              .request = c->trail->request,
                               .trail = c->trail,
                               .done = on_fetched};
     st = fetch_start(&w->fetch, clock_wall_ms());
@@ -163,7 +163,7 @@ static enum status form_end(struct call *c, const struct slice *cleaned, const s
 static void log_failure(const struct call *c, const struct clean_result *r)
 {
     char request[17];
-    snprintf(request, sizeof request, "%016llx", (unsigned long long)c->request);
+    snprintf(request, sizeof request, "%016llx", (unsigned long long)c->trail->request);
     log_warn("form failed", LOG_TEXT("code", status_code(r->status)), LOG_TEXT("request", request),
              LOG_SLICE("model", c->served->model->owner->name), LOG_SLICE("error", r->log));
 }

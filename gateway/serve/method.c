@@ -60,6 +60,7 @@ struct calling {
     struct served *served;
     enum operation op;
     bool only_if_cached;
+    struct trail trail; /* of nobody but this request */
     struct call call;
     struct fetch fetch;
     struct forget forget;
@@ -232,12 +233,13 @@ void method_answer(struct exchange *ex, struct served *served, enum operation op
     c->ex = ex;
     c->served = served;
     c->op = op;
+    c->trail.request = ex->id;
     c->call = (struct call){.serve = ex->owner,
                             .served = served,
                             .arena = &ex->arena,
                             .query = ex->request.query,
                             .mode = FETCH_LOAD,
-                            .request = ex->id,
+                            .trail = &c->trail,
                             .done = on_called};
     if (read_request(c, &why) != OK) {
         problem_reply(ex, served, op, &why, NULL);

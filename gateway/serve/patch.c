@@ -4,7 +4,7 @@
  *       turn         behind the patches of this record that came before   now or later
  *       look         store_get ... looked                                 now or later
  *       merge        record and patch -> the new text                     now
- *       vet          validate, tags (script/vet.h); sealed                now or later
+ *       vet          validate, tags (vetting.h); sealed                   now or later
  *       replace      store_replace ... replaced                           now or later
  *     patch_end      answered; the next one has the turn
  *
@@ -16,12 +16,11 @@
 
 #include "base/clock.h"
 #include "model/merge.h"
-#include "script/vet.h"
 #include "serve/life.h"
 #include "serve/problem.h"
-#include "serve/saving.h"
 #include "serve/seal.h"
 #include "serve/terms.h"
+#include "serve/vetting.h"
 
 #define ATTEMPTS_MAX 16
 #define TEXT_MAX     (2u << 20) /* what patches may let a record grow to; one that was larger before may stay as large */
@@ -44,10 +43,12 @@ struct attempt {
 struct patch {
     struct exchange *ex;
     struct served *served;
+    struct trail trail; /* of nobody but this request */
     struct record_key key;
     struct slice changes; /* the body, compact */
     struct terms terms;
     struct attempt attempt;
+    struct vetting vetting;
     struct store_op op;
     struct flight_write fence;
     struct flight_waiter waiter; /* for its turn; later for a load that is storing the same record */
@@ -168,29 +169,30 @@ static void seal(struct patch *p, struct slice tags)
     a->merged = seal_make(p->ex->owner, &e, a->refs, a->n_refs, &(struct seal_notes){.tags = tags}, p->key.stored);
 }
 
-static void on_vetted(void *owner, const struct vet_result *v)
+static void on_vetted(struct vetting *v, const struct vet_result *result)
 {
-    struct patch *p = owner;
-    if (v->status == OK) {
-        seal(p, v->tags);
+    struct patch *p = container_of(v, struct patch, vetting);
+    if (result->status == OK) {
+        seal(p, result->tags);
         replace(p);
     } else {
-        saving_log_vet(&p->key, p->ex->id, v);
-        patch_end(p, &v->problem);
+        patch_end(p, &result->problem);
     }
 }
 
 /* Asks the model's handlers about the new text, where it has any. */
 static void vet(struct patch *p)
 {
-    const struct model *m = p->served->model;
-    if (!vet_needed(m)) {
+    struct problem why;
+    if (!vet_needed(p->served->model)) {
         seal(p, SLICE(""));
         replace(p);
         return;
     }
-    vet_start(p->served->generation->vm, m, VET_CHECK, buffer_view(&p->attempt.text), NULL, on_vetted, p);
-    patch_wait(p);
+    p->vetting = (struct vetting){
+        .serve = p->ex->owner, .served = p->served, .key = &p->key, .trail = &p->trail, .done = on_vetted};
+    if (vetting_start(&p->vetting, VET_CHECK, buffer_view(&p->attempt.text), &why) == PENDING) patch_wait(p);
+    else patch_end(p, &why);
 }
 
 /* -- merging -- */
@@ -309,6 +311,7 @@ void patch_record(struct exchange *ex, struct served *served)
     struct patch *p = arena_zalloc(&ex->arena, sizeof *p);
     p->ex = ex;
     p->served = served;
+    p->trail.request = ex->id;
     if (patch_read(p, &why) == OK) take_turn(p);
     else refuse(p, &why);
 }

@@ -17,6 +17,7 @@
 /* One PUT; lives in its exchange's arena. */
 struct put {
     struct exchange *ex;
+    struct trail trail; /* of nobody but this request */
     struct terms terms;
     struct saving saving;
     bool waiting; /* holds a reference to its generation */
@@ -74,8 +75,8 @@ void save_put(struct exchange *ex, struct served *served)
     s->arena = &ex->arena;
     s->body = ex->request.body;
     s->packed = false;
-    s->request = ex->id;
-    s->trail = NULL;
+    p->trail = (struct trail){.request = ex->id};
+    s->trail = &p->trail;
     s->done = on_saved;
     s->key.model = NULL;
     enum status st = put_read(p, &s->problem);

@@ -7,12 +7,8 @@
 #include "serve/saving.h"
 
 #include "base/clock.h"
-#include "base/log.h"
-#include "script/vet.h"
 #include "serve/life.h"
 #include "serve/seal.h"
-
-#include <stdio.h>
 
 /* One record of it; the last is the one that was asked for. In the saving's arena. */
 struct saving_record {
@@ -249,41 +245,37 @@ static void seal(struct saving_record *r, struct slice tags)
 
 static enum status check_on(struct saving *s);
 
-void saving_log_vet(const struct record_key *key, uint64_t request, const struct vet_result *v)
+static void on_vetted(struct vetting *v, const struct vet_result *result)
 {
-    char id[17];
-    if (v->status == FIELD_TYPE) return; /* the record's fault, and the client is told */
-    snprintf(id, sizeof id, "%016llx", (unsigned long long)request);
-    log_warn("validate or tags failed", LOG_TEXT("code", status_code(v->status)), LOG_TEXT("request", id),
-             LOG_SLICE("model", key->model->name), LOG_SLICE("key", key->pairs), LOG_SLICE("error", v->log));
-}
-
-static void on_vetted(void *owner, const struct vet_result *v)
-{
-    struct saving_record *r = owner;
-    struct saving *s = r->saving;
-    enum status status = v->status;
+    struct saving *s = container_of(v, struct saving, vetting);
+    struct saving_record *r = &s->record[s->checked];
+    enum status status = result->status;
     if (status == OK) {
-        seal(r, v->tags);
+        seal(r, result->tags);
         s->checked++;
         status = check_on(s);
+    } else if (status == OVERLOADED) {
+        s->problem = result->problem;
     } else {
-        saving_log_vet(r->key, s->request, v);
-        fail(r, &v->problem);
+        fail(r, &result->problem);
     }
     if (status != PENDING) finish(s, status);
+}
+
+static enum status vet(struct saving_record *r)
+{
+    struct saving *s = r->saving;
+    s->vetting =
+        (struct vetting){.serve = s->serve, .served = r->served, .key = r->key, .trail = s->trail, .done = on_vetted};
+    return vetting_start(&s->vetting, VET_CHECK, buffer_view(&r->text), &s->problem);
 }
 
 /* What the models say of their records, one after the other; then all is stored. */
 static enum status check_on(struct saving *s)
 {
-    struct vm *vm = s->served->generation->vm;
     for (; s->checked < s->records; s->checked++) {
         struct saving_record *r = &s->record[s->checked];
-        if (vet_needed(r->served->model)) {
-            vet_start(vm, r->served->model, VET_CHECK, buffer_view(&r->text), s->trail, on_vetted, r);
-            return PENDING;
-        }
+        if (vet_needed(r->served->model)) return vet(r);
         seal(r, SLICE(""));
     }
     if (s->records > 1) find_levels(s);

@@ -1,7 +1,7 @@
 /* serve/saving.h -- one record saved, for PUT and for handlers alike, with those that were given inside it:
  *
  *     saving_start   body -> records (model/codec.h)     now
- *       vet            validate, tags (script/vet.h)     now or later, one record after the other
+ *       vet            validate, tags (vetting.h)        now or later, one record after the other
  *       store          targets, then who refers to them  now or later
  *
  * Nothing is stored before everything has been checked. Once it stores it cannot be cancelled: the bar of a record's flight (flight.h)
@@ -10,8 +10,7 @@
 #define PERIGEE_SERVE_SAVING_H
 
 #include "model/codec.h"
-#include "script/vet.h"
-#include "serve/serve.h"
+#include "serve/vetting.h"
 
 struct saving;
 
@@ -27,9 +26,8 @@ struct saving {
     struct slice body;      /* JSON; kept */
     bool packed, cascade;   /* as in struct codec_reader */
     bool has_life;
-    uint64_t life_ms; /* of the record itself; its targets live as their models say */
-    uint64_t request; /* for the log */
-    const struct trail *trail;
+    uint64_t life_ms;          /* of the record itself; its targets live as their models say */
+    const struct trail *trail; /* of who saves; kept */
     saving_done *done;
 
     /* the result */
@@ -39,6 +37,7 @@ struct saving {
     bool was_there;        /* OK: it replaced a record */
 
     struct saving_record *record; /* private */
+    struct vetting vetting;
     size_t records, checked, waiting;
     unsigned level;
     enum status status;
@@ -46,8 +45,5 @@ struct saving {
 
 /* OK or a failure now, or PENDING, and done later. */
 enum status saving_start(struct saving *s);
-
-/* Tells the log of a record's handlers that have failed (a patch has them too). */
-void saving_log_vet(const struct record_key *key, uint64_t request, const struct vet_result *v);
 
 #endif

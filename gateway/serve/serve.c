@@ -25,6 +25,7 @@
 #include "serve/patch.h"
 #include "serve/problem.h"
 #include "serve/save.h"
+#include "serve/vetting.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -95,6 +96,7 @@ void serve_init(struct serve *s, struct vm *vm, struct store *store, const char 
     s->chance = hash_seeded(slice_from(seed, sizeof seed));
     list_init(&s->generations);
     list_init(&s->fills);
+    list_init(&s->vettings);
     s->now = generation_new(s, vm);
     for (int op = 0; op < OPERATIONS; op++) {
         struct slice label = slice_of(operation_label(op));
@@ -108,6 +110,8 @@ void serve_swap(struct serve *s, struct vm *vm)
     s->now = generation_new(s, vm);
     generation_unref(old);
 }
+
+void serve_stop_saves(struct serve *s) { vetting_stop_all(s); }
 
 void serve_stop(struct serve *s) { fill_stop_all(s); }
 

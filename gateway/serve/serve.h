@@ -67,7 +67,9 @@ struct serve {
     struct store *store;
     const char *store_detail; /* where a hit was found: "memory" or "redis" */
     struct flight_port *flights;
-    struct list fills; /* flights that this worker leads */
+    struct list fills;    /* flights that this worker leads */
+    struct list vettings; /* saves about which handlers are asked */
+    bool stopping;        /* no handler is asked about a save any more */
     uint64_t chance;   /* state of serve_chance */
     struct metrics *metrics;
     struct histogram *request_time[OPERATIONS];
@@ -80,7 +82,10 @@ void serve_init(struct serve *s, struct vm *vm, struct store *store, const char 
 /* New requests see `vm`'s models from now on; takes vm. */
 void serve_swap(struct serve *s, struct vm *vm);
 
-/* Ends the loads that are under way: whoever waits for one gets OVERLOADED. */
+/* Before http/ closes, which waits for saves: those that handlers are asked about end in OVERLOADED, now and from now on. */
+void serve_stop_saves(struct serve *s);
+
+/* After it: ends the loads that are under way. Whoever waits for one gets OVERLOADED. */
 void serve_stop(struct serve *s);
 
 /* Nothing may be under way. */

@@ -122,6 +122,37 @@ model "Stuck" { id = key(), options = { expires = 300, hard_timeout = 60 }, from
     gw:finish_stopped(0)
   end)
 
+  for _, store in ipairs { "memory", "redis" } do
+    it("waits no longer for what handlers are asked about saves; on " .. store, function()
+      local gw = gateway.start { store = store, args = { "--drain", "300ms" }, fds = 20, models = [[
+local function think(self) if self.n == 1 then log.info("thinking", { id = self.id }) sleep(6) end end
+model "Slow" { id = key(), n = field(), options = { hard_timeout = 60, validate = think } }
+model "Saver" { id = key(), options = { hard_timeout = 60 }, from_miss = function(self) Slow{ id = self.id, n = 1 }:save() end }]] }
+      local merge = { ["Content-Type"] = "application/merge-patch+json" }
+      local function thinks(id) process.eventually(id .. " is asked", 5, function() return gw:log():find(('"%s"'):format(id), 1, true) end) end
+      local function start(...)
+        local connection = http.connect(gw.address)
+        connection:send(http.format(...))
+        return connection
+      end
+      check.status(gw:put("/models/Slow", '{"id":"patched","n":0}'), 201)
+      local waiting = { start("PUT", "/models/Slow", {}, '{"id":"put","n":1}') }
+      for _ = 1, 5 do table.insert(waiting, start("PATCH", "/models/Slow?id=patched", merge, '{"n":1}')) end
+      local leaver = start("GET", "/models/Saver?id=saver")
+      for _, id in ipairs { "put", "patched", "saver" } do thinks(id) end
+      leaver:reset()
+      gw:hang_up()
+      local begin = socket.gettime()
+      assert.equal(0, gw:stop())
+      local took = socket.gettime() - begin
+      assert(took < 0.3 + 1 * gateway.patience, "it took " .. took)
+      check.says(check.problem(waiting[1]:receive(), 503, "overloaded").detail, "shutting down")
+      check.says(check.problem(waiting[2]:receive(), 503, "overloaded").detail, "shutting down")
+      for _, connection in ipairs(waiting) do connection:close() end
+      gw:finish_stopped(0)
+    end)
+  end
+
   it("ends at once when it is idle, by TERM or INT", function()
     for _, signal in ipairs { "TERM", "INT" } do
       local gw = gateway.start { models = models, workers = 2 }

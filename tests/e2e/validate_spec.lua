@@ -11,11 +11,15 @@ local function validate(self)
   if self.email == "spin@x" then while true do end end
   if self.email == "sleep@x" then sleep(10) end
   if self.email == "nap@x" then log.info("napping", { id = self.id }) sleep(0.3) end
+  if self.email == "ask@x" then assert(Broken.get{ id = self.id }) end
   if self.email and not self.email:find "@" then return "email", "is not an address" end
 end
 model "Account" { id = key(), email = field(), note = field(), friend = reference "self", options = { hard_timeout = 1, validate = validate } }
 model "Loaded" { id = key(), email = field(), options = { hard_timeout = 1, validate = validate },
   from_miss = function(self) self.email = self.id end }
+model "Broken" { id = key(), options = { hard_timeout = 1 }, from_miss = function(self) error("broken " .. self.id) end }
+form "Asking" { id = input{ clean = function(v) return assert(Broken.get{ id = v }) end },
+  ask = cached_form_method{ expires = 1, function() return 1 end } }
 model "Tagged" { id = key(), region = field(), more = field(), note = field(), options = { hard_timeout = 1, tags = function(self)
   if self.more == "raise" then error "words of the handler" end
   if self.more == "number" then return { 1 } end
@@ -68,7 +72,7 @@ for _, store in ipairs { "memory", "redis" } do
       assert.equal("email", problem.path)
       check.says(problem.detail, "is not an address")
       assert.equal('{"id":"bad","email":"a@b"}', gw:get("/models/Account?id=bad").body)
-      assert(not gw:log():find("validate or tags failed", 1, true), gw:log())
+      assert(not gw:log():find("save failed", 1, true), gw:log())
     end)
 
     it("that raises stores nothing, and only the log learns why", function()
@@ -114,6 +118,24 @@ for _, store in ipairs { "memory", "redis" } do
       check.status(gw:get "/models/Account?id=late2", 404)
       check.problem(gw:request("PATCH", "/models/Account?id=quick", merge, '{"email":"sleep@x"}'), 504, "loader-timeout")
       assert.equal('{"id":"quick","email":"a@b"}', gw:get("/models/Account?id=quick").body)
+    end)
+
+    it("what handlers of a request make load is logged with that request", function()
+      check.status(gw:put("/models/Account", '{"id":"asks","email":"a@b"}'), 201)
+      local answers = {
+        broken_put = gw:put("/models/Account", '{"id":"broken_put","email":"ask@x"}'),
+        asks = gw:request("PATCH", "/models/Account?id=asks", merge, '{"email":"ask@x"}'),
+        broken_form = gw:get "/forms/Asking/ask?id=broken_form",
+      }
+      for id, answer in pairs(answers) do
+        local request = assert(answer.body:match '"request":"(%x+)"', answer.body)
+        local loads = {}
+        for _, event in ipairs(gw:log_events()) do
+          if event.model == "Broken" and event.request == request then table.insert(loads, event) end
+        end
+        assert.equal(1, #loads, id .. ": " .. gw:log())
+        assert.equal("id=" .. id, loads[1].key)
+      end
     end)
 
     it("waits without holding others", function()

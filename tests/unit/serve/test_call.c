@@ -139,6 +139,7 @@ struct clean *clean_start(struct vm *vm, const struct model *form, const struct 
                           clean_done *done, void *owner)
 {
     assert_ptr_equal(form, &model[LOOKUP]);
+    assert_int_equal(trail->request, 7);
     cleaning.running = true;
     cleaning.started++;
     memcpy(cleaning.json, json, form->keys * sizeof *json);
@@ -181,6 +182,8 @@ static void on_done(struct call *c, enum status st)
     status = st;
 }
 
+static const struct trail client = {.request = 7};
+
 static enum status start(int method, struct call with)
 {
     call_finish(&call);
@@ -188,6 +191,7 @@ static enum status start(int method, struct call with)
     call.serve = &w.serve;
     call.served = &w.served[method];
     call.arena = &w.arena;
+    call.trail = &client;
     call.done = on_done;
     return status = call_start(&call);
 }

@@ -57,7 +57,8 @@ static struct {
     vet_done *done;
     void *owner;
     char text[512];
-    unsigned starts;
+    uint64_t request;
+    unsigned starts, cancelled;
 } vet_told;
 
 struct vet *vet_start(struct vm *vm, const struct model *m, enum vet_step step, struct slice text,
@@ -68,9 +69,12 @@ struct vet *vet_start(struct vm *vm, const struct model *m, enum vet_step step, 
     vet_told.text[text.n] = '\0';
     vet_told.done = done;
     vet_told.owner = owner;
+    vet_told.request = trail->request;
     vet_told.starts++;
     return NULL;
 }
+
+void vet_cancel(struct vet *v) { vet_told.cancelled++; }
 
 static void vet_answers(const struct vet_result *result) { vet_told.done(vet_told.owner, result); }
 
@@ -127,6 +131,7 @@ static int set_up(void **state)
     registry_init(&registry);
     arena_init(&arena);
     serve = (struct serve){.flights = flight_port_open(flights, &loop)};
+    list_init(&serve.vettings);
     struct model *node = declare("Node", fields, 4), *checked = declare("Checked", fields, 4);
     checked->options.validate = true;
     served[0] = (struct served){.model = node, .generation = &generation};
@@ -151,8 +156,14 @@ static int tear_down(void **state)
 
 static struct saving saving_of(struct served *of, const char *body)
 {
-    struct saving s = {
-        .serve = &serve, .served = of, .arena = &arena, .body = slice_of(body), .cascade = true, .done = on_done};
+    static const struct trail trail = {.request = 7};
+    struct saving s = {.serve = &serve,
+                       .served = of,
+                       .arena = &arena,
+                       .body = slice_of(body),
+                       .cascade = true,
+                       .trail = &trail,
+                       .done = on_done};
     key_draft_init(&s.draft);
     return s;
 }
@@ -323,6 +334,7 @@ static void every_model_is_asked_before_anything_is_stored(void **state)
     const struct vet_result fine = {.status = OK, .tags = SLICE("\1x")};
     assert_int_equal(saving_start(&s), PENDING);
     assert_string_equal(vet_told.text, "{\"id\":\"c\",\"note\":2}");
+    assert_int_equal(vet_told.request, 7);
     for (unsigned i = 1; i <= 4; i++) {
         assert_int_equal(vet_told.starts, i);
         assert_int_equal(store_told.puts, 0);
@@ -362,6 +374,34 @@ static void a_refusal_names_the_place(void **state)
     }
 }
 
+static void the_end_waits_for_no_handler(void **state)
+{
+    const struct vet_result fine = {.status = OK};
+    struct saving first = saving_of(&served[1], TREE), second = saving_of(&served[1], "{\"id\":\"e\"}");
+    assert_int_equal(saving_start(&first), PENDING);
+    vet_answers(&fine);
+    assert_int_equal(saving_start(&second), PENDING);
+    vetting_stop_all(&serve);
+    assert_int_equal(vet_told.cancelled, 2);
+    assert_int_equal(ended.times, 2);
+    assert_int_equal(ended.status, OVERLOADED);
+    const struct saving *both[] = {&first, &second};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(both[i]->problem.status, OVERLOADED);
+        assert_string_equal(both[i]->problem.path, "");
+        assert_non_null(strstr(both[i]->problem.detail, "shutting down"));
+        assert_null(both[i]->blob);
+    }
+    struct saving late = saving_of(&served[1], TREE), plain = saving_of(&served[0], "{\"id\":\"f\"}");
+    assert_int_equal(saving_start(&late), OVERLOADED);
+    assert_int_equal(late.problem.status, OVERLOADED);
+    assert_int_equal(vet_told.starts, 3);
+    assert_int_equal(store_told.puts, 0);
+    assert_int_equal(saving_start(&plain), OK); /* which asks nobody */
+    blob_unref(plain.blob);
+    assert_int_equal(ended.times, 2);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -378,6 +418,7 @@ int main(void)
         TEST(a_ring_ends_with_the_record_asked_for),
         TEST(every_model_is_asked_before_anything_is_stored),
         TEST(a_refusal_names_the_place),
+        TEST(the_end_waits_for_no_handler),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
