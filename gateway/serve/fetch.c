@@ -67,7 +67,8 @@ static enum status begin_wait(struct fetch *f)
         return problem_set(&f->problem, LOADER_ERROR, NULL,
                            "loading model `%.*s` leads to more than %d loads within each other", SLICE_ARG(model),
                            TRAIL_MAX);
-    if (wait_begin(flight_waits(f->serve->flights), &f->wait, t->load[t->n - 1], hash_fixed(f->key->stored))) return OK;
+    uint64_t waits = t->batch ? t->batch : t->load[t->n - 1];
+    if (wait_begin(flight_waits(f->serve->flights), &f->wait, waits, hash_fixed(f->key->stored))) return OK;
     return problem_set(&f->problem, LOADER_ERROR, NULL, "loading this record of model `%.*s` leads back to itself",
                        SLICE_ARG(model));
 }

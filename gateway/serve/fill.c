@@ -45,6 +45,7 @@ struct fill {
     bool leased, alone; /* the lease's handle is open; there is no store to lease from */
     uv_timer_t late;
     bool timed;        /* its handle is open */
+    struct wait batch; /* for the call that makes its load together with others */
     struct load *load; /* NULL when none runs */
     uint64_t started_us;
     struct store_op op;
@@ -84,6 +85,7 @@ static void fill_land(struct fill *f, struct flight_outcome *outcome)
     struct generation *generation = f->served->generation;
     struct flight *flight = f->flight;
     list_remove(&f->link);
+    wait_end(&f->batch);
     if (f->has_turn) flight_turn_end(port, f->served->model->name);
     if (f->leased) lease_end(&f->lease, on_lease_closed);
     if (f->timed) uv_close((uv_handle_t *)&f->late, on_late_closed);
@@ -144,6 +146,12 @@ static void fill_store(struct fill *f, struct flight_outcome *outcome, uint64_t 
 
 /* -- loading -- */
 
+/* What it replaces, if that is of any use. */
+static bool open_old(const struct fill *f, struct envelope *e)
+{
+    return f->old && seal_open(f->serve, f->served, f->old, f->key.stored, e) == OK && e->kind != ENVELOPE_NEGATIVE;
+}
+
 static void count_load(struct fill *f, enum status status)
 {
     struct served *served = f->served;
@@ -193,6 +201,20 @@ static uint32_t load_us(const struct fill *f)
     return us < UINT32_MAX ? (uint32_t)us + 1 : UINT32_MAX;
 }
 
+/* The old record again, with a new life. */
+static struct blob *seal_old(struct fill *f, struct envelope *e, struct seal_notes *notes)
+{
+    struct envelope old;
+    struct envelope_ref ref[ENVELOPE_REFS_MAX];
+    size_t n = 0, at = 0;
+    open_old(f, &old);
+    notes->tags = seal_notes_of(&old).tags;
+    e->kind = old.kind;
+    e->text = old.text;
+    while (n < old.refs && envelope_next_ref(&old, &at, &ref[n])) n++;
+    return seal_make(f->serve, e, ref, n, notes, f->key.stored);
+}
+
 /* What the loader brought, sealed; a record with no life of its own (expires 0) is sealed too, for those who wait. */
 static void on_loaded(void *owner, const struct load_result *r)
 {
@@ -207,12 +229,14 @@ static void on_loaded(void *owner, const struct load_result *r)
     }
     backoff_forget(flight_backoff(f->serve->flights), f->key.stored);
     struct flight_outcome *outcome = flight_outcome_new(r->status);
-    struct seal_notes notes = {.tags = r->tags, .load_us = load_us(f)};
+    struct seal_notes notes = {.tags = r->tags, .origin = r->origin, .load_us = load_us(f)};
     struct envelope e = {.kind = kind_of(m, r->status), .text = r->text};
     life_begin(m, life_said(&m->options, r), now, serve_chance(f->serve), &e);
     bool lives = e.fresh_until_ms > now;
     if (!lives) e.stale_until_ms = e.fresh_until_ms;
-    if (r->status == OK || lives) outcome->blob = seal_make(f->serve, &e, r->refs, r->n_refs, &notes, f->key.stored);
+    if (r->unmodified) outcome->blob = seal_old(f, &e, &notes);
+    else if (r->status == OK || lives)
+        outcome->blob = seal_make(f->serve, &e, r->refs, r->n_refs, &notes, f->key.stored);
     if (lives) fill_store(f, outcome, e.stale_until_ms, now);
     else fill_land(f, outcome);
 }
@@ -228,7 +252,11 @@ static void fill_load(struct fill *f)
     }
     counter_add(served->loads_inflight, 1);
     f->started_us = clock_mono_us();
-    f->load = load_start(served->generation->vm, &f->key, NULL, &f->trail, on_loaded, f);
+    struct envelope old;
+    bool has_old = open_old(f, &old);
+    f->load = load_start(served->generation->vm, &f->key, has_old ? &old : NULL, &f->trail, on_loaded, f);
+    uint64_t batch = load_batch(f->load);
+    if (batch) wait_begin(flight_waits(f->serve->flights), &f->batch, f->trail.load[f->trail.n - 1], batch);
 }
 
 /* -- looking -- */

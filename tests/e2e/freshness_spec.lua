@@ -26,6 +26,16 @@ model "Plain" { id = key(), v = field(), options = { expires = 0.4 }, from_miss 
 model "Few" { id = key(), v = field(), options = { expires = 600, max_loads = 2 },
   from_miss = function(self) return load(self, "few") end }
 model "Jittered" { id = key(), v = field(), options = { expires = 1000, jitter = 0.5 }, from_miss = function(self) self.v = 1 end }
+model "Asks" { id = key(), v = field(), seen = field(), child = reference "While",
+  options = { expires = 0.4, stale_if_error = 600, tags = function(self) return { "of:" .. self.id } end },
+  from_miss = function(self, ctx)
+    local r = http.get(env "ORIGIN" .. "/asks/" .. self.id, { headers = { ["If-None-Match"] = ctx.etag } })
+    if r.status == 304 then return ctx.not_modified() end
+    self.seen = { etag = ctx.etag or "none", old = ctx.stale and ctx.stale.v or "none", child = ctx.stale and ctx.stale.child.id }
+    ctx.etag = '"' .. r.body .. '"'
+    self.v, self.child = r.body, { id = "child" }
+  end }
+model "Never" { id = key(), v = field(), options = { expires = 1 }, from_miss = function(self, ctx) return ctx.not_modified() end }
 model "Parent" { id = key(), child = reference "While" }
 model "Saved" { id = key(), v = field(), options = { expires = 0.4, stale_while_revalidate = 600, stale_if_error = 600 } }
 ]]
@@ -229,6 +239,24 @@ for _, store in ipairs { "memory", "redis" } do
       assert.equal("stale", check.cache_status(answer).detail)
       eventually("the new one", function() return check.document(gw:get "/models/Parent?id=p").child.v == "two" end)
       assert.equal(2, asked "/while/child")
+    end)
+
+    it("a loader sees what it replaces, and may say that it still holds", function()
+      source:says("/asks/c", 200, "one")
+      local first = gw:get "/models/Asks?id=c&_depth=0"
+      assert.same({ etag = "none", old = "none" }, check.document(first).seen)
+      wait_until_stale()
+      source:says("/asks/c", 304, "")
+      local same = gw:get "/models/Asks?id=c&_depth=0"
+      assert.equal(first.body, same.body)
+      assert.equal(first.headers.etag, same.headers.etag)
+      assert.equal("0", same.headers.age)
+      assert.is_true(check.cache_status(same).stored)
+      assert.equal(2, asked "/asks/c")
+      wait_until_stale()
+      source:says("/asks/c", 200, "two")
+      assert.same({ etag = '"one"', old = "one", child = "child" }, check.document(gw:get "/models/Asks?id=c&_depth=0").seen)
+      check.problem(gw:get "/models/Never?id=1", 502, "loader-error")
     end)
 
     it("what nobody can load is never stale", function()
