@@ -4,7 +4,7 @@
  *       turn         behind the patches of this record that came before   now or later
  *       look         store_get ... looked                                 now or later
  *       merge        record and patch -> the new text                     now
- *       vet          validate, tags (vetting.h); sealed                   now or later
+ *       vet          validate, tags, then on_save (vetting.h); sealed     now or later
  *       replace      store_replace ... replaced                           now or later
  *     patch_end      answered; the next one has the turn
  *
@@ -35,6 +35,8 @@ struct attempt {
     struct buffer text;  /* what the patch makes of it */
     struct envelope_ref *refs;
     size_t n_refs;
+    struct slice tags;
+    uint64_t life_ms;    /* that on_save has said, or VET_EXPIRES_UNSET */
     struct blob *merged; /* sealed, to be stored; one reference */
     uint64_t until_ms;   /* ... until then */
 };
@@ -69,7 +71,7 @@ static void patch_wait(struct patch *p)
 
 static void attempt_begin(struct attempt *a, struct blob *old)
 {
-    *a = (struct attempt){.old = old};
+    *a = (struct attempt){.old = old, .tags = SLICE(""), .life_ms = VET_EXPIRES_UNSET};
     arena_init(&a->arena);
 }
 
@@ -152,47 +154,72 @@ static void replace(struct patch *p)
     else replaced(p, st);
 }
 
-/* -- sealing -- */
+/* -- asking and sealing -- */
 
-/* For as long as the record has still to live, or as the request says. */
-static void seal(struct patch *p, struct slice tags)
+/* For as long as on_save says, or the request, or as the record has still to live. */
+static void seal(struct patch *p)
 {
     struct attempt *a = &p->attempt;
     uint64_t now_ms = clock_wall_ms();
+    uint64_t life_ms = a->life_ms != VET_EXPIRES_UNSET ? a->life_ms : p->terms.life_ms;
     struct envelope e = {.kind = ENVELOPE_RECORD,
                          .stored_ms = now_ms,
                          .fresh_until_ms = a->was.fresh_until_ms,
                          .stale_until_ms = a->was.stale_until_ms,
                          .text = buffer_view(&a->text)};
-    if (p->terms.has_life) life_begin(p->served->model, p->terms.life_ms, now_ms, 0, &e);
+    if (p->terms.has_life || a->life_ms != VET_EXPIRES_UNSET) life_begin(p->served->model, life_ms, now_ms, 0, &e);
     a->until_ms = e.stale_until_ms;
-    a->merged = seal_make(p->ex->owner, &e, a->refs, a->n_refs, &(struct seal_notes){.tags = tags}, p->key.stored);
+    a->merged = seal_make(p->ex->owner, &e, a->refs, a->n_refs, &(struct seal_notes){.tags = a->tags}, p->key.stored);
+}
+
+static void ask(struct patch *p, enum vet_step step, vetting_done *done)
+{
+    struct problem why;
+    p->vetting =
+        (struct vetting){.serve = p->ex->owner, .served = p->served, .key = &p->key, .trail = &p->trail, .done = done};
+    if (vetting_start(&p->vetting, step, buffer_view(&p->attempt.text), &why) == PENDING) patch_wait(p);
+    else patch_end(p, &why);
+}
+
+static void on_written(struct vetting *v, const struct vet_result *result)
+{
+    struct patch *p = container_of(v, struct patch, vetting);
+    if (result->status != OK) {
+        patch_end(p, &result->problem);
+        return;
+    }
+    p->attempt.life_ms = result->expires_ms;
+    seal(p);
+    replace(p);
+}
+
+/* The new text is good: on_save, where the model has it. */
+static void write_through(struct patch *p)
+{
+    if (vet_saves(p->served->model)) {
+        ask(p, VET_SAVE, on_written);
+        return;
+    }
+    seal(p);
+    replace(p);
 }
 
 static void on_vetted(struct vetting *v, const struct vet_result *result)
 {
     struct patch *p = container_of(v, struct patch, vetting);
-    if (result->status == OK) {
-        seal(p, result->tags);
-        replace(p);
-    } else {
+    if (result->status != OK) {
         patch_end(p, &result->problem);
+        return;
     }
+    p->attempt.tags = arena_dup(&p->attempt.arena, result->tags);
+    write_through(p);
 }
 
 /* Asks the model's handlers about the new text, where it has any. */
 static void vet(struct patch *p)
 {
-    struct problem why;
-    if (!vet_needed(p->served->model)) {
-        seal(p, SLICE(""));
-        replace(p);
-        return;
-    }
-    p->vetting = (struct vetting){
-        .serve = p->ex->owner, .served = p->served, .key = &p->key, .trail = &p->trail, .done = on_vetted};
-    if (vetting_start(&p->vetting, VET_CHECK, buffer_view(&p->attempt.text), &why) == PENDING) patch_wait(p);
-    else patch_end(p, &why);
+    if (vet_needed(p->served->model)) ask(p, VET_CHECK, on_vetted);
+    else write_through(p);
 }
 
 /* -- merging -- */

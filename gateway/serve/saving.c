@@ -20,6 +20,8 @@ struct saving_record {
     struct buffer text; /* until it is sealed */
     struct envelope_ref *refs;
     size_t n_refs;
+    struct slice tags;
+    uint64_t life_ms;  /* as life_begin takes it */
     struct blob *blob; /* sealed; one reference */
     uint64_t until_ms; /* stored until then */
     struct store_op store;
@@ -34,14 +36,16 @@ static struct saving_record *last_of(const struct saving *s) { return &s->record
 /* Gives back all but the result. Returns the status. */
 static enum status settle(struct saving *s, enum status status)
 {
-    size_t sealed = s->checked;
+    size_t given_back = s->records;
     if (status == OK) {
-        const struct saving_record *last = &s->record[--sealed];
+        const struct saving_record *last = &s->record[--given_back];
         s->blob = last->blob;
         s->was_there = envelope_is_record(slice_from(last->store.previous, last->store.previous_n));
     }
-    for (size_t i = 0; i < sealed; i++) blob_unref(s->record[i].blob);
-    for (size_t i = s->checked; i < s->records; i++) buffer_deinit(&s->record[i].text);
+    for (size_t i = 0; i < given_back; i++) {
+        if (s->sealed) blob_unref(s->record[i].blob);
+        else buffer_deinit(&s->record[i].text);
+    }
     return status;
 }
 
@@ -229,31 +233,30 @@ static void find_levels(struct saving *s)
     map_deinit(&all);
 }
 
-/* -- checking and sealing -- */
+/* -- asking and sealing -- */
 
-static void seal(struct saving_record *r, struct slice tags)
+static void seal(struct saving_record *r)
 {
-    struct saving *s = r->saving;
-    bool lives_as_asked = s->has_life && r == last_of(s);
+    struct serve *serve = r->saving->serve;
     struct envelope e = {.kind = ENVELOPE_RECORD, .text = buffer_view(&r->text)};
-    life_begin(r->served->model, lives_as_asked ? s->life_ms : LIFE_UNSAID, clock_wall_ms(), serve_chance(s->serve),
-               &e);
+    life_begin(r->served->model, r->life_ms, clock_wall_ms(), serve_chance(serve), &e);
     r->until_ms = e.stale_until_ms;
-    r->blob = seal_make(s->serve, &e, r->refs, r->n_refs, &(struct seal_notes){.tags = tags}, r->key->stored);
+    r->blob = seal_make(serve, &e, r->refs, r->n_refs, &(struct seal_notes){.tags = r->tags}, r->key->stored);
     buffer_deinit(&r->text);
 }
 
-static enum status check_on(struct saving *s);
+static enum status ask_on(struct saving *s);
 
 static void on_vetted(struct vetting *v, const struct vet_result *result)
 {
     struct saving *s = container_of(v, struct saving, vetting);
-    struct saving_record *r = &s->record[s->checked];
+    struct saving_record *r = &s->record[s->asked];
     enum status status = result->status;
     if (status == OK) {
-        seal(r, result->tags);
-        s->checked++;
-        status = check_on(s);
+        if (s->step == VET_CHECK) r->tags = arena_dup(s->arena, result->tags);
+        else if (result->expires_ms != VET_EXPIRES_UNSET) r->life_ms = result->expires_ms;
+        s->asked++;
+        status = ask_on(s);
     } else if (status == OVERLOADED) {
         s->problem = result->problem;
     } else {
@@ -262,22 +265,38 @@ static void on_vetted(struct vetting *v, const struct vet_result *result)
     if (status != PENDING) finish(s, status);
 }
 
-static enum status vet(struct saving_record *r)
+static enum status ask(struct saving_record *r)
 {
     struct saving *s = r->saving;
     s->vetting =
         (struct vetting){.serve = s->serve, .served = r->served, .key = r->key, .trail = s->trail, .done = on_vetted};
-    return vetting_start(&s->vetting, VET_CHECK, buffer_view(&r->text), &s->problem);
+    return vetting_start(&s->vetting, s->step, buffer_view(&r->text), &s->problem);
 }
 
-/* What the models say of their records, one after the other; then all is stored. */
-static enum status check_on(struct saving *s)
+/* Goes to the next record whose model has handlers for this step; NULL: there is none. */
+static struct saving_record *next_to_ask(struct saving *s)
 {
-    for (; s->checked < s->records; s->checked++) {
-        struct saving_record *r = &s->record[s->checked];
-        if (vet_needed(r->served->model)) return vet(r);
-        seal(r, SLICE(""));
+    for (; s->asked < s->records; s->asked++) {
+        struct saving_record *r = &s->record[s->asked];
+        const struct model *m = r->served->model;
+        if (s->step == VET_CHECK ? vet_needed(m) : vet_saves(m)) return r;
     }
+    return NULL;
+}
+
+/* What the models say of their records, one after the other; then who writes them through, in the same order: targets first. Then all is
+ * stored. */
+static enum status ask_on(struct saving *s)
+{
+    struct saving_record *r = next_to_ask(s);
+    if (!r && s->step == VET_CHECK) {
+        s->step = VET_SAVE;
+        s->asked = 0;
+        r = next_to_ask(s);
+    }
+    if (r) return ask(r);
+    for (size_t i = 0; i < s->records; i++) seal(&s->record[i]);
+    s->sealed = true;
     if (s->records > 1) find_levels(s);
     return store_on(s);
 }
@@ -286,8 +305,12 @@ static enum status check_on(struct saving *s)
 
 static void record_init(struct saving *s, struct saving_record *r, const struct record_key *key, struct record_draft *d)
 {
-    *r = (struct saving_record){
-        .saving = s, .served = served_of(s->served->generation, key->model), .key = key, .draft = d};
+    *r = (struct saving_record){.saving = s,
+                                .served = served_of(s->served->generation, key->model),
+                                .key = key,
+                                .draft = d,
+                                .tags = SLICE(""),
+                                .life_ms = LIFE_UNSAID};
     buffer_init(&r->text, UINT32_MAX / 2);
 }
 
@@ -309,6 +332,7 @@ static enum status read_body(struct saving *s)
     for (size_t i = 0; i < reader.targets; i++)
         record_init(s, &s->record[i], &reader.target[i].key, &reader.target[i].draft);
     record_init(s, last_of(s), &s->key, draft);
+    if (s->has_life) last_of(s)->life_ms = s->life_ms;
     return OK;
 }
 
@@ -326,11 +350,13 @@ static enum status write_texts(struct saving *s)
 enum status saving_start(struct saving *s)
 {
     s->blob = NULL;
-    s->records = s->checked = s->waiting = 0;
+    s->records = s->asked = s->waiting = 0;
+    s->step = VET_CHECK;
+    s->sealed = false;
     s->level = 0;
     s->status = OK;
     enum status st = read_body(s);
     if (st == OK) st = write_texts(s);
-    if (st == OK) st = check_on(s);
+    if (st == OK) st = ask_on(s);
     return st == PENDING ? PENDING : settle(s, st);
 }

@@ -1,7 +1,8 @@
 /* serve/saving.h -- one record saved, for PUT and for handlers alike, with those that were given inside it:
  *
  *     saving_start   body -> records (model/codec.h)     now
- *       vet            validate, tags (vetting.h)        now or later, one record after the other
+ *       ask            validate, tags (vetting.h)        now or later, one record after the other
+ *       ask            on_save, when all of them are good; the same
  *       store          targets, then who refers to them  now or later
  *
  * Nothing is stored before everything has been checked. Once it stores it cannot be cancelled: the bar of a record's flight (flight.h)
@@ -26,7 +27,7 @@ struct saving {
     struct slice body;      /* JSON; kept */
     bool packed, cascade;   /* as in struct codec_reader */
     bool has_life;
-    uint64_t life_ms;          /* of the record itself; its targets live as their models say */
+    uint64_t life_ms; /* of the record itself, unless on_save says otherwise; its targets live as their models say */
     const struct trail *trail; /* of who saves; kept */
     saving_done *done;
 
@@ -38,7 +39,9 @@ struct saving {
 
     struct saving_record *record; /* private */
     struct vetting vetting;
-    size_t records, checked, waiting;
+    enum vet_step step;
+    size_t records, asked, waiting; /* of this step, so many have been asked about */
+    bool sealed;
     unsigned level;
     enum status status;
 };

@@ -58,6 +58,7 @@ static struct {
     void *owner;
     char text[512];
     uint64_t request;
+    enum vet_step step;
     unsigned starts, cancelled;
 } vet_told;
 
@@ -70,6 +71,7 @@ struct vet *vet_start(struct vm *vm, const struct model *m, enum vet_step step, 
     vet_told.done = done;
     vet_told.owner = owner;
     vet_told.request = trail->request;
+    vet_told.step = step;
     vet_told.starts++;
     return NULL;
 }
@@ -374,6 +376,68 @@ static void a_refusal_names_the_place(void **state)
     }
 }
 
+static const struct vet_result good = {.status = OK, .tags = SLICE("\1x"), .expires_ms = VET_EXPIRES_UNSET};
+
+static void all_are_good_before_one_is_written_through(void **state)
+{
+    struct saving s = saving_of(&served[1], TREE);
+    registry.model[1]->options.on_save = true;
+    s.has_life = true;
+    s.life_ms = 50;
+    assert_int_equal(saving_start(&s), PENDING);
+    char first[sizeof vet_told.text];
+    memcpy(first, vet_told.text, sizeof first);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(vet_told.step, VET_CHECK);
+        vet_answers(&good);
+    }
+    assert_string_equal(vet_told.text, first); /* the same again, from its beginning */
+    for (unsigned i = 0; i < 4; i++) {
+        assert_int_equal(vet_told.step, VET_SAVE);
+        assert_int_equal(store_told.puts, 0);
+        struct vet_result written = {.status = OK, .expires_ms = VET_EXPIRES_UNSET};
+        if (i == 1) written.expires_ms = 77; /* of b */
+        vet_answers(&written);
+    }
+    assert_int_equal(vet_told.starts, 8);
+    ASSERT_PUTS(0, "id=c", "id=d", "id=b", "id=root");
+    static const uint64_t life[] = {1000, 1000, 77, 50};
+    for (unsigned i = 0; i < 4; i++) assert_int_equal(store_told.put[i].life_ms, life[i]);
+    assert_int_equal(ended.status, OK);
+    struct envelope e;
+    assert_true(envelope_open(blob_slice(s.blob), &e));
+    assert_true(slice_eq(envelope_section(&e, SECTION_TAGS), SLICE("\1x")));
+    blob_unref(s.blob);
+}
+
+static void what_is_not_written_through_is_not_stored(void **state)
+{
+    struct vet_result bad = {.status = LOADER_ERROR};
+    problem_set(&bad.problem, LOADER_ERROR, NULL, "no");
+    registry.model[1]->options.on_save = true;
+    for (unsigned written = 0; written < 4; written++) {
+        struct saving s = saving_of(&served[1], TREE);
+        assert_int_equal(saving_start(&s), PENDING);
+        for (unsigned n = 0; n < 4 + written; n++) vet_answers(&good);
+        vet_answers(&bad);
+        assert_int_equal(ended.times, written + 1);
+        assert_int_equal(ended.status, LOADER_ERROR);
+        assert_int_equal(store_told.puts, 0);
+        assert_null(s.blob);
+    }
+    registry.model[1]->options.validate = false; /* on_save alone; and what it says beats the request */
+    struct saving s = saving_of(&served[1], "{\"id\":\"a\"}");
+    struct vet_result written = {.status = OK, .expires_ms = 77};
+    s.has_life = true;
+    s.life_ms = 50;
+    assert_int_equal(saving_start(&s), PENDING);
+    assert_int_equal(vet_told.step, VET_SAVE);
+    vet_answers(&written);
+    assert_int_equal(store_told.put[0].life_ms, 77);
+    assert_int_equal(ended.status, OK);
+    blob_unref(s.blob);
+}
+
 static void the_end_waits_for_no_handler(void **state)
 {
     const struct vet_result fine = {.status = OK};
@@ -418,6 +482,8 @@ int main(void)
         TEST(a_ring_ends_with_the_record_asked_for),
         TEST(every_model_is_asked_before_anything_is_stored),
         TEST(a_refusal_names_the_place),
+        TEST(all_are_good_before_one_is_written_through),
+        TEST(what_is_not_written_through_is_not_stored),
         TEST(the_end_waits_for_no_handler),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
