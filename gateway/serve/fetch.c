@@ -2,7 +2,10 @@
  *
  *     fetch_start -> store_get --now or later--> looked --miss--> join a flight ... on_landed
  *                                                   |
- *                                                   +--found, but old--> answered, and loaded behind the answer */
+ *                                                   +--found, but old--> answered, and loaded behind the answer
+ *
+ * Who joins a load that others have begun may come after a write through another gateway, of which that load knows nothing. Where that
+ * cannot be ruled out it looks again, once: whatever it joins then has begun after it came itself. */
 #include "serve/fetch.h"
 
 #include "base/clock.h"
@@ -38,11 +41,30 @@ static enum status failed(struct fetch *f, enum status status) { return f->stale
 
 static bool is_failure(enum status status) { return status != OK && status != MISSING; }
 
+static bool must_look_again(const struct fetch *f, const struct flight_outcome *outcome)
+{
+    if (f->led || f->again || !outcome || is_failure(outcome->status)) return false;
+    return outcome->doubtful || f->waiter.at_the_end;
+}
+
+static void look_again(struct fetch *f)
+{
+    f->again = true;
+    blob_unref(f->stale);
+    f->stale = NULL;
+    enum status status = fetch_start(f, clock_wall_ms());
+    if (status != PENDING) f->done(f, status);
+}
+
 static void on_landed(struct flight_waiter *w, const struct flight_outcome *outcome)
 {
     struct fetch *f = container_of(w, struct fetch, waiter);
     f->waiting_for_flight = false;
     wait_end(&f->wait);
+    if (must_look_again(f, outcome)) {
+        look_again(f);
+        return;
+    }
     if (f->stale && (!outcome || is_failure(outcome->status))) {
         f->done(f, use_stale(f));
         return;

@@ -63,7 +63,7 @@ struct fetch {
     struct flight_waiter waiter;
     struct wait wait; /* of the load that asks for this one */
     unsigned landings;
-    bool waiting_for_store, waiting_for_flight, led, was_stale;
+    bool waiting_for_store, waiting_for_flight, led, was_stale, again;
 };
 
 /* OK, MISSING, or a failure now; or PENDING, and done later. `now_ms` is wall time. */

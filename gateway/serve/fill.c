@@ -50,6 +50,7 @@ struct fill {
     uint64_t started_us;
     struct store_op op;
     bool storing;                   /* op is under way */
+    bool lives;                     /* the outcome is to be kept */
     struct flight_outcome *outcome; /* being stored */
     unsigned handles;               /* that have not closed */
 };
@@ -107,6 +108,7 @@ static void land_found(struct fill *f, struct blob *blob, const struct envelope 
     struct flight_outcome *outcome = flight_outcome_new(e->kind == ENVELOPE_NEGATIVE ? MISSING : OK);
     outcome->blob = blob;
     outcome->stored = outcome->found = true;
+    outcome->doubtful = store_is_remote(f->serve->store); /* written since it was found? */
     fill_land(f, outcome);
 }
 
@@ -114,7 +116,8 @@ static void land_found(struct fill *f, struct blob *blob, const struct envelope 
 
 static void stored(struct fill *f, enum status status)
 {
-    f->outcome->stored = status == OK;
+    f->outcome->stored = status == OK && f->lives;
+    f->outcome->doubtful = status != OK && store_is_remote(f->serve->store);
     fill_land(f, f->outcome);
 }
 
@@ -125,7 +128,8 @@ static void on_stored(struct store_op *op, enum status status, struct blob *valu
 
 static void on_filled(struct lease *l, enum status status) { stored(container_of(l, struct fill, lease), status); }
 
-/* A write of this process has barred the flight; one of another gateway has taken the lease. */
+/* A write of this process has barred the flight; one of another gateway has taken the lease, which therefore is asked about also for what is not
+ * kept. */
 static void fill_store(struct fill *f, struct flight_outcome *outcome, uint64_t until_ms, uint64_t now_ms)
 {
     enum status st = PRECONDITION_FAILED;
@@ -135,7 +139,9 @@ static void fill_store(struct fill *f, struct flight_outcome *outcome, uint64_t 
     } else if (!flight_may_store(f->flight)) {
         st = PRECONDITION_FAILED;
     } else if (f->leased) {
-        st = lease_fill(&f->lease, outcome->blob, until_ms, now_ms);
+        st = f->lives ? lease_fill(&f->lease, outcome->blob, until_ms, now_ms) : lease_yield(&f->lease);
+    } else if (!f->lives) {
+        st = OK;
     } else {
         f->op.done = on_stored;
         st = store_put(f->serve->store, f->key.stored, outcome->blob, until_ms, now_ms, &f->op);
@@ -232,13 +238,12 @@ static void on_loaded(void *owner, const struct load_result *r)
     struct seal_notes notes = {.tags = r->tags, .origin = r->origin, .load_us = load_us(f)};
     struct envelope e = {.kind = kind_of(m, r->status), .text = r->text};
     life_begin(m, life_said(&m->options, r), now, serve_chance(f->serve), &e);
-    bool lives = e.fresh_until_ms > now;
-    if (!lives) e.stale_until_ms = e.fresh_until_ms;
+    f->lives = e.fresh_until_ms > now;
+    if (!f->lives) e.stale_until_ms = e.fresh_until_ms;
     if (r->unmodified) outcome->blob = seal_old(f, &e, &notes);
-    else if (r->status == OK || lives)
+    else if (r->status == OK || f->lives)
         outcome->blob = seal_make(f->serve, &e, r->refs, r->n_refs, &notes, f->key.stored);
-    if (lives) fill_store(f, outcome, e.stale_until_ms, now);
-    else fill_land(f, outcome);
+    fill_store(f, outcome, e.stale_until_ms, now);
 }
 
 static void on_late(uv_timer_t *timer) { flight_late(container_of(timer, struct fill, late)->flight); }

@@ -237,6 +237,7 @@ enum flight_role flight_join(struct flight_port *p, struct slice key, struct fli
         role = full ? FLIGHT_FULL : FLIGHT_LATE;
         w->port = NULL;
     } else {
+        w->at_the_end = f->storing;
         wait_for(f, w);
     }
     uv_mutex_unlock(&s->lock);

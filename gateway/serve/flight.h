@@ -22,10 +22,11 @@ struct flight;
 /* What a flight brought; shared by its waiters, never changed after landing. */
 struct flight_outcome {
     _Atomic unsigned refs;
-    enum status status;     /* OK, MISSING, or why it failed */
-    struct blob *blob;      /* OK, MISSING: the sealed record or negative; one reference, owned by the outcome */
-    bool stored;            /* it is kept; otherwise it is for these waiters only */
-    bool found;             /* it stood in the store after all: nothing was loaded */
+    enum status status; /* OK, MISSING, or why it failed */
+    struct blob *blob;  /* OK, MISSING: the sealed record or negative; one reference, owned by the outcome */
+    bool stored;        /* it is kept; otherwise it is for these waiters only */
+    bool found;         /* it stood in the store after all: nothing was loaded */
+    bool doubtful;      /* another gateway may have written the record since: who has joined on the way looks again */
     struct problem problem; /* when it failed */
 };
 
@@ -41,7 +42,9 @@ typedef void flight_done(struct flight_waiter *w, const struct flight_outcome *o
 /* Embed it; set the first part. */
 struct flight_waiter {
     flight_done *done;
-    bool content;     /* has a stale record at hand: waits no longer than until the flight is late */
+    bool content; /* has a stale record at hand: waits no longer than until the flight is late */
+    bool
+        at_the_end; /* set by flight_join: what the flight brings is being stored already, and a write may have come after that */
     struct list link; /* the rest is private */
     struct flight_port *port;
     struct flight *flight;

@@ -119,13 +119,26 @@ static void rest(struct lease *l)
     l->busy = false;
 }
 
-enum status lease_fill(struct lease *l, struct blob *value, uint64_t until_ms, uint64_t now_ms)
+static void begin_to_fill(struct lease *l)
 {
     assert(l->ours);
     rest(l);
     l->ours = false; /* the store ends it */
     l->op.done = on_filled;
+}
+
+enum status lease_fill(struct lease *l, struct blob *value, uint64_t until_ms, uint64_t now_ms)
+{
+    begin_to_fill(l);
     enum status st = store_lease_fill(l->store, l->key, l->token, value, until_ms, now_ms, &l->op);
+    l->busy = st == PENDING;
+    return st;
+}
+
+enum status lease_yield(struct lease *l)
+{
+    begin_to_fill(l);
+    enum status st = store_lease_drop(l->store, l->key, l->token, &l->op);
     l->busy = st == PENDING;
     return st;
 }

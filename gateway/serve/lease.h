@@ -1,6 +1,6 @@
 /* serve/lease.h -- the right to load one record, among all gateways that share a store: taken before a load, kept while it runs, given up by storing.
  *
- *     lease_start ... ours     lease_fill, or lease_end
+ *     lease_start ... ours     lease_fill, lease_yield or lease_end
  *                 ... found    somebody has made the record meanwhile
  *                 ... alone    the store is away: load for those who wait, there is nothing to store in
  *                 ... late     another has held it for too long
@@ -20,7 +20,7 @@ struct lease;
 /* `found`: a reference that the callee takes; NULL but for LEASE_FOUND. */
 typedef void lease_done(struct lease *l, enum lease_outcome outcome, struct blob *found);
 
-/* OK: it stands in the store now; PRECONDITION_FAILED: a write came meanwhile, and stands. */
+/* OK: it stands in the store now (or could); PRECONDITION_FAILED: a write came meanwhile, and stands. */
 typedef void lease_filled(struct lease *l, enum status status);
 
 /* Embed it in something that lives until lease_closed; set the first part. */
@@ -50,6 +50,9 @@ void lease_again(struct lease *l, struct slice known);
 
 /* Stores under the lease, which it ends; only once, and only when it is ours. Answers as `filled` does, or PENDING and then by it. */
 enum status lease_fill(struct lease *l, struct blob *value, uint64_t until_ms, uint64_t now_ms);
+
+/* The same, but stores nothing: OK where no write has come meanwhile. */
+enum status lease_yield(struct lease *l);
 
 /* Gives up what is held, cancels what is under way; `closed` is called later, once, and then the memory is the owner's. */
 void lease_end(struct lease *l, void (*closed)(struct lease *l));
