@@ -48,6 +48,27 @@ model "Raises" { id = key(), v = field(), options = { expires = 300, hard_timeou
   from_misses = function(list) called(list) error "secret words" end }
 model "Wrong" { id = key(), v = field(), options = { expires = 300, hard_timeout = 5 },
   from_misses = function(list) called(list) return { list[1] } end }
+model "Own" { id = key(), v = field(), options = { expires = 300, hard_timeout = 5 },
+  from_misses = function(list)
+    called(list)
+    for i, item in ipairs(list) do
+      local _, problem = Own.get{ id = list[#list + 1 - i].id }
+      item.v = problem.code
+    end
+  end }
+model "Ring" { id = key(), v = field(), options = { expires = 300, hard_timeout = 5 },
+  from_misses = function(list)
+    called(list)
+    for _, item in ipairs(list) do
+      local back, problem = Back.get{ id = item.id }
+      item.v = back and back.v or problem.code
+    end
+  end }
+model "Back" { id = key(), v = field(), options = { expires = 300, hard_timeout = 5 },
+  from_miss = function(self)
+    local _, problem = Ring.get{ id = self.id }
+    self.v = problem.code
+  end }
 model "Late" { id = key(), v = field(), options = { expires = 300, hard_timeout = 0.3 },
   from_misses = function(list) called(list) sleep(60) end }
 ]]
@@ -195,6 +216,14 @@ for _, store in ipairs { "memory", "redis" } do
       local n = calls(gw, mark)
       assert(n <= 3 * few, n .. " calls")
       check.says(gw:log(), "secret words", "from_misses returned a table with a table at 1")
+    end)
+
+    it("waits for no record of its own list, directly or not", function()
+      for _, answer in ipairs(together(gw, targets("Own", "o", 30))) do assert.equal("loader-error", check.document(answer).v) end
+      for _, answer in ipairs(together(gw, targets("Ring", "r", 30))) do assert.equal("loader-error", check.document(answer).v) end
+      for _, model in ipairs { "Own", "Ring", "Back" } do
+        assert.equal(0, gw:metric("perigee_loads_total", { model = model, result = "loader-timeout" }))
+      end
     end)
 
     it("goes on for others when a client leaves", function()

@@ -137,6 +137,20 @@ function cached_form_method(method) end
 ---@class perigee.Context
 ---@field expires? perigee.Duration how long this record is kept; 0: answer, do not keep
 ---@field tag fun(name: string) adds a tag to this record
+---@field stale any what is replaced: the old record, to be looked at, or a method's old result; nil where there is none
+---@field etag? string what the last load has set it to; what this load has set it to is kept with the record, at most 1024 bytes
+---@field not_modified fun(): perigee.Unmodified what a loader returns when the old record still holds: it is kept anew
+
+---@class perigee.Unmodified
+
+---What `from_misses` is given: what it says holds for each of the records.
+---@class perigee.ContextOfMany
+---@field expires? perigee.Duration how long these records are kept; 0: answer, do not keep
+---@field tag fun(name: string) adds a tag to each of these records
+
+---What `on_save` is given.
+---@class perigee.ContextOfSave
+---@field expires? perigee.Duration how long this record is kept, whatever the save says
 
 ---@class perigee.Missing
 
@@ -169,12 +183,16 @@ function cached_form_method(method) end
 ---@field invalidate fun(keys: table|perigee.Record): true?, perigee.Problem?
 ---@overload fun(members: table<string, any>): perigee.Record
 
----@alias perigee.Loader fun(self: perigee.Record, ctx: perigee.Context): perigee.Missing?
+---@alias perigee.Loader fun(self: perigee.Record, ctx: perigee.Context): perigee.Missing|perigee.Unmodified|nil
+---@alias perigee.LoaderOfMany fun(list: perigee.Record[], ctx: perigee.ContextOfMany): table<integer, perigee.Missing|perigee.Failed>?
+---@alias perigee.Writer fun(self: perigee.Record, ctx: perigee.ContextOfSave)
 
 ---@class perigee.Model
 ---@field options? perigee.Options
 ---@field from_miss? perigee.Loader fills a record that is not in the cache
----@field [string] perigee.Descriptor|perigee.Options|perigee.Loader
+---@field from_misses? perigee.LoaderOfMany fills up to 100 of them in one call
+---@field on_save? perigee.Writer writes a record through before it is stored; raises where it is not to be stored
+---@field [string] perigee.Descriptor|perigee.Options|perigee.Loader|perigee.LoaderOfMany|perigee.Writer
 
 ---Declares a model: `model "User" { ... }`.
 ---@param name string
@@ -189,6 +207,13 @@ function form(name) end
 ---What a loader returns when there is no such record.
 ---@type perigee.Missing
 missing = nil
+
+---@class perigee.Failed
+
+---What `from_misses` returns, by position, for a record that could not be loaded; the log tells why.
+---@param why string
+---@return perigee.Failed
+function failed(why) end
 
 ---JSON's null.
 ---@type lightuserdata
