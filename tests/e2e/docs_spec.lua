@@ -218,6 +218,19 @@ for _, store in ipairs { "memory", "redis" } do
   end)
 end
 
+describe("the models of the README", function()
+  it("are right", function()
+    for _, block in ipairs(blocks_of "README.md") do
+      if block.language == "lua" then
+        local self = stage { models = { readme = block.text } }
+        local code, out, err = gateway.run({ "check", "schemas" }, { cwd = self.cwd })
+        self:finish()
+        assert.equal(0, code, out .. err)
+      end
+    end
+  end)
+end)
+
 describe("the judge of examples", function()
   it("lets pass what fits, and nothing else", function()
     assert.is_nil(body_fault('{"a":1,\n "b":"..."}', '{"a":1,"b":"x.y"}'))
