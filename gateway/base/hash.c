@@ -1,10 +1,10 @@
 /* base/hash.c -- SipHash as its paper has it (Aumasson, Bernstein: "SipHash: a fast short-input PRF", 2012),
- * its two keys, and SHA-256 by libcrypto. */
+ * its two keys, and SHA-256 by Nettle, which is small: libcrypto alone would double the memory of an idle gateway. */
 #include "base/hash.h"
 
 #include <endian.h>
 #include <errno.h>
-#include <openssl/sha.h>
+#include <nettle/sha2.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -86,7 +86,13 @@ uint64_t hash_fixed(struct slice s)
     return sip(2, 4, key, s);
 }
 
-void hash_sha256(struct slice s, unsigned char out[32]) { SHA256((const unsigned char *)s.p, s.n, out); }
+void hash_sha256(struct slice s, unsigned char out[32])
+{
+    struct sha256_ctx state;
+    sha256_init(&state);
+    sha256_update(&state, s.n, (const unsigned char *)s.p);
+    sha256_digest(&state, SHA256_DIGEST_SIZE, out);
+}
 
 void hash_hex(const unsigned char *bytes, size_t n, char *out)
 {
