@@ -51,13 +51,18 @@ static bool is_packed(struct slice json)
            json_kind(member.value) == JSON_STRING && is_base64(slice_from(member.value.p + 1, member.value.n - 2));
 }
 
+static enum status only_for_handlers(const struct model *m, const struct field *f, struct problem *why)
+{
+    char path[MODEL_NAME_MAX + 1];
+    return problem_set(why, FIELD_TYPE, field_path(f, path),
+                       "field `%s` of model `%.*s` is packed: only a handler can set it", path, SLICE_ARG(m->name));
+}
+
 static enum status set_packed(const struct model *m, struct record_draft *d, const struct field *f, struct slice json,
                               struct codec_reader *r, struct problem *why)
 {
     char path[MODEL_NAME_MAX + 1];
-    if (!r->packed)
-        return problem_set(why, FIELD_TYPE, field_path(f, path),
-                           "field `%s` of model `%.*s` is packed: only a handler can set it", path, SLICE_ARG(m->name));
+    if (!r->packed) return only_for_handlers(m, f, why);
     if (!is_packed(json))
         return problem_set(why, FIELD_TYPE, field_path(f, path),
                            "field `%s` of model `%.*s` takes a packed value, not %s", path, SLICE_ARG(m->name),
@@ -67,12 +72,13 @@ static enum status set_packed(const struct model *m, struct record_draft *d, con
 }
 
 static enum status set_null(const struct model *m, struct record_draft *d, const struct field *f, struct slice json,
-                            struct problem *why)
+                            struct codec_reader *r, struct problem *why)
 {
     char path[MODEL_NAME_MAX + 1];
     if (f->required)
         return problem_set(why, FIELD_REQUIRED, field_path(f, path),
                            "field `%s` of model `%.*s` is required and cannot be null", path, SLICE_ARG(m->name));
+    if (f->kind == FIELD_PACKED && !r->packed) return only_for_handlers(m, f, why);
     d->value[model_index(m, f)] = json;
     if (m->refers) d->reference[model_index(m, f)].n = 0;
     return OK;
@@ -83,7 +89,7 @@ enum status codec_set(const struct model *m, struct record_draft *d, const struc
 {
     enum json_kind kind = json_kind(json);
     char path[MODEL_NAME_MAX + 1];
-    if (kind == JSON_NULL) return set_null(m, d, f, json, why);
+    if (kind == JSON_NULL) return set_null(m, d, f, json, r, why);
     if (field_refers(f)) return reference_set(m, d, f, json, r, why);
     if (f->kind == FIELD_PACKED) return set_packed(m, d, f, json, r, why);
     if (!(type[f->type].kinds & 1u << kind))

@@ -59,7 +59,7 @@ enum status codec_read(const struct model *m, struct slice body, struct key_draf
 enum status codec_unknown_field(const struct model *m, struct slice name, struct problem *why);
 
 /* Sets one field from compact JSON, with the type check of codec_read; null is allowed for every field that is not
- * required (else FIELD_REQUIRED). FIELD_TYPE names field, wanted and given type. Borrows `json` for as long as the draft is used.
+ * required (else FIELD_REQUIRED) nor packed (unless r->packed). FIELD_TYPE names field, wanted and given type. Borrows `json` for as long as the draft is used.
  * A reference takes an object of the target's keys, a list an array of such, both with or without `$ref`, which then must name the same
  * record; more members only where r->cascade is set; at most ENVELOPE_REFS_MAX a record; else
  * REFERENCE_INVALID with the path ("friends[2].username"). Faults of a

@@ -15,7 +15,7 @@ struct slice merge_value(struct slice target, struct slice patch, struct arena *
  * none of this model's records: nothing is believed of what a store gives back. */
 bool merge_open(const struct model *m, const struct envelope *e, struct arena *arena, struct record_draft *d);
 
-/* Merges a patch, compact, into a record's values: null removes a field (FIELD_REQUIRED for one that is required), every value it
+/* Merges a patch, compact, into a record's values: null removes a field, a packed one too (FIELD_REQUIRED for one that is required), every value it
  * makes is checked as codec_set does; a reference is merged as the members of its key. A key may be named with its own value, not changed or
  * removed (KEY_CONFLICT). */
 enum status merge_patch(const struct record_key *key, struct slice patch, struct arena *arena, struct record_draft *d,

@@ -164,7 +164,7 @@ for _, store in ipairs { "memory", "redis" } do
 
     describe("packed fields", function()
       it("are not taken from outside", function()
-        for _, value in ipairs { '{"$packed":"AQ=="}', "{}", "1", '"x"', "[]" } do
+        for _, value in ipairs { '{"$packed":"AQ=="}', "{}", "1", '"x"', "[]", "null" } do
           assert.equal("things", check.problem(gw:put("/models/Bag", ('{"id":"refused","things":%s}'):format(value)), 422, "field-type").path)
         end
         assert.equal('{"id":"free","note":"x"}', stored("Bag", '{"id":"free","note":"x"}'))

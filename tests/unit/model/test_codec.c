@@ -204,8 +204,8 @@ static void references_and_packed_fields_take_no_plain_value(void **state)
                    "a reference takes an object of the keys of model `User`, not a string");
     assert_refused("u", "{\"friends\":{}}", REFERENCE_INVALID, "friends",
                    "field `friends` of model `User` takes an array of references, not an object");
-    assert_saved("u", "{\"email\":\"x\",\"prefs\":null}",
-                 "{\"username\":\"u\",\"email\":\"x\",\"age\":18,\"region\":\"eu\",\"prefs\":null}");
+    assert_refused("u", "{\"email\":\"x\",\"prefs\":null}", FIELD_TYPE, "prefs",
+                   "field `prefs` of model `User` is packed: only a handler can set it");
 }
 
 /* Sets `prefs` as a handler's packed value. */
