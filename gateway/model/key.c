@@ -204,16 +204,17 @@ static bool form_decode(struct slice *s, struct arena *arena)
     return slice_is_utf8(*s);
 }
 
-static enum status take_parameter(struct slice parameter, struct arena *arena, struct query_option *out,
-                                  struct problem *why)
+enum status key_take_parameter(struct slice *rest, size_t index, struct arena *arena, struct query_option *out,
+                               struct problem *why)
 {
-    struct slice value = parameter, name = slice_cut(&value, '='), given = shown(parameter);
+    struct slice value = slice_cut(rest, '&'), given = shown(value), name = slice_cut(&value, '=');
+    if (index == PARAMETERS_MAX)
+        return problem_set(why, MALFORMED_REQUEST, NULL, "more than %d parameters are given", PARAMETERS_MAX);
     if (!value.p)
-        return problem_set(why, MALFORMED_REQUEST, NULL, "the query's parameter `%.*s` is not name=value",
-                           SLICE_ARG(given));
+        return problem_set(why, MALFORMED_REQUEST, NULL, "the parameter `%.*s` is not name=value", SLICE_ARG(given));
     *out = (struct query_option){name, value};
     if (form_decode(&out->name, arena) && form_decode(&out->value, arena)) return OK;
-    return problem_set(why, MALFORMED_REQUEST, NULL, "the query's parameter `%.*s` is not percent-encoded UTF-8",
+    return problem_set(why, MALFORMED_REQUEST, NULL, "the parameter `%.*s` is not percent-encoded UTF-8",
                        SLICE_ARG(given));
 }
 
@@ -225,9 +226,7 @@ enum status key_parse_query(const struct model *m, struct slice query, struct ar
     *n_options = 0;
     for (size_t i = 0; rest.p; i++) {
         struct query_option one;
-        if (i == PARAMETERS_MAX)
-            return problem_set(why, MALFORMED_REQUEST, NULL, "the query has more than %d parameters", PARAMETERS_MAX);
-        enum status st = take_parameter(slice_cut(&rest, '&'), arena, &one, why);
+        enum status st = key_take_parameter(&rest, i, arena, &one, why);
         if (st != OK) return st;
         if (slice_starts(one.name, SLICE("_"))) {
             if (!option) option = arena_alloc(arena, PARAMETERS_MAX * sizeof *option);

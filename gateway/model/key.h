@@ -53,12 +53,18 @@ void key_set_canonical(struct key_draft *d, size_t key_index, struct slice json)
 enum status key_finish(const struct model *m, const struct key_draft *d, struct arena *arena, struct record_key *key,
                        struct problem *why);
 
-/* All of a query string, encoded as HTML forms are ('+' is a space): names that begin with '_' are collected as options (decoded,
- * in the arena or in `query`, order kept), the rest are keys. At most 64 parameters. MALFORMED_REQUEST for an empty
- * parameter, one without '=', a bad escape and bytes that are not UTF-8. */
+/* One name=value, decoded. */
 struct query_option {
     struct slice name, value;
 };
+
+/* Takes the first parameter off *rest, which is absent behind the last; `index` tells how many came before. Encoded as HTML forms are ('+' is
+ * a space); what is decoded lies in the arena or in *rest. MALFORMED_REQUEST for an empty parameter, one without '=', a bad escape,
+ * bytes that are not UTF-8, and the 65th. */
+enum status key_take_parameter(struct slice *rest, size_t index, struct arena *arena, struct query_option *out,
+                               struct problem *why);
+
+/* All of a query string: names that begin with '_' are collected as options (in the arena or in `query`, order kept), the rest are keys. */
 enum status key_parse_query(const struct model *m, struct slice query, struct arena *arena, struct key_draft *d,
                             struct query_option **options, size_t *n_options, struct problem *why);
 

@@ -7,8 +7,10 @@
 
 #include "model/json.h"
 
-#define GATHER_BELOW 1024 /* bytes; see bench/compose */
+#define GATHER_BELOW 1024 /* bytes: measured, a copy is cheaper than a slice of its own up to about 1.2 to 1.5 KiB */
 #define CHUNK        4096
+
+_Static_assert(GATHER_BELOW <= CHUNK, "what is gathered has room in one chunk");
 
 /* Where the parts go: into `out`, or into `reply`. */
 struct sink {

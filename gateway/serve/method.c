@@ -215,12 +215,9 @@ static enum status read_body(const struct http_request *r, struct call *call, st
 static enum status read_request(struct calling *c, struct problem *why)
 {
     struct http_request *r = &c->ex->request;
-    struct slice control = http_request_header(r, "cache-control");
     if (c->op == OP_FORGET) return terms_unconditional(r, why);
-    c->only_if_cached = cache_directive(control, "only-if-cached").p != NULL;
+    c->call.mode = terms_mode(r, &c->only_if_cached);
     if (r->method == METHOD_HEAD) c->op = OP_HEAD;
-    if (c->op == OP_HEAD || c->only_if_cached) c->call.mode = FETCH_LOOK;
-    else if (cache_directive(control, "no-cache").p) c->call.mode = FETCH_RELOAD;
     if (r->method != METHOD_POST) return OK;
     ignore_condition(r);
     return read_body(r, &c->call, why);

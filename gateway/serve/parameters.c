@@ -2,10 +2,7 @@
  * model or form that has it (a key of the record, an input), whose key drafts judge it (model/key.h). */
 #include "serve/parameters.h"
 
-#include "http/request.h"
 #include "model/json.h"
-
-#define PARAMETERS_MAX 64
 
 struct reading {
     const struct model *method;
@@ -77,28 +74,16 @@ static enum status take_json(struct reading *r, struct slice name, struct slice 
 
 /* -- one source -- */
 
-static bool decode(struct slice *s, struct arena *arena)
-{
-    char *text = arena_bytes(arena, s->n + 1);
-    size_t n = http_percent_decode(*s, true, text);
-    *s = slice_from(text, n);
-    return n != SIZE_MAX && slice_is_utf8(*s);
-}
-
 /* name=value&name=value, of a query or of a form. */
 static enum status take_pairs(struct reading *r, struct slice pairs, struct problem *why)
 {
     struct slice rest = pairs.n ? pairs : (struct slice){NULL, 0};
     for (size_t i = 0; rest.p; i++) {
-        struct slice value = slice_cut(&rest, '&'), name = slice_cut(&value, '=');
-        if (i == PARAMETERS_MAX)
-            return problem_set(why, MALFORMED_REQUEST, NULL, "more than %d parameters are given", PARAMETERS_MAX);
-        if (!value.p || !decode(&name, r->arena) || !decode(&value, r->arena))
-            return problem_set(why, MALFORMED_REQUEST, NULL, "parameter %zu is not name=value in percent-encoded UTF-8",
-                               i + 1);
-        if (slice_starts(name, SLICE("_")))
-            return problem_set(why, MALFORMED_REQUEST, NULL, "a call knows no option `%.*s`", SLICE_ARG(name));
-        enum status st = take_text(r, name, value, why);
+        struct query_option one;
+        enum status st = key_take_parameter(&rest, i, r->arena, &one, why);
+        if (st == OK && slice_starts(one.name, SLICE("_")))
+            st = problem_set(why, MALFORMED_REQUEST, NULL, "a call knows no option `%.*s`", SLICE_ARG(one.name));
+        if (st == OK) st = take_text(r, one.name, one.value, why);
         if (st != OK) return st;
     }
     return OK;

@@ -25,6 +25,7 @@
 #include "serve/patch.h"
 #include "serve/problem.h"
 #include "serve/save.h"
+#include "serve/terms.h"
 #include "serve/vetting.h"
 
 #include <assert.h>
@@ -168,15 +169,6 @@ struct document_read {
     struct document document;
 };
 
-/* What the client's Cache-Control asks of us (RFC 9111 5.2.1). */
-static enum fetch_mode read_mode(struct read *r)
-{
-    struct slice control = http_request_header(&r->ex->request, "cache-control");
-    r->only_if_cached = cache_directive(control, "only-if-cached").p != NULL;
-    if (r->op == OP_HEAD || r->only_if_cached) return FETCH_LOOK;
-    return cache_directive(control, "no-cache").p ? FETCH_RELOAD : FETCH_LOAD;
-}
-
 static enum status not_cached(struct problem *why, const char *path)
 {
     return problem_set(why, NOT_CACHED, path, "only-if-cached was asked, and there is no copy");
@@ -231,7 +223,7 @@ static void read_record(struct read read, struct served *served)
     r->fetch = (struct fetch){.serve = ex->owner,
                               .served = served,
                               .key = read.key,
-                              .mode = read_mode(&r->read),
+                              .mode = terms_mode(&ex->request, &r->read.only_if_cached),
                               .request = ex->id,
                               .done = on_record_read};
     enum status st = fetch_start(&r->fetch, clock_wall_ms());
@@ -271,7 +263,7 @@ static void read_document(struct read read, struct served *served, struct view v
                                       .served = served,
                                       .arena = &ex->arena,
                                       .view = view,
-                                      .mode = read_mode(&r->read),
+                                      .mode = terms_mode(&ex->request, &r->read.only_if_cached),
                                       .request = ex->id,
                                       .document = &r->document,
                                       .n = 1,

@@ -1,9 +1,17 @@
-/* serve/terms.c -- the headers and query options of a write. */
+/* serve/terms.c -- the headers of a read; headers and query options of a write. */
 #include "serve/terms.h"
 
 #include "base/units.h"
 #include "model/envelope.h"
 #include "serve/answer.h"
+
+enum fetch_mode terms_mode(const struct http_request *request, bool *only_if_cached)
+{
+    struct slice control = http_request_header(request, "cache-control");
+    *only_if_cached = cache_directive(control, "only-if-cached").p != NULL;
+    if (request->method == METHOD_HEAD || *only_if_cached) return FETCH_LOOK;
+    return cache_directive(control, "no-cache").p ? FETCH_RELOAD : FETCH_LOAD;
+}
 
 static bool is_condition(struct slice name)
 {

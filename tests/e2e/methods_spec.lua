@@ -308,6 +308,23 @@ for _, store in ipairs { "memory", "redis" } do
       assert.equal(2, asked "/weather/Paris")
     end)
 
+    it("are forgotten when the version of their model is raised", function()
+      local function reload(text)
+        gateway.write_models(gw.schemas, (text:gsub("ORIGIN", source.url)))
+        check.status(gw:admin("/admin/reload", "POST"), 200)
+      end
+      local target = "/models/Home/geocode?address=versioned"
+      for n = 1, 2 do
+        check.status(gw:get(target), 200)
+        check.status(gw:get(target), 200)
+        assert.equal(n, asked "/geocode/versioned/5")
+        reload((models:gsub("address = key%(%),", "address = key(), options = { version = 1 },")))
+      end
+      reload(models)
+      check.status(gw:get(target), 200)
+      assert.equal(2, asked "/geocode/versioned/5")
+    end)
+
     it("do not come back on top of a DELETE", function()
       local connection = http.connect(gw.address)
       connection:send(http.format("GET", "/models/Place/slow?name=fenced"))

@@ -315,9 +315,9 @@ static void messages_are_sentences(void **state)
     assert_says(&models[TEXT], "zebra=x", UNKNOWN_KEY, "zebra", "model `Text` has no key `zebra`");
     assert_says(&models[TEXT], "value=x", UNKNOWN_KEY, "value", "`value` is a field of model `Text`, not a key");
     assert_says(&models[TEXT], "name=a&name=b", MALFORMED_REQUEST, "name", "key `name` is given twice");
-    assert_says(&models[TEXT], "name", MALFORMED_REQUEST, "", "the query's parameter `name` is not name=value");
+    assert_says(&models[TEXT], "name", MALFORMED_REQUEST, "", "the parameter `name` is not name=value");
     assert_says(&models[TEXT], "name=%zz", MALFORMED_REQUEST, "",
-                "the query's parameter `name=%zz` is not percent-encoded UTF-8");
+                "the parameter `name=%zz` is not percent-encoded UTF-8");
     assert_says(&models[WHOLE], "id=ten", KEY_TYPE, "id",
                 "key `id` of model `Whole` takes an integer of 64 bits, not `ten`");
     assert_says(&models[REAL], "x=1e999", KEY_TYPE, "x",
