@@ -42,9 +42,8 @@ typedef void flight_done(struct flight_waiter *w, const struct flight_outcome *o
 /* Embed it; set the first part. */
 struct flight_waiter {
     flight_done *done;
-    bool content; /* has a stale record at hand: waits no longer than until the flight is late */
-    bool
-        at_the_end; /* set by flight_join: what the flight brings is being stored already, and a write may have come after that */
+    bool content;     /* has a stale record at hand: waits no longer than until the flight is late */
+    bool at_the_end;  /* set by flight_join: the load is over, and what it has brought is being stored */
     struct list link; /* the rest is private */
     struct flight_port *port;
     struct flight *flight;

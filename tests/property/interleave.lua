@@ -8,7 +8,6 @@
 --
 -- The seed decides what is asked, of whom and in which order; the kernel decides the rest.
 local gateway = require "tests.support.gateway"
-local process = require "tests.support.process"
 local redis = require "tests.support.redis"
 local judge = require "tests.property.judge"
 local loop = require "tests.property.loop"
