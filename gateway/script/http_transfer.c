@@ -167,7 +167,6 @@ static void explain(struct http_exchange *x, CURLcode code)
 static enum http_ending ending_of(struct http_exchange *x, CURLcode code)
 {
     switch (code) {
-    case CURLE_OK: return HTTP_ANSWERED;
     case CURLE_OPERATION_TIMEDOUT: return HTTP_TIMED_OUT;
     case CURLE_COULDNT_CONNECT: return x->answered ? HTTP_FAILED : x->asked ? HTTP_RESET : HTTP_REFUSED;
     case CURLE_ABORTED_BY_CALLBACK: /* on_request */
@@ -180,7 +179,11 @@ static enum http_ending ending_of(struct http_exchange *x, CURLcode code)
 
 enum http_ending http_transfer_end(struct http_exchange *x, CURLcode code)
 {
-    if (code == CURLE_OK) libcurl.easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &x->status);
-    else explain(x, code);
+    if (code == CURLE_OK) {
+        libcurl.easy_getinfo(x->easy, CURLINFO_RESPONSE_CODE, &x->status);
+        if (x->head_over && x->status >= 200) return HTTP_ANSWERED;
+        code = CURLE_RECV_ERROR; /* lost within the fields, or after a 103: libcurl thinks nothing of it */
+    }
+    explain(x, code);
     return ending_of(x, code);
 }

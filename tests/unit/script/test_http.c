@@ -318,6 +318,47 @@ static void test_places(void **state)
     close_all(w);
 }
 
+/* Sixteen requests hold as many bytes as a worker may. They stand in line behind 64 that hang, so nothing is sent. */
+static void test_bytes_at_once(void **state)
+{
+    enum { HUNG = 64, N = 16 };
+    struct world *w = open_all();
+    static struct outcome o[HUNG + N];
+    struct task *tasks[HUNG + N];
+    char text[512], findings[1024];
+    snprintf(text, sizeof text, "http.get('" URL "/never')", server.port);
+    struct vm *hung = world_vm(w, text);
+    for (int i = 0; i < HUNG; i++) tasks[i] = world_start(hung, 60000, no_arguments, &o[i]);
+    while (server.requests < HUNG) uv_run(&w->loop, UV_RUN_ONCE);
+
+    snprintf(text, sizeof text,
+             "local body = ('x'):rep(2^24) model 'T' { id = key(), from_miss = function() return http.post('" URL
+             "/hello', {body = body}) end }",
+             server.port);
+    struct vm *big = world_load(w, text, findings, sizeof findings);
+    for (int i = HUNG; i < HUNG + N; i++) tasks[i] = world_start(big, 60000, no_arguments, &o[i]);
+    for (int turn = 0; turn < 2; turn++) { /* what is given back can be had again */
+        struct outcome one_more = {0};
+        struct task *t = world_start(big, 60000, no_arguments, &one_more);
+        while (turn == 0 && !one_more.calls) uv_run(&w->loop, UV_RUN_ONCE);
+        for (int i = 0; i < 100 && turn == 1; i++) uv_run(&w->loop, UV_RUN_NOWAIT);
+        if (turn == 0) {
+            assert_ends(one_more, LOADER_ERROR, "/hello : more than 268435456 bytes of bodies at once");
+            task_cancel(tasks[HUNG]);
+            tasks[HUNG] = NULL;
+        } else {
+            assert_int_equal(one_more.calls, 0);
+            task_cancel(t);
+        }
+    }
+    for (int i = 0; i < HUNG + N; i++)
+        if (tasks[i]) task_cancel(tasks[i]);
+    assert_int_equal(server.requests, HUNG);
+    vm_retire(big);
+    vm_retire(hung);
+    close_all(w);
+}
+
 /* --- load time ---------------------------------------------------------------------------------------------------- */
 
 static void test_not_while_a_file_is_loaded(void **state)
@@ -350,6 +391,7 @@ int main(void)
         cmocka_unit_test(test_cancel_in_every_state),
         cmocka_unit_test(test_many_at_once),
         cmocka_unit_test(test_places),
+        cmocka_unit_test(test_bytes_at_once),
         cmocka_unit_test(test_not_while_a_file_is_loaded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -95,6 +95,24 @@ static void test_a_kept_connection_dies(void **state)
     }
 }
 
+/* ... and the new connection is refused: still, something was sent. */
+static void test_a_kept_connection_dies_with_its_server(void **state)
+{
+    static const char *const calls[][2] = {
+        {"http.post('" URL "/gone', {retries = 1})", "/gone : connection refused"},
+        {"http.get('" URL "/gone', {retries = 1})", "/gone : connection refused (2 attempts)"},
+    };
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        struct world *w = open_all();
+        assert_ends(run(w, "return http.get('" URL "/hello').body", server.port), OK, "hello");
+        struct outcome o = run(w, calls[i][0], server.port);
+        assert_ends(o, LOADER_ERROR, calls[i][1]);
+        assert_int_equal(strstr(o.text, "attempts") != NULL, i == 1);
+        assert_int_equal(server.requests, 2);
+        close_all(w);
+    }
+}
+
 static void test_chosen_reasons(void **state)
 {
     struct world *w = open_all();
@@ -135,7 +153,11 @@ static void test_not_after_the_first_byte(void **state)
     assert_ends(run(w, "http.get('" URL "/bytes/2000', {retries = 3, max_bytes = 1000})", server.port), LOADER_ERROR,
                 "body of more than 1000 bytes");
     assert_ends(run(w, "http.get('" URL "/garbage', {retries = 3})", server.port), LOADER_ERROR, "HTTP/0.9");
-    assert_int_equal(server.requests, 3);
+    assert_ends(run(w, "http.get('" URL "/hint', {retries = 3})", server.port), LOADER_ERROR,
+                "/hint : connection lost");
+    assert_ends(run(w, "http.get('" URL "/half', {retries = 3})", server.port), LOADER_ERROR,
+                "/half : connection lost");
+    assert_int_equal(server.requests, 5);
     close_all(w);
 }
 
@@ -232,6 +254,7 @@ int main(void)
         cmocka_unit_test(test_until_retries_are_used_up),
         cmocka_unit_test(test_post),
         cmocka_unit_test(test_a_kept_connection_dies),
+        cmocka_unit_test(test_a_kept_connection_dies_with_its_server),
         cmocka_unit_test(test_chosen_reasons),
         cmocka_unit_test(test_each_attempt_has_its_timeout),
         cmocka_unit_test(test_not_after_the_first_byte),

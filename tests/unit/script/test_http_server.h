@@ -30,6 +30,8 @@ static const struct route {
     {"/toftp", "HTTP/1.1 302 Found\r\nLocation: ftp://127.0.0.1/x\r\nContent-Length: 0\r\n\r\n", false},
     {"/short", "HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nonly this", true},
     {"/empty", "", true},
+    {"/hint", "HTTP/1.1 103 Early Hints\r\nX-Early: 1\r\n\r\n", true},
+    {"/half", "HTTP/1.1 200 OK\r\nX-One: 1\r\nX-T", true},
     {"/garbage", "SSH-2.0-OpenSSH\r\nwhat\r\n\r\n", true},
     {"/close", "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nuntil the end", true},
     {"/never", NULL, false},
@@ -110,7 +112,7 @@ static void serve_flaky(struct peer *peer, unsigned long n, const char *how)
     answer(peer, own, (size_t)head, own, false);
 }
 
-/* /bytes/N: a body of N; /flaky/N/HOW; /echo: the request itself; the rest from the table. */
+/* /bytes/N: a body of N; /flaky/N/HOW; /gone; /gzip; /echo: the request itself; the rest from the table. */
 static void serve(struct peer *peer)
 {
     char path[128];
@@ -128,6 +130,11 @@ static void serve(struct peer *peer)
     char how[32];
     if (sscanf(path, "/flaky/%lu/%31s", &n, how) == 2) {
         serve_flaky(peer, n, how);
+        return;
+    }
+    if (strcmp(path, "/gone") == 0) { /* and so is the server */
+        uv_close((uv_handle_t *)&server.tcp, NULL);
+        peer_close(peer);
         return;
     }
     if (strcmp(path, "/gzip") == 0) {
@@ -222,7 +229,7 @@ static inline struct world *open_all(void)
 /* The host first: the server's peers end when the client closes its kept connections. */
 static inline void close_all(struct world *w)
 {
-    uv_close((uv_handle_t *)&server.tcp, NULL);
+    if (!uv_is_closing((uv_handle_t *)&server.tcp)) uv_close((uv_handle_t *)&server.tcp, NULL);
     world_close(w);
     assert_int_equal(server.open, 0);
 }
