@@ -255,17 +255,18 @@ static void assert_failure(const struct loaded *l, const char *detail, const cha
 
 static void test_each_its_own(void **state)
 {
-    struct bench *b = bench_open(
-        COUNTING "options = { expires = 1, hard_timeout = 20, validate = function(self)\n"
-                 "  if self.id == 6 then error 'secret' end if self.id == 7 then return 'v', 'seven' end end },\n"
-                 "from_misses = function(list, ctx)\n"
-                 "  ctx.expires = 5\n"
-                 "  list[4].v = 0 / 0\n"
-                 "  list[5].v = ('x'):rep(2^20)\n"
-                 "  list[6].r = { id = 9 }\n"
-                 "  list[9].r = list[8]\n"
-                 "  return { [2] = missing, [3] = failed 'the row is \\195\\169 secret' }\n"
-                 "end }");
+    struct bench *b =
+        bench_open(COUNTING "options = { expires = 1, hard_timeout = 20, validate = function(self)\n"
+                            "  if self.id == 6 then error 'secret' end if self.id == 7 then return 'v', 'seven' end\n"
+                            "  if self.id == 8 then error { secret = 1 } end end },\n"
+                            "from_misses = function(list, ctx)\n"
+                            "  ctx.expires = 5\n"
+                            "  list[4].v = 0 / 0\n"
+                            "  list[5].v = ('x'):rep(2^20)\n"
+                            "  list[6].r = { id = 9 }\n"
+                            "  list[10].r = list[8]\n"
+                            "  return { [2] = missing, [3] = failed 'the row is \\195\\169 secret' }\n"
+                            "end }");
     for (int i = 0; i < 10; i++) start(b, i);
     wait_all(b, 10);
     assert_text(&b->loaded[0], "{\"id\":0}");
@@ -281,8 +282,8 @@ static void test_each_its_own(void **state)
     assert_failure(&b->loaded[6], "the loader of model `M` failed", "", "test.lua:8: secret | at test.lua:8");
     assert_failure(&b->loaded[7], "the loader of model `M` failed: `validate` has refused field `v`", "v",
                    "validate: field `v`: seven");
-    assert_text(&b->loaded[8], "{\"id\":8,\"r\":{\"id\":7,\"$ref\":\"/models/M?id=7\"}}");
-    assert_text(&b->loaded[9], "{\"id\":9}");
+    assert_failure(&b->loaded[8], "the loader of model `M` failed", "", "raised a table value | at test.lua:9");
+    assert_text(&b->loaded[9], "{\"id\":9,\"r\":{\"id\":7,\"$ref\":\"/models/M?id=7\"}}");
     bench_close(b);
 }
 
@@ -295,6 +296,8 @@ static void test_all_alike(void **state)
                             "  if list[1].id == 1 then return { 5 } end\n"
                             "  if list[1].id == 2 then sleep(30) end\n"
                             "  if list[1].id == 3 then while true do end end\n"
+                            "  if list[1].id == 4 then error {} end\n"
+                            "  if list[1].id == 5 then error(setmetatable({}, { __tostring = error })) end\n"
                             "  for _, item in ipairs(list) do item.w = 1 end end }");
     static const char *const details[] = {
         "the loader of model `M` failed",
@@ -302,15 +305,19 @@ static void test_all_alike(void **state)
         "the loader of model `M` took longer than 200 ms",
         "the loader of model `M` took longer than 200 ms",
         "the loader of model `M` failed",
+        "the loader of model `M` failed",
+        "the loader of model `M` failed",
     };
     static const char *const logs[] = {
         "test.lua:8: secret | at test.lua:8",
         "from_misses returned a table with a number at 1; it returns nothing, or",
         "stopped after 200 ms, while it waited",
         "stopped after 200 ms | at test.lua:11",
-        "test.lua:12: model `M` has no key or field `w`",
+        "the handler raised a table value | at test.lua:12",
+        "the handler raised a table value | at test.lua:13",
+        "test.lua:14: model `M` has no key or field `w`",
     };
-    for (int first = 0; first < 5; first++) {
+    for (int first = 0; first < 7; first++) {
         start(b, first);
         start(b, 10);
         wait_all(b, 11);
