@@ -8,7 +8,7 @@
 #include "model/json.h"
 #include "model/key.h"
 
-/* One reference that a draft holds: what stands for it in the record's text (design: key members, then `$ref`), and the target's key. */
+/* One reference that a draft holds: what stands for it in the record's text (the key's members, then `$ref`), and the target's key. */
 struct draft_reference {
     struct slice stub, pairs;
 };
