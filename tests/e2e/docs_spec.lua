@@ -288,6 +288,14 @@ describe("the pages", function()
     assert.same({}, lacking)
   end)
 
+  it("have each metric", function()
+    local page, lacking = process.read "docs/operating.md", {}
+    for metric in process.read "gateway/base/metrics.h":gmatch '"(perigee_[%l_]+)"' do
+      if not page:find("`" .. metric .. "`", 1, true) then lacking[#lacking + 1] = metric end
+    end
+    assert.same({}, lacking)
+  end)
+
   -- The table of docs/http.md against that of base/status.h.
   it("have each way to fail, with its status", function()
     local told, known = {}, {}

@@ -161,6 +161,7 @@ function cached_form_method(method) end
 ---@field detail string
 ---@field model? string
 ---@field path? string
+---@field errors? table<string, string[]> of a form: what is wrong with which input
 
 ---@class perigee.SaveOptions
 ---@field expires? perigee.Duration this record's life
