@@ -249,12 +249,24 @@ log = {}
 ---@field body string
 ---@field json fun(self: perigee.Response): any
 
+---@class perigee.HttpOptions
+---@field timeout? number|string for one attempt
+---@field headers? table<string, string|number>
+---@field body? string
+---@field json? any
+---@field method? string of http.request
+---@field retries? integer attempts beyond the first, at most 10
+---@field retry_on? ("refused"|"reset"|"timeout"|integer)[]
+---@field follow? integer redirects, at most 5
+---@field max_bytes? integer of the answer's body
+---@field ca? string a file of trusted certificates
+
 ---@class perigee.Http
----@field get fun(url: string, options?: table): perigee.Response
----@field post fun(url: string, options?: table): perigee.Response
----@field put fun(url: string, options?: table): perigee.Response
----@field delete fun(url: string, options?: table): perigee.Response
----@field request fun(url: string, options?: table): perigee.Response
+---@field get fun(url: string, options?: perigee.HttpOptions): perigee.Response
+---@field post fun(url: string, options?: perigee.HttpOptions): perigee.Response
+---@field put fun(url: string, options?: perigee.HttpOptions): perigee.Response
+---@field delete fun(url: string, options?: perigee.HttpOptions): perigee.Response
+---@field request fun(url: string, options?: perigee.HttpOptions): perigee.Response
 http = {}
 
 ---@class perigee.Database
