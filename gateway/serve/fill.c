@@ -348,7 +348,9 @@ static void on_turn(struct flight_waiter *w, const struct flight_outcome *none)
 
 static void fill_queue(struct fill *f)
 {
-    unsigned at_once = f->served->model->options.max_loads;
+    const struct model_options *o = &f->served->model->options;
+    unsigned at_once =
+        o->max_loads * (o->from_misses ? LOAD_TOGETHER_MAX : 1); /* a turn is that of a record, not of a call */
     unsigned queue = at_once * QUEUE_LOADS > QUEUE_LEAST ? at_once * QUEUE_LOADS : QUEUE_LEAST;
     f->turn.done = on_turn;
     switch (flight_turn_take(f->serve->flights, f->served->model->name, at_once, queue, &f->turn)) {
