@@ -239,7 +239,6 @@ local function cut_redis(self)
 end
 
 local function stop_redis(self)
-  if self.redis_stopped then return end
   count(self, "redis stops")
   self.redis_stopped = true
   self.server.process:signal "STOP"
@@ -250,14 +249,15 @@ local function stop_redis(self)
 end
 
 local function harm(self)
+  if not self.harms then return end
   local chance = math.random(100)
-  if chance <= 10 and not self.stopped then kill_third(self)
-  elseif chance <= 25 then stop_third(self)
-  elseif chance <= 95 and not self.redis_stopped then cut_redis(self)
-  else stop_redis(self) end
-  self.loop:after(0.02 + math.random() * 0.3, function()
-    if self.harms then harm(self) end
-  end)
+  if not self.redis_stopped then -- whoever is started now would wait for it, and nobody would let it go on
+    if chance <= 10 and not self.stopped then kill_third(self)
+    elseif chance <= 25 then stop_third(self)
+    elseif chance <= 95 then cut_redis(self)
+    else stop_redis(self) end
+  end
+  self.loop:after(0.02 + math.random() * 0.3, function() harm(self) end)
 end
 
 -- -- quiet --
