@@ -274,9 +274,18 @@ void connection_discard(struct http_connection *c)
     read_on(c);
 }
 
+/* libuv tells the end of a stream also where a reset has come close behind the last bytes. */
+static bool was_reset(const struct http_connection *c)
+{
+    uv_os_fd_t fd;
+    int error = 0;
+    socklen_t n = sizeof error;
+    return !uv_fileno(&c->handle, &fd) && !getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &n) && error;
+}
+
 static void on_end(struct http_connection *c, ssize_t error)
 {
-    if (error != UV_EOF || c->lingering) {
+    if (error != UV_EOF || c->lingering || was_reset(c)) {
         connection_close(c);
         return;
     }
