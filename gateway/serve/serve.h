@@ -70,7 +70,7 @@ struct serve {
     struct list fills;    /* flights that this worker leads */
     struct list vettings; /* saves about which handlers are asked */
     bool stopping;        /* no handler is asked about a save any more */
-    uint64_t chance;   /* state of serve_chance */
+    uint64_t chance;      /* state of serve_chance */
     struct metrics *metrics;
     struct histogram *request_time[OPERATIONS];
 };
