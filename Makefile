@@ -1,9 +1,11 @@
 # Verbs over CMake; the presets stand in CMakePresets.json, the longer verbs in scripts/.
 # Each verb first installs what this machine lacks (scripts/deps).
 SECONDS ?= 60
+STEPS ?= 100000
+SEED ?= $(shell date +%s)
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: run test build bench fuzz asan tsan lint format docs docker clean help
+.PHONY: run test build bench fuzz asan tsan property soak lint format docs docker clean help
 
 run: ## build, start the gateway with the example models, show a miss, a hit and a save; stays up until Ctrl-C
 	@scripts/run
@@ -25,6 +27,16 @@ tsan: ## the same with ThreadSanitizer
 fuzz: ## every fuzz target for SECONDS=60 each
 	@scripts/deps build test
 	@scripts/fuzz $(SECONDS)
+
+property: build ## random reads, writes and loads on real gateways, STEPS=100000 on each store and among failures, all judged (SEED=N)
+	@scripts/deps test
+	@luajit tests/property/interleave.lua --store memory --steps $(STEPS) --seed $(SEED)
+	@luajit tests/property/interleave.lua --store redis --steps $(STEPS) --seed $(SEED)
+	@luajit tests/property/interleave.lua --store redis --steps $(STEPS) --seed $(SEED) --chaos 1
+
+soak: build ## what a million failed loads and a hundred thousand missing keys leave in memory
+	@scripts/deps test
+	@luajit tests/property/soak.lua
 
 bench: build ## measure, beside the floor and the peers; rows are kept in bench/results
 	@scripts/deps bench

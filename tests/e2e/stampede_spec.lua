@@ -1,6 +1,7 @@
 -- tests/e2e/stampede_spec.lua -- many who want at once what nobody has: how many loads that costs, who waits how long for what, and what stays
 -- behind.
 local check = require "tests.support.check"
+local flood = require "tests.property.flood"
 local gateway = require "tests.support.gateway"
 local http = require "tests.support.http"
 local origin = require "tests.support.origin"
@@ -19,31 +20,7 @@ model "Item" { id = key(), v = field(), options = { expires = 600, hard_timeout 
 model "Hard" { id = key(), v = field(), options = { expires = 600, hard_timeout = 0.5 }, from_miss = function(self) return load(self, "hard") end }
 model "Soft" { id = key(), v = field(), options = { expires = 0.2, stale_if_error = 600, soft_timeout = 0.2, hard_timeout = 5 },
   from_miss = function(self) return load(self, "soft") end }
-model "Absent" { id = key(), v = field(), options = { expires = 600, negative = 60 },
-  from_miss = function(self) if self.id:find "^no" then return missing end self.v = self.id end }
 model "Jittered" { id = key(), v = field(), options = { expires = 1000, jitter = 0.2 }, from_miss = function(self) self.v = 1 end }
-
--- A failure of its own for each: by n, sixteen kinds, and words that no other has.
-local kinds = {
-  function(self) error("it is broken: " .. self.id) end,
-  function(self) error { code = self.id } end,
-  function() error() end,
-  function(self) error((self.id .. " "):rep(2000)) end,
-  function(self) error(setmetatable({}, { __tostring = function() error(self.id) end })) end,
-  function(self) self.v = 0 / 0 end,
-  function(self) self.v = function() return self.id end end,
-  function(self) local t = { id = self.id } t.t = t self.v = t end,
-  function(self) self.v = { [1] = self.id, [1000000] = 2 } end,
-  function(self) self.v = self.id .. "\255\254" end,
-  function(self) return self.id end,
-  function(self, ctx) self.v = 1 ctx.expires = "soon, " .. self.id end,
-  function(self) self[self.id] = 1 end,
-  function(self) http.get("http://127.0.0.1:1/" .. self.id, { timeout = 1 }) end,
-  function(self) local deep = {} local at = deep for _ = 1, 100 do at.x = { id = self.id } at = at.x end self.v = deep end,
-  function(self) return nil .. self.id end,
-}
-model "Broken" { id = key(), v = field(), options = { expires = 600, hard_timeout = 5 },
-  from_miss = function(self, ctx) return kinds[tonumber(self.id:match "%d+") % #kinds + 1](self, ctx) end }
 ]]
 
 local crowd = 1000
@@ -194,37 +171,19 @@ for _, store in ipairs { "memory", "redis" } do
 end
 
 describe("what stays behind", function()
-  -- Megabytes that it holds.
-  local function rss(gw)
-    return tonumber(process.read(("/proc/%d/status"):format(gw.pid)):match "VmRSS:%s+(%d+) kB") / 1024
-  end
-
-  -- Many requests on one connection, fifty in one write; each answer goes to `done`.
-  local function pipelined(gw, n, target, done)
-    local client, sent = http.connect(gw.address), 0
-    while sent < n do
-      local bytes, batch = {}, math.min(50, n - sent)
-      for i = 1, batch do bytes[i] = http.format("GET", target(sent + i)) end
-      assert(client:send(table.concat(bytes)))
-      for i = 1, batch do done(assert(client:receive(false, 30)), sent + i) end
-      sent = sent + batch
-    end
-    client:close()
-  end
-
   it("of 10000 loads that each fail in their own way: nothing", function()
-    local gw = gateway.start { models = models, workers = 2, env = { ORIGIN = "http://127.0.0.1:1" }, fds = 20, args = { "--log", "error" } }
+    local gw = gateway.start { models = flood.models, workers = 2, fds = 20, args = { "--log", "error" } }
     local codes = {}
     local function broken(n)
-      pipelined(gw, n, function(i) return "/models/Broken?id=n" .. i end, function(response, i)
+      flood.ask(gw, n, function(i) return "/models/Broken?id=n" .. i end, function(response, i)
         if response.status ~= 502 then error(i .. ": " .. response.status .. " " .. response.body) end
         codes[response.body] = true
       end)
     end
     broken(2000) -- what a worker keeps for good, it has by now
-    local before = rss(gw)
+    local before = flood.rss(gw)
     broken(gateway.sanitized and 8000 or 10000)
-    local grown = rss(gw) - before
+    local grown = flood.rss(gw) - before
     local kinds = 0
     for _ in pairs(codes) do kinds = kinds + 1 end
     assert(kinds > 8000, "they fail alike")
@@ -235,9 +194,9 @@ describe("what stays behind", function()
 
   it("of 20000 keys that do not exist: no more than the memory that records may have, and what is asked for often", function()
     local bytes = 4 * 1024 * 1024
-    local gw = gateway.start { models = models, workers = 2, args = { "--memory-bytes", bytes, "--log", "error" } }
+    local gw = gateway.start { models = flood.models, workers = 2, args = { "--memory-bytes", bytes, "--log", "error" } }
     local hits, hot_asked = 0, 0
-    pipelined(gw, 20000, function(i) return i % 4 == 0 and "/models/Absent?id=hot" .. i % 200 or "/models/Absent?id=no" .. i end,
+    flood.ask(gw, 20000, function(i) return i % 4 == 0 and "/models/Absent?id=hot" .. i % 200 or "/models/Absent?id=no" .. i end,
       function(response, i)
         assert.equal(i % 4 == 0 and 200 or 404, response.status)
         if i % 4 ~= 0 or i <= 2000 then return end
