@@ -132,21 +132,15 @@ static void on_filled(struct lease *l, enum status status) { stored(container_of
  * kept. */
 static void fill_store(struct fill *f, struct flight_outcome *outcome, uint64_t until_ms, uint64_t now_ms)
 {
-    enum status st = PRECONDITION_FAILED;
+    enum status st = OK;
     f->outcome = outcome;
-    if (f->alone) {
-        st = STORE_UNAVAILABLE;
-    } else if (!flight_may_store(f->flight)) {
-        st = PRECONDITION_FAILED;
-    } else if (f->leased) {
-        st = f->lives ? lease_fill(&f->lease, outcome->blob, until_ms, now_ms) : lease_yield(&f->lease);
-    } else if (!f->lives) {
-        st = OK;
-    } else {
-        f->op.done = on_stored;
-        st = store_put(f->serve->store, f->key.stored, outcome->blob, until_ms, now_ms, &f->op);
-        f->storing = st == PENDING;
-    }
+    f->op.done = on_stored;
+    if (f->alone) st = STORE_UNAVAILABLE;
+    else if (!flight_may_store(f->flight)) st = PRECONDITION_FAILED;
+    else if (f->leased && f->lives) st = lease_fill(&f->lease, outcome->blob, until_ms, now_ms);
+    else if (f->leased) st = lease_yield(&f->lease);
+    else if (f->lives) st = store_put(f->serve->store, f->key.stored, outcome->blob, until_ms, now_ms, &f->op);
+    f->storing = st == PENDING && !f->leased;
     if (st != PENDING) stored(f, st);
 }
 

@@ -7,6 +7,8 @@
 -- stopped, while all goes on.
 --
 -- The seed decides what is asked, of whom and in which order; the kernel decides the rest.
+--
+-- One run, told in its order, is a longer file than most: records, what is asked and answered, harm, quiet, the whole.
 local gateway = require "tests.support.gateway"
 local redis = require "tests.support.redis"
 local judge = require "tests.property.judge"

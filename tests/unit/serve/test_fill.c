@@ -1,5 +1,5 @@
 /* A fill, at each of its stages: what it lands with, who is told, and that nothing stays behind where it is stopped there. Store and loader
- * are stand-ins, which answer when the test says; flights and leases are real. */
+ * are stand-ins, which answer when the test says; flights and leases are real. Long, as there are many stages. */
 #include "serve/fill.h"
 
 #include "base/clock.h"
