@@ -23,7 +23,7 @@ model "Soft" { id = key(), v = field(), options = { expires = 0.2, stale_if_erro
 model "Jittered" { id = key(), v = field(), options = { expires = 1000, jitter = 0.2 }, from_miss = function(self) self.v = 1 end }
 ]]
 
-local crowd = 1000
+local crowd = 900 -- select takes descriptors below 1024, and some are open already
 
 -- So many clients, each with this request under way at the gateways in turn.
 local function ask_all(gateways, n, target, headers)
@@ -67,6 +67,8 @@ for _, store in ipairs { "memory", "redis" } do
       return gw
     end
     setup(function()
+      collectgarbage() -- closes what other specs have left open
+      collectgarbage()
       source = origin.start()
       server = store == "redis" and redis.start() or nil
       gateways = { start() }
@@ -90,7 +92,7 @@ for _, store in ipairs { "memory", "redis" } do
       end)
     end
 
-    it("of 1000 costs one load for a cold key, and all are told the same", function()
+    it("of 900 costs one load for a cold key, and all are told the same", function()
       source:says("/item/cold", 200, "v")
       source:holds "/item/cold"
       local clients = ask_all(gateways, crowd, "/models/Item?id=cold")
