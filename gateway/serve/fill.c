@@ -207,7 +207,9 @@ static struct blob *seal_old(struct fill *f, struct envelope *e, struct seal_not
     struct envelope old;
     struct envelope_ref ref[ENVELOPE_REFS_MAX];
     size_t n = 0, at = 0;
-    open_old(f, &old);
+    bool opens = open_old(f, &old);
+    assert(opens); /* the loader has seen it */
+    (void)opens;
     notes->tags = seal_notes_of(&old).tags;
     e->kind = old.kind;
     e->text = old.text;
