@@ -117,8 +117,16 @@ end
 
 function Process:alive() return self:exit() == nil end
 
+-- After "STOP" it returns when every thread has stopped: kill does not wait for that, and what is sent meanwhile would still be read.
 function Process:signal(name)
   os.execute(("kill -%s %d 2>/dev/null"):format(name, self.pid))
+  if name ~= "STOP" then return end
+  process.eventually(function() return ("all threads of process %d to stop"):format(self.pid) end, 10, function()
+    local pipe = io.popen(("cat /proc/%d/task/*/stat 2>/dev/null"):format(self.pid))
+    local threads = pipe:read "*a"
+    pipe:close()
+    return not threads:find "%) [^TtZX] "
+  end)
 end
 
 -- Waits for the end and returns the exit code.
