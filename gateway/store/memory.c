@@ -240,21 +240,29 @@ static struct blob *entry_fill(struct stripe *s, uint64_t share, struct entry *e
     return replaced;
 }
 
-unsigned memory_put(struct memory *m, struct slice key, struct blob *b, uint64_t until_ms, uint64_t now_ms,
-                    unsigned char previous[8])
+/* Does it hold of what lives here? */
+static bool admits(const struct store_condition *when, const struct entry *e, uint64_t now_ms)
+{
+    bool lives = e && e->until_ms > now_ms;
+    return !when || condition_holds(when, lives ? blob_slice(e->blob) : (struct slice){NULL, 0}, now_ms);
+}
+
+enum status memory_put_when(struct memory *m, const struct store_condition *when, struct slice key, struct blob *b,
+                            uint64_t until_ms, uint64_t now_ms, unsigned char previous[8], uint8_t *previous_n)
 {
     uint64_t hash = hash_seeded(key);
     struct stripe *s = stripe_of(m, hash);
     struct entry *fresh = entry_new(key, (uint32_t)hash), *dead = NULL;
     struct blob *replaced = NULL;
-    unsigned previous_n = 0;
+    *previous_n = 0;
 
     pthread_mutex_lock(&s->lock);
     struct entry **at = find(s, key, (uint32_t)hash), *e = found(at);
-    if (e && e->until_ms > now_ms) previous_n = first_bytes(e, previous);
-    if (until_ms <= now_ms || !affordable(s, m->share, fresh, b)) {
+    bool admitted = admits(when, e, now_ms);
+    if (e && e->until_ms > now_ms) *previous_n = (uint8_t)first_bytes(e, previous);
+    if (admitted && (until_ms <= now_ms || !affordable(s, m->share, fresh, b))) {
         if (e) entry_remove(s, at, &dead);
-    } else {
+    } else if (admitted) {
         if (!e) {
             entry_insert(s, e = fresh);
             fresh = NULL;
@@ -265,6 +273,14 @@ unsigned memory_put(struct memory *m, struct slice key, struct blob *b, uint64_t
     blob_unref(replaced);
     free(fresh);
     bury(dead);
+    return admitted ? OK : PRECONDITION_FAILED;
+}
+
+unsigned memory_put(struct memory *m, struct slice key, struct blob *b, uint64_t until_ms, uint64_t now_ms,
+                    unsigned char previous[8])
+{
+    uint8_t previous_n;
+    memory_put_when(m, NULL, key, b, until_ms, now_ms, previous, &previous_n);
     return previous_n;
 }
 
@@ -295,7 +311,7 @@ enum status memory_replace(struct memory *m, struct slice key, struct slice expe
     return status;
 }
 
-bool memory_delete(struct memory *m, struct slice key, uint64_t now_ms)
+enum status memory_delete_when(struct memory *m, const struct store_condition *when, struct slice key, uint64_t now_ms)
 {
     uint64_t hash = hash_seeded(key);
     struct stripe *s = stripe_of(m, hash);
@@ -303,11 +319,16 @@ bool memory_delete(struct memory *m, struct slice key, uint64_t now_ms)
 
     pthread_mutex_lock(&s->lock);
     struct entry **at = find(s, key, (uint32_t)hash), *e = found(at);
-    bool live = e && e->until_ms > now_ms;
-    if (e) entry_remove(s, at, &dead);
+    bool admitted = admits(when, e, now_ms), live = e && e->until_ms > now_ms;
+    if (e && admitted) entry_remove(s, at, &dead);
     pthread_mutex_unlock(&s->lock);
     bury(dead);
-    return live;
+    return !admitted ? PRECONDITION_FAILED : live ? OK : MISSING;
+}
+
+bool memory_delete(struct memory *m, struct slice key, uint64_t now_ms)
+{
+    return memory_delete_when(m, NULL, key, now_ms) == OK;
 }
 
 /* Looks at up to `budget` records of one stripe from where the last sweep stopped; returns how many it looked at.

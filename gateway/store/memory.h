@@ -7,6 +7,7 @@
 
 #include "base/blob.h"
 #include "base/status.h"
+#include "store/condition.h"
 
 #include <stdint.h>
 
@@ -28,6 +29,11 @@ struct blob *memory_get(struct memory *m, struct slice key, uint64_t now_ms);
 unsigned memory_put(struct memory *m, struct slice key, struct blob *b, uint64_t until_ms, uint64_t now_ms,
                     unsigned char previous[8]);
 
+/* memory_put where the condition holds of the live value, if there is one: OK with *previous_n set; else PRECONDITION_FAILED, and nothing
+ * is changed. `when` NULL: always. */
+enum status memory_put_when(struct memory *m, const struct store_condition *when, struct slice key, struct blob *b,
+                            uint64_t until_ms, uint64_t now_ms, unsigned char previous[8], uint8_t *previous_n);
+
 /* Puts b where a live record with exactly the bytes of `expected` is: OK; PRECONDITION_FAILED where another one is, MISSING where
  * none is. Otherwise as memory_put. */
 enum status memory_replace(struct memory *m, struct slice key, struct slice expected, struct blob *b, uint64_t until_ms,
@@ -35,6 +41,9 @@ enum status memory_replace(struct memory *m, struct slice key, struct slice expe
 
 /* True when a live record was there. */
 bool memory_delete(struct memory *m, struct slice key, uint64_t now_ms);
+
+/* The same where the condition holds: OK or MISSING; else PRECONDITION_FAILED, and nothing is changed. `when` NULL: always. */
+enum status memory_delete_when(struct memory *m, const struct store_condition *when, struct slice key, uint64_t now_ms);
 
 /* Drops records past their end, looking at `budget` of them at most; called now and then so that dead records do not hold
  * memory. Returns how many it dropped. */

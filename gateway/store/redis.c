@@ -33,8 +33,10 @@ static const struct {
     [REDIS_MGET] = {"mget", 1, {EXPECT_VALUES}},
     [REDIS_PUT] = {"put", 2, {EXPECT_PREFIX, EXPECT_OK}}, /* GETRANGE, SET */
     [REDIS_PUT_FENCED] = {"put", 1, {EXPECT_PREFIX}},     /* EVAL, as all below but DEL */
+    [REDIS_PUT_WHEN] = {"put", 1, {EXPECT_PREFIX}},
     [REDIS_REPLACE] = {"replace", 1, {EXPECT_NUMBER}},
     [REDIS_DELETE] = {"delete", 1, {EXPECT_NUMBER}},
+    [REDIS_DELETE_WHEN] = {"delete", 1, {EXPECT_NUMBER}},
     [REDIS_TAKE] = {"lease-take", 1, {EXPECT_LEASE}},
     [REDIS_KEEP] = {"lease-keep", 1, {EXPECT_NUMBER}},
     [REDIS_FILL] = {"fill", 1, {EXPECT_NUMBER}},
@@ -293,7 +295,8 @@ static void on_reply(void *arg, struct redis_reply *reply)
     } else if (asked == EXPECT_LEASE) {
         on_lease(r, reply);
     } else {
-        finish(r, OK, NULL);
+        bool refused = s->kind == REDIS_PUT_WHEN && slice_eq(slice_from(reply->prefix, reply->prefix_n), REDIS_REFUSED);
+        finish(r, refused ? PRECONDITION_FAILED : OK, NULL);
     }
 }
 

@@ -8,6 +8,7 @@
 #include "base/blob.h"
 #include "base/metrics.h"
 #include "base/status.h"
+#include "store/condition.h"
 
 #include <uv.h>
 
@@ -75,7 +76,14 @@ enum status redis_replace(struct redis *r, struct slice key, struct slice lease,
 enum status redis_delete(struct redis *r, struct slice key, struct slice lease, struct redis_command *c,
                          redis_done *done);
 
-/* A lease is a second key, in the same slot, that holds the token of who may make the record of `key`. The three writes above take it
+/* The same two where the condition holds of what is there; else PRECONDITION_FAILED, and nothing is changed. */
+enum status redis_put_when(struct redis *r, struct slice key, struct slice lease, const struct store_condition *when,
+                           uint64_t now_ms, struct slice value, uint64_t ttl_ms /* 0: none */, struct redis_command *c,
+                           redis_done *done);
+enum status redis_delete_when(struct redis *r, struct slice key, struct slice lease, const struct store_condition *when,
+                              uint64_t now_ms, struct redis_command *c, redis_done *done);
+
+/* A lease is a second key, in the same slot, that holds the token of who may make the record of `key`. The writes above take it
  * away in the same step (absent: there is none to take), so that what was begun before cannot be stored after them.
  * take: OK with the value that stands there, if there is one that does not begin as `known` does (empty: any; absent: nobody looks); else MISSING when the lease is
  * ours now, PRECONDITION_FAILED when another has it. The others end OK, or PRECONDITION_FAILED when the lease is not ours: keep makes

@@ -83,6 +83,28 @@ static const char replace_script[] =
 
 static const char delete_script[] = END_LEASE "return redis.call('DEL', KEYS[1])";
 
+/* holds(): condition.c in Lua; its three arguments are the last in ARGV: now, then what the record must be and must not. */
+#define HOLDS                                                                                                          \
+    "local function holds(now, is, is_not) "                                                                           \
+    "local head, tag, fresh = redis.pcall('GETRANGE', KEYS[1], 0, 51), nil, 0 "                                        \
+    "if type(head) == 'string' and #head == 52 and head:sub(1, 4) == 'PGE\\1' and head:byte(5) ~= 1 then "             \
+    "for i = 24, 17, -1 do fresh = fresh * 256 + head:byte(i) end "                                                    \
+    "tag = fresh > tonumber(now) and head:sub(33, 40) or nil end "                                                     \
+    "local function names(tags) "                                                                                      \
+    "if not tag or tags == '*' then return tag ~= nil end "                                                            \
+    "for i = 1, #tags, 8 do if tags:sub(i, i + 7) == tag then return true end end end "                                \
+    "return (is == '-' or names(is)) and (is_not == '-' or not names(is_not)) end "
+
+/* ARGV: value, ttl, condition. */
+static const char put_when_script[] =
+    HOLDS "if not holds(ARGV[3], ARGV[4], ARGV[5]) then return '!' end "
+          "local old = redis.pcall('GETRANGE', KEYS[1], 0, 7) " SET_TTL("ARGV[1]", "ARGV[2]") END_LEASE
+    "return type(old) == 'string' and #old == 8 and old or ''";
+
+/* ARGV: condition. */
+static const char delete_when_script[] = HOLDS "if not holds(ARGV[1], ARGV[2], ARGV[3]) then return 0 end " END_LEASE
+                                               "return redis.call('DEL', KEYS[1]) == 1 and 1 or -1";
+
 /* ARGV: token, lease's life, known; without the last nobody looks. */
 static const char take_script[] =
     "local known, n = ARGV[3], ARGV[3] and redis.pcall('STRLEN', KEYS[1]) "
@@ -137,6 +159,33 @@ enum status redis_delete(struct redis *r, struct slice key, struct slice lease, 
     enum status st = redis_ask(r, REDIS_DELETE, c, done);
     if (st == PENDING && lease.p) send_script(r, c, delete_script, key, lease, 0, NULL);
     else if (st == PENDING) redis_send(r, c, 2, (struct slice[]){SLICE("DEL"), key});
+    return st;
+}
+
+/* As the script takes it. */
+static struct slice asked(struct slice tags) { return tags.p ? tags : SLICE("-"); }
+
+enum status redis_put_when(struct redis *r, struct slice key, struct slice lease, const struct store_condition *when,
+                           uint64_t now_ms, struct slice value, uint64_t ttl_ms, struct redis_command *c,
+                           redis_done *done)
+{
+    struct digits now, ttl;
+    enum status st = redis_ask(r, REDIS_PUT_WHEN, c, done);
+    if (st == PENDING)
+        send_script(r, c, put_when_script, key, lease, 5,
+                    (struct slice[]){value, ttl_digits(ttl_ms, &ttl), digits(now_ms, &now), asked(when->is),
+                                     asked(when->is_not)});
+    return st;
+}
+
+enum status redis_delete_when(struct redis *r, struct slice key, struct slice lease, const struct store_condition *when,
+                              uint64_t now_ms, struct redis_command *c, redis_done *done)
+{
+    struct digits now;
+    enum status st = redis_ask(r, REDIS_DELETE_WHEN, c, done);
+    if (st == PENDING)
+        send_script(r, c, delete_when_script, key, lease, 3,
+                    (struct slice[]){digits(now_ms, &now), asked(when->is), asked(when->is_not)});
     return st;
 }
 

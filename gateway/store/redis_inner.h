@@ -10,14 +10,19 @@ enum redis_kind {
     REDIS_MGET,
     REDIS_PUT,
     REDIS_PUT_FENCED,
+    REDIS_PUT_WHEN,
     REDIS_REPLACE,
     REDIS_DELETE,
+    REDIS_DELETE_WHEN,
     REDIS_TAKE,
     REDIS_KEEP,
     REDIS_FILL,
     REDIS_DROP,
     REDIS_KINDS
 };
+
+/* What a conditional put is answered with where its condition does not hold: no record is as short. */
+#define REDIS_REFUSED SLICE("!")
 
 /* A place among the questions for a new command, or why there is none: STORE_UNAVAILABLE, OVERLOADED; then PENDING. */
 enum status redis_ask(struct redis *r, enum redis_kind kind, struct redis_command *c, redis_done *done);

@@ -86,14 +86,17 @@ enum status store_put(struct store *s, struct slice key, struct blob *value, uin
                       struct store_op *op)
 {
     begin(op);
-    if (!s->redis) {
-        op->previous_n = (uint8_t)memory_put(s->memory, key, value, until_ms, now_ms, op->previous);
-        return OK;
-    }
+    if (!s->redis)
+        return memory_put_when(s->memory, op->when, key, value, until_ms, now_ms, op->previous, &op->previous_n);
     struct lease_name name;
-    if (until_ms <= now_ms) return redis_delete(s->redis, key, lease_of(op, key, &name), &op->redis, on_redis_past);
-    return redis_put(s->redis, key, lease_of(op, key, &name), blob_slice(value), ttl(until_ms, now_ms), &op->redis,
-                     on_redis);
+    struct slice lease = lease_of(op, key, &name);
+    if (until_ms <= now_ms && op->when)
+        return redis_delete_when(s->redis, key, lease, op->when, now_ms, &op->redis, on_redis_past);
+    if (until_ms <= now_ms) return redis_delete(s->redis, key, lease, &op->redis, on_redis_past);
+    uint64_t ttl_ms = ttl(until_ms, now_ms);
+    if (op->when)
+        return redis_put_when(s->redis, key, lease, op->when, now_ms, blob_slice(value), ttl_ms, &op->redis, on_redis);
+    return redis_put(s->redis, key, lease, blob_slice(value), ttl_ms, &op->redis, on_redis);
 }
 
 enum status store_replace(struct store *s, struct slice key, struct slice expected, struct blob *value,
@@ -110,9 +113,11 @@ enum status store_replace(struct store *s, struct slice key, struct slice expect
 enum status store_delete(struct store *s, struct slice key, uint64_t now_ms, struct store_op *op)
 {
     begin(op);
+    if (!s->redis) return memory_delete_when(s->memory, op->when, key, now_ms);
     struct lease_name name;
-    if (s->redis) return redis_delete(s->redis, key, lease_of(op, key, &name), &op->redis, on_redis);
-    return memory_delete(s->memory, key, now_ms) ? OK : MISSING;
+    struct slice lease = lease_of(op, key, &name);
+    if (op->when) return redis_delete_when(s->redis, key, lease, op->when, now_ms, &op->redis, on_redis);
+    return redis_delete(s->redis, key, lease, &op->redis, on_redis);
 }
 
 /* -- leases -- */

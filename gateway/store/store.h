@@ -23,12 +23,13 @@ typedef void store_done(struct store_op *op, enum status status, struct blob *va
 
 /* One operation under way; embed it, set `done`, get back by container_of. */
 struct store_op {
-    store_done *done;           /* set by the caller */
-    bool fenced;                /* ... for the writes of a record that has a loader: ends the lease of who loads it */
-    struct blob *value;         /* result of a get that answered now: a reference the caller takes */
-    unsigned char previous[8];  /* result of a put: the first bytes of what it replaced */
-    uint8_t previous_n;         /* ... and how many there were; 0: nothing */
-    struct redis_command redis; /* private */
+    store_done *done; /* set by the caller */
+    bool fenced;      /* ... for the writes of a record that has a loader: ends the lease of who loads it */
+    const struct store_condition *when; /* ... for a put or delete, kept until the end; NULL: always */
+    struct blob *value;                 /* result of a get that answered now: a reference the caller takes */
+    unsigned char previous[8];          /* result of a put: the first bytes of what it replaced */
+    uint8_t previous_n;                 /* ... and how many there were; 0: nothing */
+    struct redis_command redis;         /* private */
 };
 
 /* Exactly one of the two is used: with `redis` NULL records live in `memory`. */
@@ -39,7 +40,7 @@ enum status store_get(struct store *s, struct slice key, uint64_t now_ms, struct
 
 /* Stores until `until_ms` (CLOCK_NEVER: without an end; not after now: same as a delete). Borrows key, takes its own
  * reference to value. Returns or reports OK when stored, with op->previous filled
- * (not by Redis for what ends at once). */
+ * (not by Redis for what ends at once), PRECONDITION_FAILED when op->when did not hold: then nothing has changed. */
 enum status store_put(struct store *s, struct slice key, struct blob *value, uint64_t until_ms, uint64_t now_ms,
                       struct store_op *op);
 
@@ -49,7 +50,7 @@ enum status store_put(struct store *s, struct slice key, struct blob *value, uin
 enum status store_replace(struct store *s, struct slice key, struct slice expected, struct blob *value,
                           uint64_t until_ms, uint64_t now_ms, struct store_op *op);
 
-/* OK when it was there, MISSING when not. */
+/* OK when it was there, MISSING when not, PRECONDITION_FAILED as store_put. */
 enum status store_delete(struct store *s, struct slice key, uint64_t now_ms, struct store_op *op);
 
 /* Leases: who may load a missing record, among all processes that share the store. A lease is known by a token of its holder and lasts for

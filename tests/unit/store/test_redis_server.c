@@ -1,5 +1,6 @@
 /* tests/unit/store/test_redis_server.c -- store/redis.c against real Redis servers, started here on free places and ended
  * here by their own process ids. Skipped where there is no redis-server. */
+#include "conditions.h"
 #include "many.h"
 
 #include "base/log.h"
@@ -710,6 +711,43 @@ static void assert_stands(struct pair *p, const char *text)
     blob_unref(p->step.value);
 }
 
+static void test_conditions_are_kept(void **state)
+{
+    struct pair p;
+    pair_open(&p);
+    assert_true(run_until(&p.c.loop, is_up, p.c.redis, 5000));
+    walk_conditions(p.store, &p.c.loop);
+    tell(&p.s, "DEL k");
+    assert_int_equal(tell(&p.s, "RPUSH k element"), 1); /* what is no string is no record */
+    struct store_condition none = {.is_not = CONDITION_ANY}, any = {.is = CONDITION_ANY};
+    struct write w = write_when(&any, false);
+    assert_int_equal(written(&p.c.loop, &w, store_delete(p.store, SLICE("k"), TIME, &w.op)), PRECONDITION_FAILED);
+    w = write_when(&none, false);
+    assert_int_equal(written(&p.c.loop, &w, store_delete(p.store, SLICE("k"), TIME, &w.op)), OK);
+    pair_close(&p);
+}
+
+/* A write that is not done leaves the lease with whoever has it; one that is takes it away. */
+static void test_conditions_judge_before_the_lease_ends(void **state)
+{
+    struct pair p;
+    struct blob *value = value_of(0, -1, TAG_1);
+    struct store_condition any = {.is = CONDITION_ANY}, none = {.is_not = CONDITION_ANY};
+    pair_open(&p);
+    assert_int_equal(take(&p, OURS, ""), MISSING);
+    begin(&p)->when = &any;
+    assert_int_equal(settled(&p, store_put(p.store, SLICE("a:b:c"), value, CLOCK_NEVER, TIME, &p.step.op)),
+                     PRECONDITION_FAILED);
+    begin(&p)->when = &any;
+    assert_int_equal(settled(&p, store_delete(p.store, SLICE("a:b:c"), TIME, &p.step.op)), PRECONDITION_FAILED);
+    assert_int_equal(keep(&p, OURS), OK);
+    begin(&p)->when = &none;
+    assert_int_equal(settled(&p, store_put(p.store, SLICE("a:b:c"), value, CLOCK_NEVER, TIME, &p.step.op)), OK);
+    assert_int_equal(keep(&p, OURS), PRECONDITION_FAILED);
+    blob_unref(value);
+    pair_close(&p);
+}
+
 static void test_a_lease_is_ones(void **state)
 {
     struct pair p;
@@ -838,6 +876,8 @@ int main(void)
         cmocka_unit_test(test_restarts_are_recovered_from),
         cmocka_unit_test(test_kills_never_shift_answers),
         cmocka_unit_test(test_kills_never_shift_many),
+        cmocka_unit_test(test_conditions_are_kept),
+        cmocka_unit_test(test_conditions_judge_before_the_lease_ends),
         cmocka_unit_test(test_a_lease_is_ones),
         cmocka_unit_test(test_a_lease_is_not_given_for_what_is_there),
         cmocka_unit_test(test_a_lease_ends_and_another_takes_it),

@@ -42,6 +42,7 @@ static struct op fresh(void)
     memset(&o, 0xaa, sizeof o); /* whatever the stack held */
     o.op.done = on_done;
     o.op.fenced = false;
+    o.op.when = NULL;
     o.answers = 0;
     o.value = NULL;
     return o;
