@@ -35,6 +35,7 @@ enum status forget_start(struct forget *f)
 {
     f->store.done = on_deleted;
     f->store.fenced = f->key->model->loads;
+    f->store.when = f->when;
     f->waiter.done = on_landed;
     return forget_try(f);
 }

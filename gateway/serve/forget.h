@@ -17,13 +17,15 @@ struct forget {
     struct serve *serve;
     const struct record_key *key; /* kept until done */
     forget_done *done;
+    const struct store_condition *when; /* kept; NULL: always */
 
     struct flight_write fence; /* the rest is private */
     struct flight_waiter waiter;
     struct store_op store;
 };
 
-/* OK, whether it was there or not, or why nothing is known to be deleted: now; or PENDING, and done later. */
+/* OK, whether it was there or not, PRECONDITION_FAILED when the condition did not hold, or why nothing is known to be deleted: now; or
+ * PENDING, and done later. */
 enum status forget_start(struct forget *f);
 
 #endif

@@ -2,7 +2,7 @@
  *
  *     patch_record   query and body -> key, patch, terms                  now
  *       turn         behind the patches of this record that came before   now or later
- *       look         store_get ... looked                                 now or later
+ *       look         store_get ... looked; its condition is judged        now or later
  *       merge        record and patch -> the new text                     now
  *       vet          validate, tags, then on_save (vetting.h); sealed     now or later
  *       replace      store_replace ... replaced                           now or later
@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "model/merge.h"
+#include "serve/condition.h"
 #include "serve/life.h"
 #include "serve/problem.h"
 #include "serve/seal.h"
@@ -49,6 +50,7 @@ struct patch {
     struct record_key key;
     struct slice changes; /* the body, compact */
     struct terms terms;
+    struct store_condition when;
     struct attempt attempt;
     struct vetting vetting;
     struct store_op op;
@@ -257,6 +259,8 @@ static void looked(struct patch *p, enum status status, struct blob *blob)
     attempt_begin(&p->attempt, blob);
     if (status == OK) status = open_live(p);
     problem_set(&why, status, NULL, status == MISSING ? "" : "nothing was saved");
+    if (status == OK && !condition_holds(&p->when, blob_slice(blob), clock_wall_ms()))
+        status = condition_failed(&p->when, p->served->model, &why);
     if (status == OK) status = merge(p, &why);
     if (status == OK) vet(p);
     else patch_end(p, &why);
@@ -296,7 +300,7 @@ static enum status patch_read(struct patch *p, struct problem *why)
     size_t n;
     enum status st;
     key_draft_init(&draft);
-    if ((st = terms_unconditional(request, why)) != OK) return st;
+    if ((st = condition_read(request, arena, &p->when, why)) != OK) return st;
     if ((st = terms_media(request, why)) != OK) return st;
     if ((st = key_parse_query(m, request->query, arena, &draft, &option, &n, why)) != OK) return st;
     if ((st = terms_read(request, OP_PATCH, option, n, &p->terms, why)) != OK) return st;

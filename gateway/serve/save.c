@@ -7,6 +7,7 @@
  * back. */
 #include "serve/save.h"
 
+#include "serve/condition.h"
 #include "serve/forget.h"
 #include "serve/problem.h"
 #include "serve/saving.h"
@@ -19,6 +20,7 @@ struct put {
     struct exchange *ex;
     struct trail trail; /* of nobody but this request */
     struct terms terms;
+    struct store_condition when;
     struct saving saving;
     bool waiting; /* holds a reference to its generation */
 };
@@ -53,7 +55,7 @@ static enum status put_read(struct put *p, struct problem *why)
     size_t n;
     enum status st;
     key_draft_init(&s->draft);
-    if ((st = terms_unconditional(request, why)) != OK) return st;
+    if ((st = condition_read(request, s->arena, &p->when, why)) != OK) return st;
     if ((st = terms_media(request, why)) != OK) return st;
     if ((st = key_parse_query(s->served->model, request->query, s->arena, &s->draft, &option, &n, why)) != OK)
         return st;
@@ -61,6 +63,7 @@ static enum status put_read(struct put *p, struct problem *why)
     s->cascade = p->terms.cascade;
     s->has_life = p->terms.has_life;
     s->life_ms = p->terms.life_ms;
+    s->when = condition_given(&p->when);
     return OK;
 }
 
@@ -96,6 +99,7 @@ struct removal {
     struct exchange *ex;
     struct served *served;
     struct record_key key;
+    struct store_condition when;
     struct forget forget;
     bool waiting; /* holds a reference to its generation */
 };
@@ -112,6 +116,7 @@ static void removal_end(struct removal *r, enum status status)
         serve_reply(ex, served, OP_DELETE, OUTCOME_DELETED);
     } else {
         problem_set(&why, status, NULL, "nothing is known to be deleted");
+        if (status == PRECONDITION_FAILED) condition_failed(&r->when, served->model, &why);
         problem_reply(ex, served, OP_DELETE, &why, &r->key);
     }
     if (generation) generation_unref(generation);
@@ -126,7 +131,7 @@ void save_delete(struct exchange *ex, struct served *served)
 {
     struct problem why;
     struct removal *r = arena_alloc(&ex->arena, sizeof *r);
-    if (terms_unconditional(&ex->request, &why) != OK ||
+    if (condition_read(&ex->request, &ex->arena, &r->when, &why) != OK ||
         route_key(&ex->request, served->model, &ex->arena, &r->key, &why) != OK) {
         problem_reply(ex, served, OP_DELETE, &why, NULL);
         return;
@@ -134,7 +139,8 @@ void save_delete(struct exchange *ex, struct served *served)
     r->ex = ex;
     r->served = served;
     r->waiting = false;
-    r->forget = (struct forget){.serve = ex->owner, .key = &r->key, .done = on_deleted};
+    r->forget =
+        (struct forget){.serve = ex->owner, .key = &r->key, .when = condition_given(&r->when), .done = on_deleted};
     enum status st = forget_start(&r->forget);
     if (st != PENDING) {
         removal_end(r, st);

@@ -7,6 +7,7 @@
 #include "serve/saving.h"
 
 #include "base/clock.h"
+#include "serve/condition.h"
 #include "serve/life.h"
 #include "serve/seal.h"
 
@@ -108,6 +109,10 @@ static void note_failure(const struct saving_record *r, enum status status)
     bool inside = r != last_of(s);
     if (s->status != OK) return;
     s->status = status;
+    if (status == PRECONDITION_FAILED) {
+        condition_failed(s->when, r->served->model, &s->problem);
+        return;
+    }
     problem_set(&s->problem, status, NULL, "%s",
                 inside           ? "it was not saved; of the records inside it some may be"
                 : s->records > 1 ? "nothing is known to be saved but the records inside it"
@@ -151,6 +156,7 @@ static enum status store(struct saving_record *r)
     r->waiter.done = on_flight_landed;
     if (!flight_write_begin(serve->flights, key, &r->fence, &r->waiter)) return PENDING;
     r->store.fenced = r->served->model->loads;
+    r->store.when = r->saving->when;
     enum status st = store_put(serve->store, key, r->blob, r->until_ms, clock_wall_ms(), &r->store);
     if (st != PENDING) flight_write_end(serve->flights, &r->fence);
     return st;
@@ -273,6 +279,35 @@ static enum status ask(struct saving_record *r)
     return vetting_start(&s->vetting, s->step, buffer_view(&r->text), &s->problem);
 }
 
+/* -- looking: before a record is written through whose condition does not hold; the store judges again when all is done -- */
+
+static enum status look_ends(struct saving_record *r, enum status status, struct blob *blob)
+{
+    struct saving *s = r->saving;
+    struct slice there = blob ? blob_slice(blob) : (struct slice){NULL, 0};
+    bool looked = status == OK || status == MISSING, holds = condition_holds(s->when, there, clock_wall_ms());
+    blob_unref(blob);
+    if (looked && holds) return ask(r);
+    note_failure(r, looked ? PRECONDITION_FAILED : status);
+    return s->status;
+}
+
+static void on_looked(struct store_op *op, enum status status, struct blob *blob)
+{
+    struct saving_record *r = container_of(op, struct saving_record, store);
+    status = look_ends(r, status, blob);
+    if (status != PENDING) finish(r->saving, status);
+}
+
+static enum status look(struct saving_record *r)
+{
+    r->store.done = on_looked;
+    enum status st = store_get(r->saving->serve->store, r->key->stored, clock_wall_ms(), &r->store);
+    return st == PENDING ? PENDING : look_ends(r, st, st == OK ? r->store.value : NULL);
+}
+
+/* -- all that is asked -- */
+
 /* Goes to the next record whose model has handlers for this step; NULL: there is none. */
 static struct saving_record *next_to_ask(struct saving *s)
 {
@@ -293,6 +328,7 @@ static enum status ask_on(struct saving *s)
         s->step = VET_SAVE;
         s->asked = 0;
         r = next_to_ask(s);
+        if (r && s->when) return look(r);
     }
     if (r) return ask(r);
     for (size_t i = 0; i < s->records; i++) seal(&s->record[i]);
@@ -333,7 +369,9 @@ static enum status read_body(struct saving *s)
         record_init(s, &s->record[i], &reader.target[i].key, &reader.target[i].draft);
     record_init(s, last_of(s), &s->key, draft);
     if (s->has_life) last_of(s)->life_ms = s->life_ms;
-    return OK;
+    if (!s->when || s->records == 1) return OK;
+    return problem_set(&s->problem, NOT_IMPLEMENTED, NULL,
+                       "a conditional save takes no records inside the record: save those first, then refer to them");
 }
 
 static enum status write_texts(struct saving *s)

@@ -28,6 +28,8 @@ struct saving {
     bool packed, cascade;   /* as in struct codec_reader */
     bool has_life;
     uint64_t life_ms; /* of the record itself, unless on_save says otherwise; its targets live as their models say */
+    const struct store_condition
+        *when;                 /* of the record itself; kept; NULL: always. Then nothing else is saved with it */
     const struct trail *trail; /* of who saves; kept */
     saving_done *done;
 

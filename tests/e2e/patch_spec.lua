@@ -129,9 +129,7 @@ for _, store in ipairs { "memory", "redis" } do
         check.problem(patch(strict, ""), 400, "malformed-json")
         check.problem(patch(strict, ('{"note":%s%s}'):format(("["):rep(64), ("]"):rep(64))), 400, "malformed-json")
         check.problem(patch(strict .. "&_nothing=1", "{}"), 400, "malformed-request")
-        for _, header in ipairs { "If-Match", "If-None-Match", "If-Unmodified-Since" } do
-          check.problem(patch(strict, '{"note":1}', with(merge, { [header] = "*" })), 501, "not-implemented")
-        end
+        check.problem(patch(strict, '{"note":1}', with(merge, { ["If-Unmodified-Since"] = "*" })), 501, "not-implemented")
         local after = gw:get(strict)
         assert.equal(before.body, after.body)
         assert.equal(before.headers.etag, after.headers.etag)

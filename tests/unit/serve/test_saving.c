@@ -47,6 +47,21 @@ enum status store_put(struct store *s, struct slice key, struct blob *value, uin
 
 bool store_is_remote(const struct store *s) { return false; }
 
+static struct {
+    enum status answer;
+    struct blob *value;
+    struct store_op *op;
+    unsigned gets;
+} look_told;
+
+enum status store_get(struct store *s, struct slice key, uint64_t now_ms, struct store_op *op)
+{
+    look_told.gets++;
+    look_told.op = op;
+    op->value = look_told.answer == OK ? blob_ref(look_told.value) : NULL;
+    return look_told.answer;
+}
+
 static void put_answers(unsigned i, enum status status)
 {
     struct store_op *op = store_told.put[i].op;
@@ -438,6 +453,75 @@ static void what_is_not_written_through_is_not_stored(void **state)
     blob_unref(s.blob);
 }
 
+/* -- conditions -- */
+
+static const struct store_condition is_there = {.is = {"*", 1}};
+
+static void the_store_judges_a_condition(void **state)
+{
+    struct saving s = saving_of(&served[0], "{\"id\":\"a\"}");
+    s.when = &is_there;
+    store_told.answer = PENDING;
+    assert_int_equal(saving_start(&s), PENDING);
+    assert_ptr_equal(store_told.put[0].op->when, &is_there);
+    assert_int_equal(look_told.gets, 0);
+    put_answers(0, PRECONDITION_FAILED);
+    assert_int_equal(ended.times, 1);
+    assert_int_equal(ended.status, PRECONDITION_FAILED);
+    assert_int_equal(s.problem.status, PRECONDITION_FAILED);
+    assert_non_null(strstr(s.problem.detail, "there is no record"));
+    assert_null(s.blob);
+}
+
+static void a_condition_is_for_one_record(void **state)
+{
+    struct saving s = saving_of(&served[0], TREE);
+    s.when = &is_there;
+    assert_int_equal(saving_start(&s), NOT_IMPLEMENTED);
+    assert_int_equal(store_told.puts, 0);
+}
+
+/* Is asked before the origin is told, and once more when the record is stored. */
+static void a_condition_comes_before_writing_through(void **state)
+{
+    static const enum status answers[] = {MISSING, OK, STORE_UNAVAILABLE, OVERLOADED};
+    static const enum status wanted[] = {PRECONDITION_FAILED, PRECONDITION_FAILED, STORE_UNAVAILABLE, OVERLOADED};
+    const struct vet_result written = {.status = OK, .expires_ms = VET_EXPIRES_UNSET};
+    struct envelope over = {.fresh_until_ms = 1, .stale_until_ms = CLOCK_NEVER, .text = SLICE("{}")};
+    struct envelope lives = {.fresh_until_ms = CLOCK_NEVER, .stale_until_ms = CLOCK_NEVER, .text = SLICE("{}")};
+    registry.model[1]->options.on_save = true;
+    registry.model[1]->options.validate = false;
+    look_told.value = envelope_seal(&over, NULL, 0);
+    for (int later = 0; later < 2; later++) {
+        for (unsigned i = 0; i < 4; i++) {
+            struct saving s = saving_of(&served[1], "{\"id\":\"a\"}");
+            s.when = &is_there;
+            look_told.answer = later ? PENDING : answers[i];
+            enum status st = saving_start(&s);
+            if (later)
+                look_told.op->done(look_told.op, answers[i], answers[i] == OK ? blob_ref(look_told.value) : NULL);
+            assert_int_equal(later ? ended.status : st, wanted[i]);
+            assert_int_equal(s.problem.status, wanted[i]);
+        }
+    }
+    assert_int_equal(ended.times, 4);
+    assert_int_equal(vet_told.starts, 0);
+    assert_int_equal(store_told.puts, 0);
+
+    blob_unref(look_told.value);
+    look_told.value = envelope_seal(&lives, NULL, 0);
+    look_told.answer = OK;
+    struct saving s = saving_of(&served[1], "{\"id\":\"a\"}");
+    s.when = &is_there;
+    assert_int_equal(saving_start(&s), PENDING);
+    assert_int_equal(vet_told.step, VET_SAVE);
+    vet_answers(&written);
+    assert_ptr_equal(store_told.put[0].op->when, &is_there);
+    assert_int_equal(ended.status, OK);
+    blob_unref(s.blob);
+    blob_unref(look_told.value);
+}
+
 static void the_end_waits_for_no_handler(void **state)
 {
     const struct vet_result fine = {.status = OK};
@@ -484,6 +568,9 @@ int main(void)
         TEST(a_refusal_names_the_place),
         TEST(all_are_good_before_one_is_written_through),
         TEST(what_is_not_written_through_is_not_stored),
+        TEST(the_store_judges_a_condition),
+        TEST(a_condition_is_for_one_record),
+        TEST(a_condition_comes_before_writing_through),
         TEST(the_end_waits_for_no_handler),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
