@@ -205,16 +205,11 @@ static uint32_t load_us(const struct fill *f)
 static struct blob *seal_old(struct fill *f, struct envelope *e, struct seal_notes *notes)
 {
     struct envelope old;
-    struct envelope_ref ref[ENVELOPE_REFS_MAX];
-    size_t n = 0, at = 0;
     bool opens = open_old(f, &old);
     assert(opens); /* the loader has seen it */
     (void)opens;
     notes->tags = seal_notes_of(&old).tags;
-    e->kind = old.kind;
-    e->text = old.text;
-    while (n < old.refs && envelope_next_ref(&old, &at, &ref[n])) n++;
-    return seal_make(f->serve, e, ref, n, notes, f->key.stored);
+    return seal_again(f->serve, &old, e, notes, f->key.stored);
 }
 
 /* What the loader brought, sealed; a record with no life of its own (expires 0) is sealed too, for those who wait. */

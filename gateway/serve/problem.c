@@ -98,13 +98,18 @@ void problem_fill_form(struct exchange *ex, const struct problem *p, const struc
     forbid_caching(&ex->reply);
 }
 
+void problem_put(struct buffer *b, const struct problem *p)
+{
+    put_problem(b, p, NULL, NULL);
+    buffer_char(b, '}');
+}
+
 void problem_refusal(void *owner, enum status why, struct reply *reply)
 {
     struct problem p = {.status = why};
     struct buffer b;
     buffer_init(&b, PROBLEM_BYTES_MAX);
-    put_problem(&b, &p, NULL, NULL);
-    buffer_char(&b, '}');
+    problem_put(&b, &p);
     fill(reply, &p, &b);
     forbid_caching(reply);
     buffer_deinit(&b);

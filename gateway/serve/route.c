@@ -4,6 +4,7 @@
 #define ALLOW_RECORD      "GET, HEAD, PUT, PATCH, DELETE, OPTIONS"
 #define ALLOW_CALL        "GET, HEAD, POST, DELETE, OPTIONS"
 #define ALLOW_DESCRIPTION "GET, HEAD, OPTIONS"
+#define ALLOW_ACTION      "POST, OPTIONS"
 
 const char *operation_label(enum operation op)
 {
@@ -73,13 +74,28 @@ static enum status describe(const struct http_request *request, enum operation o
     return OK;
 }
 
+static enum status act(const struct http_request *request, enum operation op, struct route *route, struct problem *why)
+{
+    route->op = request->method == METHOD_OPTIONS ? OP_OPTIONS : op;
+    route->allow = ALLOW_ACTION;
+    if (request->method == METHOD_POST || request->method == METHOD_OPTIONS) return OK;
+    return problem_set(why, METHOD_NOT_ALLOWED, NULL, "an action takes %s, not %.*s", route->allow,
+                       SLICE_ARG(request->method_name));
+}
+
 /* What follows a model's name and begins with '_'. */
 static enum status action(const struct http_request *request, struct slice name, struct route *route,
                           struct problem *why)
 {
-    static const struct slice actions[] = {{"_schema", 7}};
-    if (slice_eq(name, actions[0])) return describe(request, OP_SCHEMA, route, why);
-    struct slice near = nearest_name(name, actions, sizeof actions / sizeof *actions);
+    static const struct slice actions[] = {
+        {"_schema", 7}, {"_touch", 6}, {"_refresh", 8}, {"_invalidate", 11}, {"_bulk", 5}};
+    static const enum operation op[] = {OP_SCHEMA, OP_TOUCH, OP_REFRESH, OP_INVALIDATE, OP_BULK};
+    const size_t n = sizeof actions / sizeof *actions;
+    for (size_t i = 0; i < n; i++) {
+        if (!slice_eq(name, actions[i])) continue;
+        return op[i] == OP_SCHEMA ? describe(request, OP_SCHEMA, route, why) : act(request, op[i], route, why);
+    }
+    struct slice near = nearest_name(name, actions, n);
     return problem_set(why, NOT_FOUND, NULL, "models have no action `%.*s`%s%.*s%s", SLICE_ARG(name),
                        near.p ? " (did you mean `" : "", SLICE_ARG(near), near.p ? "`?)" : "");
 }
@@ -137,6 +153,7 @@ enum status route_request(const struct http_request *request, struct arena *aren
     if (request->method == METHOD_CONNECT) return operation_of(request, route, why); /* its target is no path */
     if (slice_eq(request->path, SLICE("/models")) || slice_eq(request->path, SLICE(ROUTE_FORMS)))
         return describe(request, OP_LIST, route, why);
+    if (slice_eq(request->path, SLICE("/_invalidate"))) return act(request, OP_INVALIDATE, route, why);
     if (slice_eq(request->path, SLICE("/openapi.json"))) return describe(request, OP_OPENAPI, route, why);
     if (slice_starts(request->path, SLICE("/models/")))
         return below_models(request, slice_skip(request->path, strlen("/models/")), arena, route, why);

@@ -9,18 +9,22 @@
 #include "model/key.h"
 
 /* clang-format off */
-#define OPERATION_MAP(X)        \
-    X(OP_GET,     "get")        \
-    X(OP_HEAD,    "head")       \
-    X(OP_PUT,     "put")        \
-    X(OP_PATCH,   "patch")      \
-    X(OP_DELETE,  "delete")     \
-    X(OP_OPTIONS, "options")    \
-    X(OP_CALL,    "call")       \
-    X(OP_FORGET,  "forget")     \
-    X(OP_LIST,    "list")       \
-    X(OP_SCHEMA,  "schema")     \
-    X(OP_OPENAPI, "openapi")
+#define OPERATION_MAP(X)           \
+    X(OP_GET,        "get")        \
+    X(OP_HEAD,       "head")       \
+    X(OP_PUT,        "put")        \
+    X(OP_PATCH,      "patch")      \
+    X(OP_DELETE,     "delete")     \
+    X(OP_OPTIONS,    "options")    \
+    X(OP_CALL,       "call")       \
+    X(OP_FORGET,     "forget")     \
+    X(OP_TOUCH,      "touch")      \
+    X(OP_REFRESH,    "refresh")    \
+    X(OP_INVALIDATE, "invalidate") \
+    X(OP_BULK,       "bulk")       \
+    X(OP_LIST,       "list")       \
+    X(OP_SCHEMA,     "schema")     \
+    X(OP_OPENAPI,    "openapi")
 /* clang-format on */
 
 enum operation {

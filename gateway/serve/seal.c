@@ -42,6 +42,17 @@ struct blob *seal_make(struct serve *s, struct envelope *e, const struct envelop
     return envelope_seal(e, refs, n_refs);
 }
 
+struct blob *seal_again(struct serve *s, const struct envelope *old, struct envelope *times,
+                        const struct seal_notes *notes, struct slice key)
+{
+    struct envelope_ref ref[ENVELOPE_REFS_MAX];
+    size_t n = 0, at = 0;
+    times->kind = old->kind;
+    times->text = old->text;
+    while (n < old->refs && envelope_next_ref(old, &at, &ref[n])) n++;
+    return seal_make(s, times, ref, n, notes, key);
+}
+
 struct seal_notes seal_notes_of(const struct envelope *e)
 {
     struct slice load = envelope_section(e, SECTION_LOAD);

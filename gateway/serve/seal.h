@@ -20,6 +20,10 @@ struct seal_notes {
 struct blob *seal_make(struct serve *s, struct envelope *e, const struct envelope_ref *refs, size_t n_refs,
                        const struct seal_notes *notes, struct slice key);
 
+/* The record of an opened envelope once more, with the times and the notes that are given. Returns a new reference. */
+struct blob *seal_again(struct serve *s, const struct envelope *old, struct envelope *times,
+                        const struct seal_notes *notes, struct slice key);
+
 /* What was noted of an opened envelope. */
 struct seal_notes seal_notes_of(const struct envelope *e);
 

@@ -8,6 +8,7 @@
  *         or documents    the same, and all it refers to        now or later
  *         answer          record -> headers and slices          now
  *       save_put, save_delete (save.c), patch_record (patch.c)
+ *       action_touch, _invalidate, _refresh (actions.c), bulk_answer (bulk.c)
  *       describe_answer: lists and schemas (describe.c)
  *     serve_reply     counted, written
  *
@@ -16,7 +17,9 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "serve/actions.h"
 #include "serve/answer.h"
+#include "serve/bulk.h"
 #include "serve/describe.h"
 #include "serve/document.h"
 #include "serve/fetch.h"
@@ -152,6 +155,7 @@ struct read {
     struct exchange *ex;
     enum operation op;
     const struct record_key *key;
+    enum fetch_mode mode;
     bool only_if_cached;
     bool waiting; /* holds a reference to its generation */
 };
@@ -223,7 +227,7 @@ static void read_record(struct read read, struct served *served)
     r->fetch = (struct fetch){.serve = ex->owner,
                               .served = served,
                               .key = read.key,
-                              .mode = terms_mode(&ex->request, &r->read.only_if_cached),
+                              .mode = read.mode,
                               .request = ex->id,
                               .done = on_record_read};
     enum status st = fetch_start(&r->fetch, clock_wall_ms());
@@ -263,7 +267,7 @@ static void read_document(struct read read, struct served *served, struct view v
                                       .served = served,
                                       .arena = &ex->arena,
                                       .view = view,
-                                      .mode = terms_mode(&ex->request, &r->read.only_if_cached),
+                                      .mode = read.mode,
                                       .request = ex->id,
                                       .document = &r->document,
                                       .n = 1,
@@ -284,8 +288,16 @@ static void read_start(struct exchange *ex, struct served *served, enum operatio
         return;
     }
     struct read read = {.ex = ex, .op = op, .key = key};
+    read.mode = terms_mode(&ex->request, &read.only_if_cached);
     if (view_is_record(&view)) read_record(read, served);
     else read_document(read, served, view);
+}
+
+void serve_anew(struct exchange *ex, struct served *served, const struct record_key *key, const struct view *view)
+{
+    struct read read = {.ex = ex, .op = OP_REFRESH, .key = key, .mode = FETCH_RELOAD};
+    if (view_is_record(view)) read_record(read, served);
+    else read_document(read, served, *view);
 }
 
 /* -- requests -- */
@@ -334,6 +346,10 @@ void serve_request(struct exchange *ex)
     case OP_PUT: save_put(ex, served); break;
     case OP_PATCH: patch_record(ex, served); break;
     case OP_DELETE: save_delete(ex, served); break;
+    case OP_TOUCH: action_touch(ex, served); break;
+    case OP_INVALIDATE: action_invalidate(ex, served); break;
+    case OP_REFRESH: action_refresh(ex, served); break;
+    case OP_BULK: bulk_answer(ex, served); break;
     case OP_LIST:
     case OP_SCHEMA:
     case OP_OPENAPI: describe_answer(ex, served, route.op); break;

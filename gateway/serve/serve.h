@@ -94,6 +94,11 @@ void serve_deinit(struct serve *s);
 /* http_config.handler: answers one request, now or later. ex->owner is the struct serve. */
 void serve_request(struct exchange *ex);
 
+/* Answers a POST with this record loaded anew, as GET does with no-cache; counted as OP_REFRESH. Keeps key and view until then: they lie in the
+ * exchange's arena. */
+struct view;
+void serve_anew(struct exchange *ex, struct served *served, const struct record_key *key, const struct view *view);
+
 /* The one way out: counts the answer in ex->reply and sends it. `served` NULL: no model. */
 void serve_reply(struct exchange *ex, struct served *served, enum operation op, enum outcome outcome);
 
