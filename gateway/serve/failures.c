@@ -12,10 +12,12 @@
 #define ANY_RECORD  ANY_REQUEST, KEY_REQUIRED, KEY_TYPE, UNKNOWN_KEY, STORE_UNAVAILABLE
 
 #define ANY_SAVE    ANY_RECORD, MALFORMED_JSON, KEY_CONFLICT, UNSUPPORTED_MEDIA, UNKNOWN_FIELD, FIELD_TYPE, \
-                    FIELD_REQUIRED
+                    FIELD_REQUIRED, PRECONDITION_FAILED
 #define ANY_LOAD    LOADER_ERROR, LOADER_TIMEOUT
 #define ANY_CALL    ANY_RECORD, ANY_LOAD, MISSING, FIELD_TYPE
 #define ANY_POST    ANY_CALL, MALFORMED_JSON, KEY_CONFLICT, UNSUPPORTED_MEDIA
+
+#define ANY_ACTION  MALFORMED_JSON, UNSUPPORTED_MEDIA, UNKNOWN_MODEL
 
 #define END       OK
 #define CODES_MAX 32
@@ -33,7 +35,7 @@ static const struct problems {
     [VET_SAVE]    = {"vet-save",    {ANY_SAVE, REFERENCE_INVALID, ANY_LOAD, END}},
     [PATCH]       = {"patch",       {ANY_SAVE, MISSING, END}},
     [VET_PATCH]   = {"vet-patch",   {ANY_SAVE, MISSING, REFERENCE_INVALID, ANY_LOAD, END}},
-    [DELETE]      = {"delete",      {ANY_RECORD, END}},
+    [DELETE]      = {"delete",      {ANY_RECORD, PRECONDITION_FAILED, END}},
     [SCHEMA]      = {"schema",      {ANY_REQUEST, UNKNOWN_MODEL, END}},
     [CALL]        = {"call",        {ANY_CALL, NOT_CACHED, END}},
     [POST]        = {"post",        {ANY_POST, NOT_CACHED, END}},
@@ -41,6 +43,10 @@ static const struct problems {
     [FORM_CALL]   = {"form-call",   {ANY_CALL, NOT_CACHED, FORM_INVALID, END}},
     [FORM_POST]   = {"form-post",   {ANY_POST, NOT_CACHED, FORM_INVALID, END}},
     [FORM_FORGET] = {"form-forget", {ANY_CALL, FORM_INVALID, END}},
+    [TOUCH]       = {"touch",       {ANY_RECORD, ANY_ACTION, MISSING, END}},
+    [INVALIDATE]  = {"invalidate",  {ANY_RECORD, ANY_ACTION, END}},
+    [REFRESH]     = {"refresh",     {ANY_RECORD, ANY_ACTION, MISSING, NOT_FOUND, UNKNOWN_FIELD, DEPTH_EXCEEDED, ANY_LOAD, END}},
+    [BULK]        = {"bulk",        {ANY_REQUEST, ANY_ACTION, KEY_TYPE, UNKNOWN_KEY, UNKNOWN_FIELD, DEPTH_EXCEEDED, END}},
 };
 /* clang-format on */
 

@@ -70,13 +70,24 @@ static void put_listed_methods(struct buffer *b, const struct registry *r, const
 
 /* -- models and forms -- */
 
+static void put_action(struct buffer *b, const struct model *m, const char *action)
+{
+    jot(b, ",'%s':'/models/%.*s/_%s'", action, SLICE_ARG(m->name), action);
+}
+
 /* `record` is a template, too, that makes a record's address of its keys. */
 static void put_links(struct buffer *b, const struct model *m)
 {
     jot(b, ",'links':{'record':'/models/%.*s", SLICE_ARG(m->name));
     for (size_t i = 0, n = 0; i < m->fields; i++)
         if (m->field[i].kind == FIELD_KEY) jot(b, "%s%.*s", n++ ? "," : "{?", SLICE_ARG(m->field[i].name));
-    jot(b, "}','schema':'/models/%.*s/_schema'}", SLICE_ARG(m->name));
+    buffer_slice(b, SLICE("}\""));
+    put_action(b, m, "schema");
+    put_action(b, m, "bulk");
+    put_action(b, m, "touch");
+    put_action(b, m, "invalidate");
+    if (m->loads) put_action(b, m, "refresh");
+    buffer_char(b, '}');
 }
 
 void lists_put_models(struct buffer *b, const struct registry *r)

@@ -4,6 +4,7 @@
 #include "serve/openapi.h"
 
 #include "serve/failures.h"
+#include "serve/openapi_actions.h"
 #include "serve/openapi_parts.h"
 #include "serve/schema.h"
 
@@ -30,6 +31,8 @@ static unsigned kinds_of(const struct model *m)
 }
 
 /* -- the calls of a model -- */
+
+#define CONDITIONS "{" REF "parameters/If-Match'},{" REF "parameters/If-None-Match.write'}"
 
 #define CONTENT "'content':{'application/json':{'schema':{" REF "schemas/%.*s'}}}"
 
@@ -102,7 +105,8 @@ static void put_put(struct buffer *b, const struct model *m)
         buffer_char(b, ',');
     }
     if (m->refers) jot(b, "{" REF "parameters/_cascade'},");
-    jot(b, "{" REF "parameters/_expires'},{" REF "parameters/Cache-Control.save'},{" REF "parameters/Prefer'}],");
+    jot(b, CONDITIONS ",{" REF "parameters/_expires'},{" REF "parameters/Cache-Control.save'},{" REF
+                      "parameters/Prefer'}],");
     jot(b, "'requestBody':{'required':true,'content':{'application/json':{'schema':{" REF "schemas/%.*s.save'}}}},",
         SLICE_ARG(m->name));
     jot(b,
@@ -123,7 +127,7 @@ static void put_patch(struct buffer *b, const struct model *m)
     begin_call(b, m, "patch", "patch",
                "'summary':'Change a record','description':'A merge patch (RFC 7396), in one step: members of the body "
                "replace those of the record, null removes them, objects are merged. Nothing is loaded.'");
-    jot(b, "'parameters':[{" REF "parameters/_expires'},{" REF "parameters/Cache-Control.save'},{" REF
+    jot(b, "'parameters':[" CONDITIONS ",{" REF "parameters/_expires'},{" REF "parameters/Cache-Control.save'},{" REF
            "parameters/Prefer'}],");
     jot(b, "'requestBody':{'required':true,'content':{'application/"
            "merge-patch+json':{'schema':{'type':'object'},'example':{}}}},");
@@ -138,7 +142,7 @@ static void put_patch(struct buffer *b, const struct model *m)
 static void put_delete(struct buffer *b, const struct model *m)
 {
     begin_call(b, m, "delete", "delete", "'summary':'Delete a record','description':'Whether it is there or not.'");
-    jot(b, "'responses':{'204':{" REF "responses/deleted'}");
+    jot(b, "'parameters':[" CONDITIONS "],'responses':{'204':{" REF "responses/deleted'}");
     end_call(b, DELETE);
 }
 
@@ -257,34 +261,21 @@ static void put_description(struct buffer *b, const char *path, const char *id, 
     end_call(b, call);
 }
 
-static bool has_records(const struct registry *r)
-{
-    for (size_t i = 0; i < r->models; i++)
-        if (r->model[i]->kind == MODEL_RECORD) return true;
-    return false;
-}
-
 static void put_descriptions(struct buffer *b, const struct registry *r)
 {
-    bool first = true;
     put_description(b, "/models", "listModels", "List the models", "application/json", REF "schemas/_Models'", ANY);
     jot(b, "},");
     put_description(b, "/forms", "listForms", "List the forms", "application/json", REF "schemas/_Forms'", ANY);
     jot(b, "},");
     put_description(b, "/openapi.json", "describeGateway", "This document", "application/json", "'type':'object'", ANY);
     buffer_char(b, '}');
-    if (!has_records(r)) return;
+    if (!openapi_has_records(r)) return;
     buffer_char(b, ',');
     put_description(b, "/models/{model}/_schema", "describeModel", "The JSON Schema of a record",
                     "application/schema+json", "'type':'object'", SCHEMA);
-    jot(b, ",'parameters':[{'name':'model','in':'path','required':true,'description':'The name of a model.',"
-           "'schema':{'type':'string','enum':[");
-    for (size_t i = 0; i < r->models; i++) {
-        if (r->model[i]->kind != MODEL_RECORD) continue;
-        jot_comma(b, &first);
-        jot(b, "'%.*s'", SLICE_ARG(r->model[i]->name));
-    }
-    jot(b, "]}}]}");
+    buffer_char(b, ',');
+    openapi_put_model_parameter(b, r, false);
+    buffer_char(b, '}');
 }
 
 /* -- the whole -- */
@@ -312,13 +303,15 @@ static void put_schemas(struct buffer *b, const struct model *m)
 
 void openapi_put(struct buffer *b, const struct registry *r)
 {
-    unsigned used = 1u << ANY; /* kinds of calls */
+    unsigned used = 1u << ANY | openapi_action_kinds(r); /* kinds of calls */
     bool refers = false, calls = false;
     jot(b, "{%s", openapi_information);
     for (size_t i = 0; i < r->models; i++)
         if (!r->model[i]->owner) put_tag(b, r->model[i]);
+    if (openapi_has_records(r)) jot(b, ",{'name':'" OPENAPI_TAG_ACTIONS "','description':'Of any model.'}");
     jot(b, "],'paths':{");
     put_descriptions(b, r);
+    openapi_put_actions(b, r);
     for (size_t i = 0; i < r->models; i++) {
         const struct model *m = r->model[i];
         used |= kinds_of(m);
@@ -335,5 +328,6 @@ void openapi_put(struct buffer *b, const struct registry *r)
     jot(b, "},'schemas':{%s", openapi_schemas);
     for (size_t i = 0; i < r->models; i++)
         if (r->model[i]->kind != MODEL_FORM) put_schemas(b, r->model[i]);
+    openapi_put_action_schemas(b, r);
     jot(b, "}}}");
 }

@@ -4,6 +4,8 @@
 
 #define OPENAPI_TAG "About this gateway" /* of the calls that describe */
 
+#define OPENAPI_TAG_ACTIONS "Actions on records"
+
 #define REF "'$ref':'#/components/"
 
 #define RECORD_HEADERS                                                                                                 \

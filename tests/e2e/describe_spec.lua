@@ -113,9 +113,11 @@ describe("descriptions", function()
       keys = { { name = "username", type = "string", required = true }, { name = "region", type = "string", required = false, default = "eu" } },
       fields = { { name = "email", type = "string", required = true }, { name = "age", type = "integer", required = true, default = 18 },
         { name = "more", type = "any", required = false } },
-      links = { record = "/models/User{?username,region}", schema = "/models/User/_schema" }, methods = {},
+      links = { record = "/models/User{?username,region}", schema = "/models/User/_schema", bulk = "/models/User/_bulk",
+        touch = "/models/User/_touch", invalidate = "/models/User/_invalidate" }, methods = {},
     }, list.models[1])
     assert.is_true(list.models[4].loader)
+    assert.equal("/models/Loaded/_refresh", list.models[4].links.refresh)
     assert.same({ self = "/models", forms = "/forms", openapi = "/openapi.json" }, list.links)
     assert.is_nil(schema.fault(document, document.components.schemas._Models, list))
   end)
@@ -197,7 +199,8 @@ describe("descriptions", function()
     for path in pairs(document.paths) do paths[#paths + 1] = path end
     table.sort(paths)
     assert.same({ "/forms", "/forms/Lookup/find", "/models", "/models/All", "/models/Loaded", "/models/Person", "/models/Place",
-      "/models/Place/called", "/models/Place/here", "/models/User", "/models/models", "/models/{model}/_schema", "/openapi.json" }, paths)
+      "/models/Place/called", "/models/Place/here", "/models/User", "/models/models", "/models/{model}/_bulk", "/models/{model}/_invalidate",
+      "/models/{model}/_refresh", "/models/{model}/_schema", "/models/{model}/_touch", "/openapi.json" }, paths)
     for _, name in ipairs { "getUser", "headUser", "saveUser", "patchUser", "deleteUser", "getmodels", "listModels", "describeModel", "describeGateway",
       "listForms", "callPlace.here", "headPlace.here", "postPlace.here", "forgetPlace.here", "callLookup.find" } do
       assert.is_true(ids[name], name)
@@ -261,6 +264,7 @@ describe("descriptions", function()
       check.status(call("head", address), 200)
       check.status(call("patch", address, { ["Content-Type"] = "application/merge-patch+json" }, "{}"), 204)
       check.status(call("patch", address .. "&_expires=90s", { Prefer = "return=representation" }, "{}"), 200)
+      for _, method in ipairs { "put", "patch", "delete" } do check.status(call(method, address, { ["If-Match"] = '"x"' }, body), 412) end
       check.status(call("delete", address), 204)
       check.status(call("delete", address), 204)
       check.status(call("patch", address, nil, "{}"), 404)
@@ -342,6 +346,41 @@ describe("descriptions", function()
     call("put", "/models/Person", 422, nil, '{"id":-1,"at":{"name":"x"}}')
     call("patch", "/models/Person?id=1", 422, nil, '{"friends":[1]}')
     call("patch", "/models/Person?id=1", 204, nil, '{"friends":[]}')
+  end)
+
+  it("are true of actions", function()
+    local function call(action, model, status, body, query, headers)
+      local path = "/models/{model}/_" .. action
+      local content = document.paths[path].post.requestBody.content["application/json"]
+      if status < 300 then assert.is_nil(schema.fault(document, content.schema, cjson.decode(body))) end
+      local response = check.status(gw:request("POST", ("/models/%s/_%s%s"):format(model, action, query or ""), headers, body), status)
+      check_promised(document, "post", path, response)
+      return response
+    end
+    check.status(gw:put("/models/User", '{"username":"acted","email":"e"}'), 201)
+    call("touch", "User", 204, '{"keys":{"username":"acted"},"expires":"15m"}')
+    call("touch", "User", 204, '{"keys":{"username":"acted"},"expires":60}')
+    call("touch", "User", 404, '{"keys":{"username":"nobody"}}')
+    call("invalidate", "User", 204, '{"keys":{"username":"acted"},"mode":"expire"}')
+    call("invalidate", "User", 501, '{"all":true}')
+    call("refresh", "Loaded", 200, '{"keys":{"id":"x"},"wait":true}')
+    call("refresh", "Loaded", 202, '{"keys":{"id":"x"}}')
+    call("refresh", "Loaded", 404, '{"keys":{"id":"none"},"wait":true}')
+    call("refresh", "Loaded", 502, '{"keys":{"id":"bad"},"wait":true}')
+    call("refresh", "Loaded", 504, '{"keys":{"id":"slow"},"wait":true}')
+    call("refresh", "Loaded", 422, '{"keys":{"id":"x"}}', "?_fields=no")
+    call("refresh", "User", 404, '{"keys":{"username":"x"}}')
+    call("bulk", "User", 200, '{"get":[{"username":"x"},{}],"save":[{"username":"y","email":"e"},{}],"delete":[{"username":"y"}]}')
+    call("bulk", "User", 200, '{"save":[{"username":"y","email":"e"}]}', "?_expires=9s", { Prefer = "return=representation" })
+    call("bulk", "Person", 200, '{"get":[{"id":1}]}', "?_depth=0")
+    call("bulk", "User", 422, "{}", "?_fields=no")
+    for _, action in ipairs { "touch", "invalidate", "bulk" } do
+      call(action, "Usr", 404, "{}")
+      call(action, "User", 400, "{")
+      call(action, "User", 400, '{"key":1}')
+      call(action, "User", 415, "x", nil, { ["Content-Type"] = "text/plain" })
+      call(action, "User", 501, "{}", nil, { ["If-Match"] = "*" })
+    end
   end)
 
   it("are true of calls", function()

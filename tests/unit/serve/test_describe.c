@@ -134,10 +134,14 @@ static void the_list_has_keys_fields_loader_and_links(void **state)
         "\"fields\":[{\"name\":\"email\",\"type\":\"string\",\"required\":true},"
         "{\"name\":\"age\",\"type\":\"integer\",\"required\":true,\"default\":18},"
         "{\"name\":\"more\",\"type\":\"any\",\"required\":false}],\"methods\":[],\"loader\":true,"
-        "\"links\":{\"record\":\"/models/User{?username,region}\",\"schema\":\"/models/User/_schema\"}},"
+        "\"links\":{\"record\":\"/models/User{?username,region}\",\"schema\":\"/models/User/_schema\","
+        "\"bulk\":\"/models/User/_bulk\",\"touch\":\"/models/User/_touch\",\"invalidate\":\"/models/User/_invalidate\","
+        "\"refresh\":\"/models/User/_refresh\"}},"
         "{\"name\":\"Note\",\"keys\":[{\"name\":\"username\",\"type\":\"string\",\"required\":true}],"
         "\"fields\":[],\"methods\":[],\"loader\":false,"
-        "\"links\":{\"record\":\"/models/Note{?username}\",\"schema\":\"/models/Note/_schema\"}}],"
+        "\"links\":{\"record\":\"/models/Note{?username}\",\"schema\":\"/models/Note/_schema\","
+        "\"bulk\":\"/models/Note/_bulk\",\"touch\":\"/models/Note/_touch\",\"invalidate\":\"/models/Note/"
+        "_invalidate\"}}],"
         "\"links\":{\"self\":\"/models\",\"forms\":\"/forms\",\"openapi\":\"/openapi.json\"}}");
 }
 
@@ -361,6 +365,30 @@ static void all_that_is_written_is_json(void **state)
     assert_document();
 }
 
+static void actions_have_paths(void **state)
+{
+    openapi_put(&text, &registry);
+    assert_false(says("/_touch"));
+    assert_false(says("\"_Touch\""));
+    declare("Note", of_user, 1, -1);
+    buffer_reset(&text);
+    openapi_put(&text, &registry);
+    assert_document();
+    assert_true(says("\"/models/{model}/_bulk\":{\"parameters\":[{\"name\":\"model\""));
+    assert_true(says("\"operationId\":\"touch\""));
+    assert_false(says("/_refresh"));
+    assert_false(says("\"_Refresh\""));
+    assert_false(says("parameters/_depth"));
+    declare("User", OF_USER, 7);
+    declare("All", OF_ALL, -1);
+    buffer_reset(&text);
+    openapi_put(&text, &registry);
+    assert_document();
+    assert_true(says("\"/models/{model}/_refresh\""));
+    assert_true(says("that loads what is missing.\",\"schema\":{\"type\":\"string\",\"enum\":[\"User\"]}"));
+    assert_true(says("parameters/_depth"));
+}
+
 static void only_models_that_load_fail_in_loaders(void **state)
 {
     declare("Note", of_user, 1, -1);
@@ -375,7 +403,7 @@ static void only_models_that_load_fail_in_loaders(void **state)
 static void what_no_call_leads_to_is_left_out(void **state)
 {
     static const char *const unused[] = {"\"_cascade\"", "\"_depth\"",       "\"forgotten\"",
-                                         "\"vet-save.",  "\"look.",          "\"call.",
+                                         "\"vet-save.",  "\"load.",          "\"call.",
                                          "\"form-call.", "\"loader-error\"", "\"form-invalid\""};
     declare("Note", of_user, 1, -1);
     openapi_put(&text, &registry);
@@ -417,6 +445,7 @@ int main(void)
         DESCRIBED(parameters_have_a_schema),
         DESCRIBED(calls_have_paths),
         DESCRIBED(all_that_is_written_is_json),
+        DESCRIBED(actions_have_paths),
         DESCRIBED(only_models_that_load_fail_in_loaders),
         DESCRIBED(what_no_call_leads_to_is_left_out),
         DESCRIBED(the_same_models_give_the_same_bytes),

@@ -60,6 +60,12 @@ static void each_path_has_its_operation(void **state)
         {METHOD_HEAD, "/forms", OP_LIST, NULL, NULL, false},
         {METHOD_GET, "/openapi.json", OP_OPENAPI, NULL, NULL, false},
         {METHOD_GET, "/models/User/_schema", OP_SCHEMA, "User", NULL, false},
+        {METHOD_POST, "/models/User/_touch", OP_TOUCH, "User", NULL, false},
+        {METHOD_POST, "/models/User/_refresh?_depth=1", OP_REFRESH, "User", NULL, false},
+        {METHOD_POST, "/models/User/%5finvalidate", OP_INVALIDATE, "User", NULL, false},
+        {METHOD_POST, "/models/User/_bulk", OP_BULK, "User", NULL, false},
+        {METHOD_POST, "/_invalidate", OP_INVALIDATE, NULL, NULL, false},
+        {METHOD_OPTIONS, "/models/User/_bulk", OP_OPTIONS, "User", NULL, false},
         {METHOD_GET, "/models/Home/geocode?a=b", OP_CALL, "Home", "geocode", false},
         {METHOD_HEAD, "/models/Home/geocode", OP_CALL, "Home", "geocode", false},
         {METHOD_POST, "/models/Home/geocode", OP_CALL, "Home", "geocode", false},
@@ -97,6 +103,9 @@ static void other_paths_are_not_found(void **state)
                                        "/formss",
                                        "/models/_schema",
                                        "/models/User/_shema",
+                                       "/models/_touch",
+                                       "/_touch",
+                                       "/forms/Lookup/_touch/x",
                                        "/Models/User",
                                        "//models/User"};
     for (size_t i = 0; i < COUNT(path); i++)
@@ -114,6 +123,8 @@ static void other_methods_are_told_what_is_allowed(void **state)
         {"/models/User", "GET, HEAD, PUT, PATCH, DELETE, OPTIONS", {METHOD_POST, METHOD_TRACE}, 2},
         {"/models/Home/geocode", "GET, HEAD, POST, DELETE, OPTIONS", {METHOD_PUT, METHOD_PATCH, METHOD_TRACE}, 3},
         {"/forms/Lookup/friends", "GET, HEAD, POST, DELETE, OPTIONS", {METHOD_PUT, METHOD_PATCH, METHOD_TRACE}, 3},
+        {"/models/User/_touch", "POST, OPTIONS", {METHOD_GET, METHOD_HEAD, METHOD_PUT, METHOD_DELETE, METHOD_PATCH}, 5},
+        {"/_invalidate", "POST, OPTIONS", {METHOD_GET, METHOD_PUT, METHOD_DELETE}, 3},
         {"/models", "GET, HEAD, OPTIONS", {METHOD_PUT, METHOD_POST, METHOD_DELETE}, 3},
         {"/forms", "GET, HEAD, OPTIONS", {METHOD_PUT, METHOD_POST, METHOD_PATCH, METHOD_DELETE}, 4},
     };

@@ -1,0 +1,143 @@
+/* serve/openapi_actions.c -- what bodies the actions take, and what they answer. */
+#include "serve/openapi_actions.h"
+
+#include "serve/failures.h"
+#include "serve/openapi_parts.h"
+#include "serve/schema.h"
+
+static bool has(const struct model *m, bool loaders) { return m->kind == MODEL_RECORD && (m->loads || !loaders); }
+
+static bool any(const struct registry *r, bool loaders)
+{
+    for (size_t i = 0; i < r->models; i++)
+        if (has(r->model[i], loaders)) return true;
+    return false;
+}
+
+bool openapi_has_records(const struct registry *r) { return any(r, false); }
+bool openapi_has_loaders(const struct registry *r) { return any(r, true); }
+
+void openapi_put_model_parameter(struct buffer *b, const struct registry *r, bool loaders)
+{
+    bool first = true;
+    jot(b,
+        "'parameters':[{'name':'model','in':'path','required':true,'description':'The name of a model%s.','schema':{"
+        "'type':'string','enum':[",
+        loaders ? " that loads what is missing" : "");
+    for (size_t i = 0; i < r->models; i++) {
+        if (!has(r->model[i], loaders)) continue;
+        jot_comma(b, &first);
+        jot(b, "'%.*s'", SLICE_ARG(r->model[i]->name));
+    }
+    jot(b, "]}}]");
+}
+
+#define VIEW       "{" REF "parameters/_fields'}"
+#define REFERENCES ",{" REF "parameters/_depth'},{" REF "parameters/_include'}"
+#define TERMS      ",{" REF "parameters/_expires'},{" REF "parameters/Prefer'}"
+
+static bool refers(const struct registry *r)
+{
+    for (size_t i = 0; i < r->models; i++)
+        if (r->model[i]->refers) return true;
+    return false;
+}
+
+/* One path with its one call, up to its responses; `id` is the action's name with a capital, `parameters` members of the call. */
+static void begin(struct buffer *b, const struct registry *r, const char *action, const char *id, bool loaders,
+                  const char *text, const char *parameters)
+{
+    jot(b, ",'/models/{model}/_%s':{", action);
+    openapi_put_model_parameter(b, r, loaders);
+    jot(b,
+        ",'post':{'operationId':'%s','tags':['" OPENAPI_TAG_ACTIONS "'],%s,%s'requestBody':{'required':true,'content':{"
+        "'application/json':{'schema':{" REF "schemas/_%s'}}}},'responses':{",
+        action, text, parameters, id);
+}
+
+static void end(struct buffer *b, enum call_kind kind)
+{
+    failures_put_references(b, kind);
+    jot(b, "}}}");
+}
+
+static void put_refresh(struct buffer *b, const struct registry *r)
+{
+    begin(
+        b, r, "refresh", "Refresh", true,
+        "'summary':'Load a record','description':'Whether it is there or not. With `wait` the answer is the record, as "
+        "a read with no-cache answers it; without, it is loaded behind the answer.'",
+        refers(r) ? "'parameters':[" VIEW REFERENCES "]," : "'parameters':[" VIEW "],");
+    jot(b, "'200':{'description':'The record.'," RECORD_HEADERS ",'content':{'application/json':{'schema':{"
+           "'type':'object'}}}},'202':{'description':'It is being loaded.'}");
+    end(b, REFRESH);
+}
+
+void openapi_put_actions(struct buffer *b, const struct registry *r)
+{
+    if (!openapi_has_records(r)) return;
+    begin(b, r, "touch", "Touch", false,
+          "'summary':'Give a record a new life','description':'As if it had just been saved. Nothing is loaded.'", "");
+    jot(b, "'204':{" REF "responses/saved'}");
+    end(b, TOUCH);
+    begin(
+        b, r, "invalidate", "Invalidate", false,
+        "'summary':'Invalidate a record','description':'Whether it is there or not. What is being loaded meanwhile is "
+        "not kept.'",
+        "");
+    jot(b, "'204':{'description':'The record is not there, or only as a fallback.'}");
+    end(b, INVALIDATE);
+    if (openapi_has_loaders(r)) put_refresh(b, r);
+    begin(b, r, "bulk", "Bulk", false,
+          "'summary':'Read, save and delete many records','description':'Reads see what is there before the writes; "
+          "deletes come after saves. Each has an end of its own.'",
+          refers(r) ? "'parameters':[" VIEW REFERENCES TERMS ",{" REF "parameters/_cascade'}],"
+                    : "'parameters':[" VIEW TERMS "],");
+    jot(b, "'200':{'description':'What came of each, in its place.','headers':{'Cache-Control':{" REF
+           "headers/Cache-Control'}},'content':{'application/json':{'schema':{" REF "schemas/_Bulked'}}}}");
+    end(b, BULK);
+}
+
+#define KEYS "'keys':{'type':'object','description':'The keys of the record.'}"
+
+static const char schemas[] =
+    ",'_Touch':{'title':'Touch','description':'Which record shall live on.','type':'object','properties':{" KEYS ","
+    "'expires':{'type':['number','string'],'minimum':0,'description':'How long: seconds, or a number with ms, s, m, h "
+    "or "
+    "d. Otherwise as long as the model says.'}},'required':['keys'],'additionalProperties':false},"
+    "'_Invalidate':{'title':'Invalidate','description':'Which record is not to be believed any more.','type':'object',"
+    "'properties':{" KEYS
+    ",'mode':{'enum':['remove','expire'],'default':'remove','description':'expire: it is kept as a "
+    "fallback, where the model answers stale records.'}},'required':['keys'],'additionalProperties':false},"
+    "'_Bulk':{'title':'Bulk','description':'At most 1000 records together.','type':'object','properties':{"
+    "'get':{'type':'array','maxItems':1000,'items':{'type':'object'},'description':'The keys of each.'},"
+    "'save':{'type':'array','maxItems':1000,'items':{'type':'object'},'description':'Records, with their keys.'},"
+    "'delete':{'type':'array','maxItems':1000,'items':{'type':'object'},'description':'The keys of each.'}},"
+    "'additionalProperties':false},"
+    "'_Bulked':{'title':'Bulked','description':'What came of a bulk.','type':'object','properties':{"
+    "'get':{'type':'array','maxItems':1000,'items':{" REF "schemas/_BulkItem'}},"
+    "'save':{'type':'array','maxItems':1000,'items':{" REF "schemas/_BulkItem'}},"
+    "'delete':{'type':'array','maxItems':1000,'items':{" REF "schemas/_BulkItem'}}},"
+    "'required':['get','save','delete'],'additionalProperties':false},"
+    "'_BulkItem':{'title':'BulkItem','description':'What came of one record.','type':'object','properties':{"
+    "'status':{'type':'integer','description':'As of a request of its own.'},"
+    "'etag':{'type':'string','description':'The strong entity tag.'},"
+    "'value':{'type':'object','description':'The record.'},"
+    "'problem':{" REF "schemas/_Problem'}},'required':['status'],'additionalProperties':false}";
+
+static const char schemas_of_loaders[] =
+    ",'_Refresh':{'title':'Refresh','description':'Which record shall be loaded.','type':'object','properties':{" KEYS
+    ",'wait':{'type':'boolean','default':false,'description':'Is it answered?'}},'required':['keys'],"
+    "'additionalProperties':false}";
+
+void openapi_put_action_schemas(struct buffer *b, const struct registry *r)
+{
+    if (openapi_has_records(r)) jot(b, schemas);
+    if (openapi_has_loaders(r)) jot(b, schemas_of_loaders);
+}
+
+unsigned openapi_action_kinds(const struct registry *r)
+{
+    if (!openapi_has_records(r)) return 0;
+    return 1u << TOUCH | 1u << INVALIDATE | 1u << BULK | (openapi_has_loaders(r) ? 1u << REFRESH : 0);
+}
