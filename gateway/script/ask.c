@@ -23,7 +23,7 @@ struct asking {
     struct ask ask;
     struct task *task;
     bool many;          /* a list was asked for, and a list is the answer */
-    struct buffer text; /* what ask.json and ask.include point to */
+    struct buffer text; /* what the texts of ask point to */
 };
 
 static struct asking *asking_new(void)
@@ -122,12 +122,13 @@ static enum status write_question(lua_State *L, struct asking *a, struct problem
 {
     enum status status = write_value(L, a, why);
     size_t n = a->text.n;
-    struct slice include = {NULL, 0};
-    if (lua_type(L, 5) == LUA_TSTRING) include.p = lua_tolstring(L, 5, &include.n);
-    buffer_slice(&a->text, include);
+    struct slice more = {NULL, 0}; /* of a get or a save */
+    int at = a->ask.what == ASK_SAVE ? 6 : 5;
+    if (lua_type(L, at) == LUA_TSTRING) more.p = lua_tolstring(L, at, &more.n);
+    buffer_slice(&a->text, more);
     struct slice all = buffer_view(&a->text);
     a->ask.json = slice_from(all.p, n);
-    a->ask.include = include.p ? slice_skip(all, n) : include;
+    if (more.p) *(a->ask.what == ASK_SAVE ? &a->ask.if_match : &a->ask.include) = slice_skip(all, n);
     a->ask.depth = lua_isnumber(L, 4) ? (int)lua_tointeger(L, 4) : -1;
     a->ask.expires_ms = lua_isnumber(L, 4) ? (uint64_t)lua_tonumber(L, 4) : ASK_EXPIRES_UNSET;
     a->ask.cascade = lua_toboolean(L, 5);
@@ -142,7 +143,7 @@ static int misuse(lua_State *L, const char *format, const char *path, const char
     return 2;
 }
 
-/* ask(question, model's name, value, depth or life in ms, include or cascade)
+/* ask(question, model's name, value, depth or life in ms, include or cascade, if_match)
  *     -> true and what came of it; nil and a problem; or anything else and a message, which the Lua half raises at its caller's line */
 static int word_ask(lua_State *L)
 {
@@ -151,7 +152,7 @@ static int word_ask(lua_State *L)
     struct slice name;
     name.p = luaL_checklstring(L, 2, &name.n);
     const struct model *model = registry_find(&vm->registry, name);
-    lua_settop(L, 5);
+    lua_settop(L, 6);
     const char *cannot = task_cannot_wait(L);
     if (cannot) return misuse(L, "%s%s", "cannot wait here: ", cannot);
     assert(model); /* the Lua half knows the same models */

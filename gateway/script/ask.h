@@ -35,11 +35,12 @@ struct ask {
     enum ask_what what;
     struct vm *vm;
     const struct model *model;
-    struct slice json;    /* compact */
-    bool cascade;         /* ASK_SAVE */
-    uint64_t expires_ms;  /* ASK_SAVE: the record's life, ASK_EXPIRES_UNSET: the model's */
-    int depth;            /* ASK_GET: levels of references; -1: the model's */
-    struct slice include; /* ASK_GET: as the query's `_include`; absent: all */
+    struct slice json;     /* compact */
+    bool cascade;          /* ASK_SAVE */
+    struct slice if_match; /* ASK_SAVE: as the value of If-Match; absent: always */
+    uint64_t expires_ms;   /* ASK_SAVE: the record's life, ASK_EXPIRES_UNSET: the model's */
+    int depth;             /* ASK_GET: levels of references; -1: the model's */
+    struct slice include;  /* ASK_GET: as the query's `_include`; absent: all */
     const struct trail *trail;
     ask_done *done;
 

@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "serve/ask_text.h"
 #include "serve/call.h"
+#include "serve/condition.h"
 #include "serve/forget.h"
 #include "serve/saving.h"
 
@@ -48,7 +49,10 @@ struct inquiry {
     enum { PLAIN, DOCUMENTS, SAVING, CALL } holds; /* which of these is to be given back */
     union {
         struct documents documents;
-        struct saving saving;
+        struct {
+            struct saving saving;
+            struct store_condition when;
+        };
         struct call call;
     };
     struct fetch fetch;    /* of a call's result */
@@ -180,6 +184,12 @@ static void on_saved(struct saving *saving, enum status status)
 
 static enum status begin_save(struct inquiry *q)
 {
+    q->when = (struct store_condition){{NULL, 0}, {NULL, 0}};
+    if (q->ask->if_match.p) {
+        enum status given =
+            condition_parse("if_match", q->ask->if_match, false, &q->arena, &q->when.is, &q->one.problem);
+        if (given != OK) return given;
+    }
     q->saving = (struct saving){.serve = q->asks->serve,
                                 .served = q->served,
                                 .arena = &q->arena,
@@ -188,6 +198,7 @@ static enum status begin_save(struct inquiry *q)
                                 .cascade = q->ask->cascade,
                                 .has_life = q->ask->expires_ms != ASK_EXPIRES_UNSET,
                                 .life_ms = q->ask->expires_ms,
+                                .when = condition_given(&q->when),
                                 .trail = &q->trail,
                                 .done = on_saved};
     key_draft_init(&q->saving.draft);

@@ -110,9 +110,12 @@ local function switch(value)
     return nil, "is true or false"
 end
 
-local function later() return nil, "is not supported yet by this version" end
+local function tags(value)
+    if type(value) == "string" then return value end
+    return nil, "wants an entity tag, as a text with its quotes, or \"*\""
+end
 
-local SAVING = { expires = duration, cascade = switch, if_match = later }
+local SAVING = { expires = duration, cascade = switch, if_match = tags }
 
 -- A function of records, which it names in what it raises.
 local function method(name, act)
@@ -122,10 +125,10 @@ local function method(name, act)
     end
 end
 
--- user:save{ expires =, cascade = } -> true; nil and a problem
+-- user:save{ expires =, cascade =, if_match = } -> true; nil and a problem
 method("save", function(self, name, word, options_given)
     local said = options(word, options_given, SAVING)
-    local ok, problem = ask(word, "save", name, record.plain(self, said.cascade), said.expires, said.cascade)
+    local ok, problem = ask(word, "save", name, record.plain(self, said.cascade), said.expires, said.cascade, said.if_match)
     if not ok then return nil, problem end
     record.saved(self, said.cascade)
     return true

@@ -16,6 +16,12 @@ model "Nap" { id = key(), v = field(), options = { expires = 300, negative = 60,
     self.v = "loaded"
   end }
 model "Person" { name = key(), note = field(), place = reference "Note" }
+model "Save" { id = key(), tag = key(), outcome = field(),
+  from_miss = function(self, ctx)
+    ctx.expires = 0
+    local ok, problem = Note{ id = self.id, n = 9 }:save{ if_match = self.tag }
+    self.outcome = ok and "saved" or problem.code
+  end }
 model "Log" { id = key(), n = field{ type = "integer" } }
 model "Through" { id = key(), n = field{ type = "integer" }, options = { hard_timeout = 5 },
   on_save = function(self)
@@ -204,6 +210,20 @@ for _, store in ipairs { "memory", "redis" } do
         refused(gw:put("/models/Nap?id=slow" .. workers, '{"v":"put"}', { ["If-Match"] = "*" }))
         assert.equal("loaded", check.document(waiting:receive()).v)
         waiting:close()
+      end)
+
+      it("a handler's save may ask, too", function()
+        gw:delete "/models/Note?id=asked"
+        local function outcome(tag) return check.document(gw:get("/models/Save?id=asked&tag=" .. http.escape(tag))).outcome end
+        assert.equal("precondition-failed", outcome "*")
+        local etag = check.status(gw:put("/models/Note?id=asked", '{"n":1}'), 201).headers.etag
+        assert.equal("precondition-failed", outcome '"x"')
+        assert.equal(1, check.document(gw:get "/models/Note?id=asked").n)
+        assert.equal("saved", outcome('"x", ' .. etag))
+        assert.equal(9, check.document(gw:get "/models/Note?id=asked").n)
+        assert.equal("precondition-failed", outcome(etag))
+        assert.equal("saved", outcome "*")
+        check.problem(gw:get "/models/Save?id=asked&tag=x", 502, "loader-error")
       end)
 
       it("what is not to be saved is not written through either", function()

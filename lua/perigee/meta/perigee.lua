@@ -166,6 +166,7 @@ function cached_form_method(method) end
 ---@class perigee.SaveOptions
 ---@field expires? perigee.Duration this record's life
 ---@field cascade? boolean what it refers to is saved too, where it was changed
+---@field if_match? string only where the stored record has this entity tag, or one of these, or is there at all: "*"
 
 ---@class perigee.Record
 ---@field save fun(self: perigee.Record, options?: perigee.SaveOptions): true?, perigee.Problem?

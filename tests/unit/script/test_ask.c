@@ -316,6 +316,14 @@ static void test_save(void **state)
     assert_string_equal(r.f->json, "{\"email\":null,\"n\":1,\"region\":\"eu\",\"username\":\"a\"}");
     assert_int_equal(a->expires_ms, 60000);
     assert_true(a->cascade);
+    assert_null(a->if_match.p);
+    reply_done(&r);
+    run_ends(&r, OK, "true");
+
+    run_start(&r, *state, "return tostring(User{ username = 'a' }:save{ if_match = '\"x\", \"y\"' })");
+    a = run_asked(&r);
+    assert_true(slice_eq(a->if_match, SLICE("\"x\", \"y\"")));
+    assert_null(a->include.p);
     reply_done(&r);
     run_ends(&r, OK, "true");
 
@@ -333,7 +341,7 @@ static void test_misuse_of_save(void **state)
     struct fake *f = *state;
     raises(f, "User{ username = 'a' }:save{ expires = 'soon' }", "User:save: option `expires` wants seconds");
     raises(f, "User{ username = 'a' }:save{ cascade = 1 }", "option `cascade` is true or false");
-    raises(f, "User{ username = 'a' }:save{ if_match = 'x' }", "`if_match` is not supported yet by this version");
+    raises(f, "User{ username = 'a' }:save{ if_match = 1 }", "option `if_match` wants an entity tag");
     raises(f, "User{ username = 'a' }:save{ expire = 1 }", "unknown option `expire` (did you mean `expires`?)");
     raises(f, "User{ username = 'a' }.save()", "call it with a colon: record:save()");
     raises(f, "local u = User{ username = 'a' }\n u.n = 0/0\n u:save()", "test.lua:6: User:save: `n`: NaN");
