@@ -25,7 +25,7 @@ enum status terms_unconditional(const struct http_request *request, struct probl
     for (size_t i = 0; i < request->headers; i++) {
         struct slice name = request->header[i].name;
         if (is_condition(name))
-            return problem_set(why, NOT_IMPLEMENTED, NULL, "conditional writes (%.*s) are not served", SLICE_ARG(name));
+            return problem_set(why, NOT_IMPLEMENTED, NULL, "this operation takes no condition (%.*s)", SLICE_ARG(name));
     }
     return OK;
 }

@@ -15,7 +15,7 @@ struct terms {
     bool represent;   /* the answer repeats the record: Prefer: return=representation (RFC 7240) */
 };
 
-/* Conditional writes must never pass for unconditional ones: NOT_IMPLEMENTED. */
+/* For operations that take no condition (serve/condition.h), which must never be passed over: NOT_IMPLEMENTED. */
 enum status terms_unconditional(const struct http_request *request, struct problem *why);
 
 /* The body is JSON as far as its headers say, else UNSUPPORTED_MEDIA. */

@@ -180,7 +180,9 @@ for _, store in ipairs { "memory", "redis" } do
         local lists = bulk("Slow", { save = saves, delete = { { id = 1 } } })
         for i = 1, 150 do assert.equal(i % 7 == 0 and 502 or lists.save[i].status < 300 and lists.save[i].status, lists.save[i].status) end
         assert.equal(204, lists.delete[1].status)
-        check.status(gw:head "/models/Slow?id=1", 404) -- deletes come last
+        check.status(gw:head "/models/Slow?id=1", 404)
+        assert.same({ 201 }, statuses(bulk("Slow", { save = { { id = 5000, v = "yes" } }, delete = { { id = 5000 } } }).save))
+        check.status(gw:head "/models/Slow?id=5000", 404) -- deletes come last
         assert.equal("yes", check.document(gw:get "/models/Slow?id=2").v)
       end)
 
