@@ -225,9 +225,6 @@ static enum status config_check(const struct config *c, struct problem *why)
         return problem_set(why, MALFORMED_REQUEST, NULL, "--max-headers wants at least 256 bytes");
     if (c->max_body == 0) return problem_set(why, MALFORMED_REQUEST, NULL, "--max-body wants at least 1 byte");
     if (c->redis_timeout == 0) return problem_set(why, MALFORMED_REQUEST, NULL, "--redis-timeout wants at least 1ms");
-    if (c->token_file[0])
-        return problem_set(why, MALFORMED_REQUEST, NULL,
-                           "--token-file: this version does not check tokens, so it does not start with them");
     return OK;
 }
 

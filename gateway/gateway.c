@@ -1,7 +1,7 @@
 /* gateway.c -- the life of the process, on the main thread.
  *
  *     start   models compiled for every worker -> sockets bound -> workers -> admin plane -> "perigee ready ..."
- *     reload  SIGHUP, POST /admin/reload: compile aside for every worker; all good: swap, else keep
+ *     reload  SIGHUP, POST /admin/reload: read the tokens and compile aside for every worker; all good: swap, else keep
  *     drain   SIGTERM, SIGINT: accept no more; when the last client has its answer, or at --drain: close; a second signal exits
  *
  * Workers share memory, flights and the count of connections; all else they own. */
@@ -17,6 +17,7 @@
 #include "serve/problem.h"
 #include "store/memory.h"
 #include "store/redis.h"
+#include "tokenfile.h"
 #include "worker.h"
 
 #include <signal.h>
@@ -52,6 +53,7 @@ struct gateway {
     struct worker *worker[WORKERS_MAX];
     size_t workers;
     size_t models;
+    struct tokens *tokens;   /* in force; NULL: there is no token file */
     struct metrics *metrics; /* what belongs to no worker */
     bool draining, closing;
     uint64_t drain_until_us;
@@ -89,27 +91,54 @@ static bool compile(struct gateway *g, struct vm **vm, struct buffer *findings)
     return whole;
 }
 
+/* Reads the token file, if there is one, and then compiles. 0; else findings say why, nothing is left, and this is the exit code of
+ * who starts so: 1 for the models, 2 for the tokens. */
+static int prepare(struct gateway *g, struct vm **vm, struct tokens **tokens, struct buffer *findings)
+{
+    const char *path = g->config.token_file;
+    *tokens = NULL;
+    if (path[0] && !(*tokens = tokenfile_load(path, findings))) return 2;
+    if (!compile(g, vm, findings)) {
+        tokens_unref(*tokens);
+        *tokens = NULL;
+        return 1;
+    }
+    if (*tokens) tokenfile_compare(*tokens, path, vm_registry(vm[0]), findings);
+    return 0;
+}
+
 static void log_findings(struct slice findings, bool failed)
 {
     while (findings.p) {
         struct slice line = slice_cut(&findings, '\n');
         if (line.n == 0) continue;
-        log_write(failed ? LOG_ERROR : LOG_WARN, failed ? "models not loaded" : "model finding",
+        log_write(failed ? LOG_ERROR : LOG_WARN, failed ? "not loaded" : "finding",
                   (struct log_field[]){LOG_SLICE("finding", line), LOG_NONE});
     }
+}
+
+/* Takes both. */
+static void swap(struct gateway *g, struct vm **vm, struct tokens *tokens)
+{
+    for (size_t i = 0; i < g->workers; i++) worker_swap(g->worker[i], vm[i], tokens);
+    gate_set(&g->admin.gate, tokens ? tokens_ref(tokens) : NULL);
+    tokens_unref(g->tokens);
+    g->tokens = tokens;
+    log_info("models reloaded", LOG_NUMBER("models", g->models),
+             LOG_NUMBER("tokens", tokens ? tokens_count(tokens) : 0));
 }
 
 static bool reload(void *gateway, struct buffer *findings)
 {
     struct gateway *g = gateway;
     struct vm *vm[WORKERS_MAX];
-    bool swapped = !g->draining && compile(g, vm, findings);
+    struct tokens *tokens;
+    bool swapped = !g->draining && prepare(g, vm, &tokens, findings) == 0;
     if (g->draining) buffer_slice(findings, SLICE("the gateway is shutting down\n"));
     struct slice result = swapped ? SLICE("ok") : SLICE("failed");
     counter_add(metrics_counter(g->metrics, METRIC_RELOADS, &result), 1);
-    for (size_t i = 0; swapped && i < g->workers; i++) worker_swap(g->worker[i], vm[i]);
+    if (swapped) swap(g, vm, tokens);
     log_findings(buffer_view(findings), !swapped);
-    if (swapped) log_info("models reloaded", LOG_NUMBER("models", g->models));
     return swapped;
 }
 
@@ -279,6 +308,7 @@ static void start_workers(struct gateway *g, struct vm **vm)
                                        .redis = g->uses_redis ? &g->redis : NULL,
                                        .memory = g->memory,
                                        .flights = g->flights,
+                                       .tokens = g->tokens,
                                        .open = &g->open,
                                        .fds = fds,
                                        .n_fds = g->listeners};
@@ -290,6 +320,7 @@ static void start_admin(struct gateway *g)
 {
     if (!g->admin_listener.n) return;
     g->admin = (struct admin){.gateway = g, .ready = ready, .metrics = render_metrics, .reload = reload};
+    g->admin.gate = (struct gate){.tokens = g->tokens ? tokens_ref(g->tokens) : NULL, .metrics = g->metrics};
     struct http_config http = {.limits = {.max_uri = 8192, .max_headers = 16384, .max_body = 65536},
                                .header_timeout_ms = g->config.header_timeout,
                                .body_timeout_ms = 10000,
@@ -347,6 +378,7 @@ static void gateway_run(struct gateway *g, struct vm **vm)
     uv_run(&g->loop, UV_RUN_DEFAULT);
     if (g->admin_listener.n) listener_close(&g->admin_listener);
     for (size_t i = 0; i < g->workers; i++) worker_join(g->worker[i]);
+    gate_set(&g->admin.gate, NULL);
     flights_free(g->flights);
     memory_free(g->memory);
     metrics_free(g->metrics);
@@ -363,13 +395,12 @@ int gateway_serve(const struct config *config)
     g->config = *config;
     buffer_init(&findings, FINDINGS_MAX);
     if (settle_config(g) && reserve_descriptors(g)) {
-        exit_code = 1;
-        bool compiled = compile(g, vm, &findings);
+        exit_code = prepare(g, vm, &g->tokens, &findings);
+        bool compiled = exit_code == 0;
         if (compiled)
             log_findings(buffer_view(&findings), false); /* warnings are log lines; errors are for whoever types */
         else fwrite(buffer_view(&findings).p, 1, findings.n, stderr);
         if (compiled && bind_all(g)) {
-            exit_code = 0;
             gateway_run(g, vm);
         } else if (compiled) {
             exit_code = 2;
@@ -379,6 +410,7 @@ int gateway_serve(const struct config *config)
     if (exit_code) {
         for (size_t i = 0; i < g->listeners; i++) listener_close(&g->listener[i]);
     }
+    tokens_unref(g->tokens);
     buffer_deinit(&findings);
     free(g);
     return exit_code;

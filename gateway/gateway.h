@@ -5,7 +5,7 @@
 #include "config.h"
 
 /* Serves until a signal ends it. Returns the exit code: 0 after a graceful end, 1 when the models do not load, 2 when it cannot
- * start; errors stand on stderr, one line each. */
+ * start, for want of good tokens too; errors stand on stderr, one line each. */
 int gateway_serve(const struct config *config);
 
 /* Room for stored keys and limits that `serve`, `check` and `key` share. */

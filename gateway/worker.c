@@ -28,6 +28,7 @@ struct worker {
 
     uv_mutex_t lock; /* the letters */
     struct vm *next_vm;
+    struct tokens *next_tokens; /* they come with next_vm */
     bool drain, close;
 
     uv_loop_t loop;
@@ -83,15 +84,18 @@ static void on_letters(uv_async_t *async)
     struct worker *w = container_of(async, struct worker, letters);
     uv_mutex_lock(&w->lock);
     struct vm *vm = w->next_vm;
+    struct tokens *tokens = w->next_tokens;
     bool drain = w->drain, close = w->close;
     w->next_vm = NULL;
+    w->next_tokens = NULL;
     w->drain = false;
     uv_mutex_unlock(&w->lock);
     if (vm && (w->closing || close)) {
         vm_free(vm);
+        tokens_unref(tokens);
     } else if (vm) {
         vm_attach(vm, w->host);
-        serve_swap(&w->serve, vm);
+        serve_swap(&w->serve, vm, tokens);
     }
     if (drain && !w->closing) http_server_drain(w->http);
     if (!close || w->closing) return;
@@ -100,14 +104,17 @@ static void on_letters(uv_async_t *async)
     http_server_close(w->http, on_http_closed, w);
 }
 
-void worker_swap(struct worker *w, struct vm *vm)
+void worker_swap(struct worker *w, struct vm *vm, struct tokens *tokens)
 {
     uv_mutex_lock(&w->lock);
     struct vm *unseen = w->next_vm;
+    struct tokens *unseen_tokens = w->next_tokens;
     w->next_vm = vm;
+    w->next_tokens = tokens ? tokens_ref(tokens) : NULL;
     uv_async_send(&w->letters);
     uv_mutex_unlock(&w->lock);
     if (unseen) vm_free(unseen);
+    tokens_unref(unseen_tokens);
 }
 
 void worker_drain(struct worker *w)
@@ -165,6 +172,8 @@ static void worker_open(struct worker *w)
     vm_attach(w->next_vm, w->host);
     serve_init(&w->serve, w->next_vm, w->store, w->redis ? "redis" : "memory", w->port, w->metrics);
     w->next_vm = NULL;
+    gate_set(&w->serve.gate, w->next_tokens);
+    w->next_tokens = NULL;
     w->asks = asks_open(&w->serve, &w->loop);
     script_host_set_gateway(w->host, asks_gateway(w->asks));
     struct http_config http = http_config_of(w);
@@ -206,6 +215,7 @@ struct worker *worker_start(const struct worker_config *config, struct vm *vm)
     w->config = *config;
     w->metrics = metrics_new();
     w->next_vm = vm;
+    w->next_tokens = config->tokens ? tokens_ref(config->tokens) : NULL;
     uv_mutex_init(&w->lock);
     uv_sem_init(&w->started, 0);
     if (uv_thread_create(&w->thread, worker_main, w)) abort();
@@ -219,6 +229,7 @@ void worker_join(struct worker *w)
 {
     uv_thread_join(&w->thread);
     if (w->next_vm) vm_free(w->next_vm);
+    tokens_unref(w->next_tokens);
     metrics_free(w->metrics);
     uv_sem_destroy(&w->started);
     uv_mutex_destroy(&w->lock);

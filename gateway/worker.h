@@ -8,6 +8,7 @@
 #include "http/connection.h"
 #include "script/vm.h"
 #include "serve/flight.h"
+#include "serve/tokens.h"
 #include "store/memory.h"
 #include "store/redis.h"
 
@@ -18,6 +19,7 @@ struct worker_config {
     const struct redis_config *redis; /* NULL: records live in `memory` */
     struct memory *memory;
     struct flights *flights;
+    struct tokens *tokens;  /* who may ask, at first; NULL: everybody */
     _Atomic unsigned *open; /* client connections of all workers */
     const int *fds;         /* sockets to accept from; taken */
     size_t n_fds;
@@ -27,9 +29,11 @@ struct worker_config {
 struct worker *worker_start(const struct worker_config *config, struct vm *vm);
 
 /* Letters; any thread. */
-void worker_swap(struct worker *w, struct vm *vm); /* serve these models from now on; takes vm */
-void worker_drain(struct worker *w);               /* accept no more, close what idles */
-void worker_close(struct worker *w);               /* end now; what is in flight is cut off */
+void worker_swap(struct worker *w, struct vm *vm,
+                 struct tokens *tokens); /* serve these models to these tokens from now on; takes vm, and its own
+                                          * reference to tokens (NULL: none are asked for) */
+void worker_drain(struct worker *w);     /* accept no more, close what idles */
+void worker_close(struct worker *w);     /* end now; what is in flight is cut off */
 
 bool worker_ended(const struct worker *w); /* after worker_close: joining will not wait */
 void worker_join(struct worker *w);        /* waits, then frees */

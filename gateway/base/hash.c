@@ -4,6 +4,7 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <nettle/memops.h>
 #include <nettle/sha2.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -92,7 +93,10 @@ void hash_sha256(struct slice s, unsigned char out[32])
     sha256_init(&state);
     sha256_update(&state, s.n, (const unsigned char *)s.p);
     sha256_digest(&state, SHA256_DIGEST_SIZE, out);
+    explicit_bzero(&state, sizeof state);
 }
+
+bool hash_same(const unsigned char *a, const unsigned char *b, size_t n) { return memeql_sec(a, b, n); }
 
 void hash_hex(const unsigned char *bytes, size_t n, char *out)
 {

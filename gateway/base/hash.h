@@ -17,8 +17,11 @@ uint64_t hash_fixed(struct slice s);
 /* SipHash-1-3 under a key of your own. */
 uint64_t hash_sip13(const uint64_t key[2], struct slice s);
 
-/* SHA-256 (FIPS 180-4). */
+/* SHA-256 (FIPS 180-4). Leaves nothing of s behind on the stack: it may be a secret. */
 void hash_sha256(struct slice s, unsigned char out[32]);
+
+/* Are these n bytes the same? Takes as long wherever they differ: for what is compared with a secret. */
+bool hash_same(const unsigned char *a, const unsigned char *b, size_t n);
 
 /* Lower-case hexadecimal of n bytes into out[2n]; no NUL. */
 void hash_hex(const unsigned char *bytes, size_t n, char *out);

@@ -67,14 +67,22 @@ static void answer_reload(struct exchange *ex, const struct admin *a, struct buf
 
 static const struct page {
     const char *path;
-    bool post;
+    bool post, open; /* open: to whoever asks, tokens or not */
     void (*answer)(struct exchange *ex, const struct admin *a, struct buffer *body);
 } pages[] = {
-    {"/healthz", false, answer_healthz},
-    {"/readyz", false, answer_readyz},
-    {"/metrics", false, answer_metrics},
-    {"/admin/reload", true, answer_reload},
+    {"/healthz", false, true, answer_healthz},
+    {"/readyz", false, true, answer_readyz},
+    {"/metrics", false, false, answer_metrics},
+    {"/admin/reload", true, false, answer_reload},
 };
+
+/* Otherwise the refusal stands in ex->reply. */
+static bool admitted(struct exchange *ex, struct admin *a, const struct page *page)
+{
+    static const struct need need = {.permissions = PERMIT_ADMIN};
+    const struct grant *grant;
+    return !a->gate.tokens || (page && page->open) || gate_check(&a->gate, ex, &need, &grant) == OK;
+}
 
 void admin_request(struct exchange *ex)
 {
@@ -83,6 +91,10 @@ void admin_request(struct exchange *ex)
         if (slice_eq(ex->request.path, slice_of(pages[i].path))) page = &pages[i];
     bool reads = ex->request.method == METHOD_GET || ex->request.method == METHOD_HEAD;
     bool posts = ex->request.method == METHOD_POST;
+    if (!admitted(ex, ex->owner, page)) {
+        exchange_reply(ex);
+        return;
+    }
     if (!page) {
         send_problem(ex, NOT_FOUND, NULL, "there are /healthz, /readyz, /metrics and POST /admin/reload");
     } else if (page->post ? !posts : !reads) {

@@ -1,17 +1,19 @@
 /* serve/admin.h -- the admin plane: /healthz, /readyz, /metrics, POST /admin/reload. Knows how to ask and how to answer; what is
- * true it is told through callbacks, since the gateway stands above. */
+ * true it is told through callbacks, since the gateway stands above. Where there are tokens, all but the first two, which probes
+ * ask for, need one that permits `admin`. */
 #ifndef PERIGEE_SERVE_ADMIN_H
 #define PERIGEE_SERVE_ADMIN_H
 
 #include "base/buffer.h"
-#include "http/connection.h"
+#include "serve/access.h"
 
 struct admin {
     void *gateway;
+    struct gate gate;
     /* Ready for traffic? Otherwise appends the parts that are not, one "name: why" a line. */
     bool (*ready)(void *gateway, struct buffer *failing);
     void (*metrics)(void *gateway, struct buffer *out);
-    /* Swaps the models; on an error keeps the old ones. Appends the findings, `file:line: message` a line. */
+    /* Swaps models and tokens; on an error keeps the old ones. Appends the findings, `file:line: message` a line. */
     bool (*reload)(void *gateway, struct buffer *findings);
 };
 

@@ -38,6 +38,9 @@ static void put_end(struct put *p, enum status status)
         terms_answer(&p->terms, &ex->reply, s->blob);
         blob_unref(s->blob);
         serve_reply(ex, served, OP_PUT, OUTCOME_SAVED);
+    } else if (status == FORBIDDEN) {
+        gate_refuse(&s->serve->gate, ex, &(struct refusal){ACCESS_FORBIDDEN, s->problem, s->grant, PERMIT_WRITE});
+        serve_reply(ex, served, OP_PUT, (enum outcome)FORBIDDEN);
     } else {
         problem_reply(ex, served, OP_PUT, &s->problem, s->key.model ? &s->key : NULL);
     }
@@ -67,7 +70,7 @@ static enum status put_read(struct put *p, struct problem *why)
     return OK;
 }
 
-void save_put(struct exchange *ex, struct served *served)
+void save_put(struct exchange *ex, struct served *served, const struct grant *grant)
 {
     struct put *p = arena_alloc(&ex->arena, sizeof *p);
     struct saving *s = &p->saving;
@@ -80,6 +83,7 @@ void save_put(struct exchange *ex, struct served *served)
     s->packed = false;
     p->trail = (struct trail){.request = ex->id};
     s->trail = &p->trail;
+    s->grant = grant;
     s->done = on_saved;
     s->key.model = NULL;
     enum status st = put_read(p, &s->problem);

@@ -5,7 +5,7 @@
 #include "serve/serve.h"
 
 /* Each answers the exchange, now or later. */
-void save_put(struct exchange *ex, struct served *served);
+void save_put(struct exchange *ex, struct served *served, const struct grant *grant);
 void save_delete(struct exchange *ex, struct served *served);
 
 #endif

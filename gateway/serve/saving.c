@@ -374,6 +374,19 @@ static enum status read_body(struct saving *s)
                        "a conditional save takes no records inside the record: save those first, then refer to them");
 }
 
+/* Who may save the record need not be allowed to save those inside it. */
+static enum status check_grant(struct saving *s)
+{
+    struct problem why;
+    for (size_t i = 0; s->grant && i + 1 < s->records; i++) {
+        struct slice model = s->record[i].served->model->name;
+        if (!grant_lacks(s->grant, PERMIT_WRITE, model)) continue;
+        grant_forbids(PERMIT_WRITE, model, &why);
+        return fail(&s->record[i], &why);
+    }
+    return OK;
+}
+
 static enum status write_texts(struct saving *s)
 {
     struct problem why;
@@ -394,6 +407,7 @@ enum status saving_start(struct saving *s)
     s->level = 0;
     s->status = OK;
     enum status st = read_body(s);
+    if (st == OK) st = check_grant(s);
     if (st == OK) st = write_texts(s);
     if (st == OK) st = ask_on(s);
     return st == PENDING ? PENDING : settle(s, st);

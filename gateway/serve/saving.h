@@ -11,6 +11,7 @@
 #define PERIGEE_SERVE_SAVING_H
 
 #include "model/codec.h"
+#include "serve/tokens.h"
 #include "serve/vetting.h"
 
 struct saving;
@@ -31,6 +32,7 @@ struct saving {
     const struct store_condition
         *when;                 /* of the record itself; kept; NULL: always. Then nothing else is saved with it */
     const struct trail *trail; /* of who saves; kept */
+    const struct grant *grant; /* what the token of who saves gives; for saving_start only; NULL: everything */
     saving_done *done;
 
     /* the result */

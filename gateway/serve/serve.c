@@ -2,6 +2,7 @@
  *
  *     serve_request   bytes are a request already (http/)
  *       route           which model, which operation            now
+ *       gate_check      may it? (access.c)                      now
  *       read            GET, HEAD
  *         view            which record, how much of it          now
  *         fetch           store, else one flight of its loader  now or later
@@ -96,6 +97,7 @@ void serve_init(struct serve *s, struct vm *vm, struct store *store, const char 
                 struct flight_port *flights, struct metrics *metrics)
 {
     *s = (struct serve){.store = store, .store_detail = store_detail, .flights = flights, .metrics = metrics};
+    s->gate.metrics = metrics;
     uint64_t seed[] = {clock_mono_us(), (uintptr_t)s};
     s->chance = hash_seeded(slice_from(seed, sizeof seed));
     list_init(&s->generations);
@@ -108,8 +110,9 @@ void serve_init(struct serve *s, struct vm *vm, struct store *store, const char 
     }
 }
 
-void serve_swap(struct serve *s, struct vm *vm)
+void serve_swap(struct serve *s, struct vm *vm, struct tokens *tokens)
 {
+    gate_set(&s->gate, tokens);
     struct generation *old = s->now;
     s->now = generation_new(s, vm);
     generation_unref(old);
@@ -119,7 +122,11 @@ void serve_stop_saves(struct serve *s) { vetting_stop_all(s); }
 
 void serve_stop(struct serve *s) { fill_stop_all(s); }
 
-void serve_deinit(struct serve *s) { generation_unref(s->now); }
+void serve_deinit(struct serve *s)
+{
+    gate_set(&s->gate, NULL);
+    generation_unref(s->now);
+}
 
 /* -- counting -- */
 
@@ -326,12 +333,26 @@ static struct served *find_model(struct serve *s, const struct route *route, str
     return served && route->method.p ? method_find(served, route->method, why) : served;
 }
 
+/* Its token permits it; what that gives is left in *grant. Otherwise it is answered: of what is here, only to those who may know. */
+static bool admitted(struct exchange *ex, const struct route *route, bool routed, const struct grant **grant)
+{
+    struct serve *s = ex->owner;
+    struct need need = access_need(&ex->request, routed ? route : NULL);
+    enum status status = gate_check(&s->gate, ex, &need, grant);
+    if (status == OK) access_curb(*grant, &ex->request);
+    else serve_reply(ex, NULL, route->op, (enum outcome)status);
+    return status == OK;
+}
+
 void serve_request(struct exchange *ex)
 {
     struct serve *s = ex->owner;
     struct route route;
     struct problem why;
-    if (route_request(&ex->request, &ex->arena, &route, &why) != OK) {
+    const struct grant *grant = NULL; /* lives until the next reload: not for what waits */
+    bool routed = route_request(&ex->request, &ex->arena, &route, &why) == OK;
+    if (s->gate.tokens && !admitted(ex, &route, routed, &grant)) return;
+    if (!routed) {
         refuse(ex, &route, &why);
         return;
     }
@@ -343,7 +364,7 @@ void serve_request(struct exchange *ex)
     switch (route.op) {
     case OP_GET:
     case OP_HEAD: read_start(ex, served, route.op); break;
-    case OP_PUT: save_put(ex, served); break;
+    case OP_PUT: save_put(ex, served, grant); break;
     case OP_PATCH: patch_record(ex, served); break;
     case OP_DELETE: save_delete(ex, served); break;
     case OP_TOUCH: action_touch(ex, served); break;

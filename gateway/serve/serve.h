@@ -7,6 +7,7 @@
 #include "base/metrics.h"
 #include "http/connection.h"
 #include "script/vm.h"
+#include "serve/access.h"
 #include "serve/flight.h"
 #include "serve/route.h"
 #include "store/store.h"
@@ -71,16 +72,17 @@ struct serve {
     struct list vettings; /* saves about which handlers are asked */
     bool stopping;        /* no handler is asked about a save any more */
     uint64_t chance;      /* state of serve_chance */
+    struct gate gate;     /* who may ask */
     struct metrics *metrics;
     struct histogram *request_time[OPERATIONS];
 };
 
-/* Borrows all; takes vm (attached to this worker's host already). */
+/* Borrows all; takes vm (attached to this worker's host already). Asks for no tokens until gate_set(&s->gate, ...). */
 void serve_init(struct serve *s, struct vm *vm, struct store *store, const char *store_detail,
                 struct flight_port *flights, struct metrics *metrics);
 
-/* New requests see `vm`'s models from now on; takes vm. */
-void serve_swap(struct serve *s, struct vm *vm);
+/* New requests see `vm`'s models from now on, and are judged by these tokens (NULL: by none); takes both. */
+void serve_swap(struct serve *s, struct vm *vm, struct tokens *tokens);
 
 /* Before http/ closes, which waits for saves: those that handlers are asked about end in OVERLOADED, now and from now on. */
 void serve_stop_saves(struct serve *s);
