@@ -320,8 +320,8 @@ void openapi_put(struct buffer *b, const struct registry *r)
         if (m->owner) put_method(b, m);
         else if (m->kind == MODEL_RECORD) put_model(b, m);
     }
-    jot(b, "},'components':{'headers':{%s},'parameters':{%s%s},'examples':{", openapi_headers, openapi_parameters,
-        refers ? openapi_parameters_of_references : "");
+    jot(b, "},'components':{'securitySchemes':{%s},'headers':{%s},'parameters':{%s%s},'examples':{", openapi_security,
+        openapi_headers, openapi_parameters, refers ? openapi_parameters_of_references : "");
     failures_put_examples(b, used);
     jot(b, "},'responses':{%s%s", openapi_responses, calls ? openapi_responses_of_methods : "");
     failures_put_responses(b, used);

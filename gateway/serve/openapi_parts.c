@@ -10,10 +10,15 @@ const char openapi_information[] =
     "of any length. Every error is a problem (RFC 9457). Every path answers OPTIONS with 204 and Allow, HEAD where it "
     "answers GET, and methods "
     "that it does not "
-    "take with 405 (method-not-allowed) and Allow; a path that is not here is 404 (not-found or unknown-model).'},"
-    "'servers':[{'url':'/','description':'This gateway'}],'security':[],'tags':[{'name':'" OPENAPI_TAG
+    "take with 405 (method-not-allowed) and Allow; a path that is not here is 404 (not-found or unknown-model). Where "
+    "the gateway has a token file, every call needs a token.'},"
+    "'servers':[{'url':'/','description':'This gateway'}],'security':[{'bearer':[]},{}],'tags':[{'name':'" OPENAPI_TAG
     "','description':'Its models, for "
     "programs.'}";
+
+const char openapi_security[] =
+    "'bearer':{'type':'http','scheme':'bearer','description':'A token out of the token file of the gateway. It permits "
+    "some of read, write and refresh (no-cache), for all models or for some.'}";
 
 const char openapi_headers[] =
     "'ETag':{'description':'The strong entity tag.','schema':{'type':'string'},'example':'\\\"0d3a52ac4d1e7b90\\\"'},"

@@ -15,7 +15,7 @@
 extern const char openapi_information[]; /* the document's first members, up to the tags of the models */
 
 /* Members of components/headers and so on. */
-extern const char openapi_headers[], openapi_parameters[], openapi_responses[], openapi_schemas[];
+extern const char openapi_security[], openapi_headers[], openapi_parameters[], openapi_responses[], openapi_schemas[];
 
 /* More of them, behind others, where there are such models. */
 extern const char openapi_parameters_of_references[], openapi_responses_of_methods[];

@@ -68,7 +68,8 @@ end
 
 -- Starts one and waits until it is ready. Options: models (a text, or texts by file name), schemas (a folder, instead), store
 -- ("memory", "redis", an URL), args, env, workers (1), listen (a list), before (sh that runs first), fds (how many more files it
--- may hold at the end than at the start), beside (what else this test has started: stopped with it), allow_internal.
+-- may hold at the end than at the start), beside (what else this test has started: stopped with it), allow_internal, admin_token (what
+-- `admin` and `metric` bring along).
 function gateway.start(options)
   local self = setmetatable({ options = options, folder = process.temp() }, Gateway)
   self.schemas = options.schemas or self.folder .. "/schemas"
@@ -144,8 +145,14 @@ function Gateway:head(target, headers) return self:request("HEAD", target, heade
 function Gateway:put(target, body, headers) return self:request("PUT", target, headers, body) end
 function Gateway:delete(target, headers) return self:request("DELETE", target, headers) end
 
--- A request to the admin plane.
+-- A request to the admin plane, with options.admin_token, if there is one and the headers say nothing of it.
 function Gateway:admin(target, method, headers, body)
+  local token = self.options.admin_token
+  if token and (headers or {}).Authorization == nil then
+    local given = headers
+    headers = { Authorization = "Bearer " .. token }
+    for name, value in pairs(given or {}) do headers[name] = value end
+  end
   local response, why = http.request(self.admin_address, method or "GET", target, headers, body)
   return assert(response, why)
 end

@@ -87,14 +87,27 @@ static void digests(void **state)
     assert_memory_equal(hex, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", 64);
 }
 
+static void same_is_same_in_every_byte(void **state)
+{
+    unsigned char a[32] = {0}, b[32] = {0};
+    assert_true(hash_same(a, b, sizeof a));
+    for (size_t i = 0; i < sizeof a; i++) {
+        for (unsigned bit = 1; bit < 256; bit <<= 1) {
+            b[i] = (unsigned char)bit;
+            assert_false(hash_same(a, b, sizeof a));
+            assert_true(hash_same(a, b, i)); /* what stands before it */
+        }
+        b[i] = 0;
+    }
+}
+
 int main(void)
 {
     for (size_t i = 0; i < LONGEST; i++) text[i] = (unsigned char)i;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(fixed_is_siphash_2_4_for_ever),
-        cmocka_unit_test(agrees_with_libcrypto),
-        cmocka_unit_test(seeded_is_steady_and_keyed),
-        cmocka_unit_test(digests),
+        cmocka_unit_test(fixed_is_siphash_2_4_for_ever), cmocka_unit_test(agrees_with_libcrypto),
+        cmocka_unit_test(seeded_is_steady_and_keyed),    cmocka_unit_test(digests),
+        cmocka_unit_test(same_is_same_in_every_byte),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -550,6 +550,29 @@ static void the_end_waits_for_no_handler(void **state)
     assert_int_equal(ended.times, 2);
 }
 
+/* The record itself is the gate's to judge (access.h). */
+static void records_inside_need_a_grant_of_their_own(void **state)
+{
+    struct slice name = SLICE("Checked");
+    struct grant grant = {.permits = PERMIT_WRITE, .models = &name, .n = 1};
+    struct saving s = saving_of(&served[1], "{\"id\":\"root\",\"note\":1}"), tree = saving_of(&served[0], TREE);
+    s.grant = tree.grant = &grant;
+    assert_int_equal(saving_start(&s), PENDING); /* its handler is asked */
+    vet_answers(&(struct vet_result){.status = OK});
+    assert_int_equal(ended.status, OK);
+    blob_unref(s.blob);
+    assert_int_equal(saving_start(&tree), FORBIDDEN);
+    assert_int_equal(tree.problem.status, FORBIDDEN);
+    assert_string_equal(tree.problem.path, "next.next");
+    assert_non_null(strstr(tree.problem.detail, "`Node`"));
+    assert_int_equal(store_told.puts, 1);
+    name = SLICE("Node");
+    tree = saving_of(&served[0], TREE);
+    tree.grant = &grant;
+    assert_int_equal(saving_start(&tree), OK);
+    blob_unref(tree.blob);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
@@ -572,6 +595,7 @@ int main(void)
         TEST(a_condition_is_for_one_record),
         TEST(a_condition_comes_before_writing_through),
         TEST(the_end_waits_for_no_handler),
+        TEST(records_inside_need_a_grant_of_their_own),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
