@@ -492,23 +492,21 @@ describe("what the gateway says", function()
   -- Its memory that can be written, as far as it is read easily, in pieces.
   local function in_memory(pid, needle)
     local memory = assert(io.open(("/proc/%d/mem"):format(pid), "rb"))
-    local searched, found = 0, nil
+    local found
     for line in io.lines(("/proc/%d/maps"):format(pid)) do
       local from, to, mode = line:match "^(%x+)-(%x+) (%S+)"
       local at, stop = tonumber(from, 16), tonumber(to, 16)
       if mode:match "^rw" and stop - at <= 2 ^ 28 and memory:seek("set", at) then
         local bytes = memory:read(stop - at)
-        searched = searched + #(bytes or "")
         if bytes and bytes:find(needle, 1, true) then found = line end
       end
     end
     memory:close()
-    return found, searched
+    return found
   end
 
-  it("never holds a token: not in log, metrics, problems, descriptions; nor is one left in memory that nobody has brought", function()
-    local quiet = "planted-quiet-9876543210"
-    local gw = start(file .. quiet .. " quietname read\n")
+  it("never holds a token: not in log, metrics, problems, descriptions", function()
+    local gw = start()
     local said = {}
     local function ask(...) said[#said + 1] = gw:request(...) end
     for name, token in pairs(secret) do
@@ -529,10 +527,22 @@ describe("what the gateway says", function()
     end
     assert.is_nil(gw:log():find("planted", 1, true))
     check.says(gw:log(), '"token":"reader"')
-    if not gateway.sanitized then
+    gw:finish()
+  end)
+
+  -- So many lines that chance cannot have written over all of them. A sanitizer's own memory is too large to be searched.
+  local when_plain = gateway.sanitized and pending or it
+  when_plain("leaves no token in memory that nobody has brought", function()
+    local lines = { file }
+    for i = 1, 2000 do lines[#lines + 1] = ("planted-quiet-%020d quietname read"):format(i) end
+    local gw = start(table.concat(lines, "\n") .. "\n")
+    local function search()
       assert(in_memory(gw.pid, "quietname"), "its memory cannot be searched: what is known to be there is not found")
-      assert.is_nil((in_memory(gw.pid, quiet)))
+      assert.is_nil(in_memory(gw.pid, "planted-quiet-"))
     end
+    search()
+    check.status(gw:admin("/admin/reload", "POST"), 200)
+    search()
     gw:finish()
   end)
 end)
