@@ -4,7 +4,8 @@
  *     reload  SIGHUP, POST /admin/reload: read the tokens and compile aside for every worker; all good: swap, else keep
  *     drain   SIGTERM, SIGINT: accept no more; when the last client has its answer, or at --drain: close; a second signal exits
  *
- * Workers share memory, flights and the count of connections; all else they own. */
+ * Workers share memory, the near cache, flights and the count of connections; all else they own. Before a Redis store stands a tracker: the
+ * thread that keeps the near cache right. */
 #include "gateway.h"
 
 #include "base/clock.h"
@@ -16,8 +17,10 @@
 #include "serve/flight.h"
 #include "serve/problem.h"
 #include "store/memory.h"
+#include "store/near.h"
 #include "store/redis.h"
 #include "tokenfile.h"
+#include "tracker.h"
 #include "worker.h"
 
 #include <signal.h>
@@ -47,6 +50,8 @@ struct gateway {
     struct redis_config redis;
     bool uses_redis;
     struct memory *memory;
+    struct near *near; /* both, or neither */
+    struct tracker *tracker;
     struct flights *flights;
     struct listener listener[CONFIG_LIST_MAX], admin_listener;
     size_t listeners;
@@ -167,19 +172,31 @@ static bool ready(void *gateway, struct buffer *failing)
     return failing->n == 0;
 }
 
+static void set_near_metrics(struct gateway *g)
+{
+    struct memory_stats stats;
+    near_stats(g->near, &stats);
+    counter_set(metrics_counter(g->metrics, METRIC_NEAR_BYTES, NULL), (int64_t)stats.bytes);
+    counter_set(metrics_counter(g->metrics, METRIC_NEAR_RECORDS, NULL), (int64_t)stats.records);
+    counter_set(metrics_counter(g->metrics, METRIC_NEAR_EVICTIONS, NULL), (int64_t)stats.evictions);
+}
+
 static void render_metrics(void *gateway, struct buffer *out)
 {
     struct gateway *g = gateway;
     struct memory_stats stats;
-    struct metrics *sets[WORKERS_MAX + 1];
+    struct metrics *sets[WORKERS_MAX + 2];
+    size_t n = 0;
     memory_stats(g->memory, &stats);
     counter_set(metrics_counter(g->metrics, METRIC_MEMORY_BYTES, NULL), (int64_t)stats.bytes);
     counter_set(metrics_counter(g->metrics, METRIC_MEMORY_RECORDS, NULL), (int64_t)stats.records);
     counter_set(metrics_counter(g->metrics, METRIC_EVICTIONS, NULL), (int64_t)stats.evictions);
     counter_set(metrics_counter(g->metrics, METRIC_LOG_DROPPED, NULL), (int64_t)log_dropped());
-    for (size_t i = 0; i < g->workers; i++) sets[i] = worker_metrics(g->worker[i]);
-    sets[g->workers] = g->metrics;
-    metrics_render(sets, g->workers + 1, out);
+    if (g->near) set_near_metrics(g);
+    for (size_t i = 0; i < g->workers; i++) sets[n++] = worker_metrics(g->worker[i]);
+    if (g->tracker) sets[n++] = tracker_metrics(g->tracker);
+    sets[n++] = g->metrics;
+    metrics_render(sets, n, out);
 }
 
 /* -- the end -- */
@@ -234,6 +251,7 @@ static void on_sweep(uv_timer_t *timer)
 {
     struct gateway *g = container_of(timer, struct gateway, sweep);
     memory_sweep(g->memory, clock_wall_ms(), SWEEP_RECORDS);
+    if (g->near) near_sweep(g->near, clock_wall_ms(), SWEEP_RECORDS);
 }
 
 static bool fail(const char *what, const char *detail)
@@ -307,6 +325,7 @@ static void start_workers(struct gateway *g, struct vm **vm)
         struct worker_config config = {.config = &g->config,
                                        .redis = g->uses_redis ? &g->redis : NULL,
                                        .memory = g->memory,
+                                       .near = g->near,
                                        .flights = g->flights,
                                        .tokens = g->tokens,
                                        .open = &g->open,
@@ -363,6 +382,13 @@ static void say_ready(struct gateway *g)
     fflush(stdout);
 }
 
+static void start_near(struct gateway *g)
+{
+    if (!g->uses_redis || g->config.near_cache_bytes == 0) return;
+    g->near = near_new(g->config.near_cache_bytes);
+    g->tracker = tracker_start(&g->redis, g->config.prefix, g->near);
+}
+
 static void gateway_run(struct gateway *g, struct vm **vm)
 {
     struct slice build[] = {SLICE(PERIGEE_VERSION), slice_of(vm_engine())};
@@ -372,12 +398,15 @@ static void gateway_run(struct gateway *g, struct vm **vm)
     counter_set(metrics_counter(g->metrics, METRIC_BUILD, build), 1);
     g->memory = memory_new(g->config.memory_bytes);
     g->flights = flights_new();
+    start_near(g);
     start_workers(g, vm);
     start_admin(g);
     say_ready(g);
     uv_run(&g->loop, UV_RUN_DEFAULT);
     if (g->admin_listener.n) listener_close(&g->admin_listener);
     for (size_t i = 0; i < g->workers; i++) worker_join(g->worker[i]);
+    if (g->tracker) tracker_stop(g->tracker);
+    near_free(g->near);
     gate_set(&g->admin.gate, NULL);
     flights_free(g->flights);
     memory_free(g->memory);

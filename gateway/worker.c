@@ -168,6 +168,7 @@ static void worker_open(struct worker *w)
     w->host = script_host_open(&w->loop, w->metrics);
     if (w->config.redis) w->redis = redis_open(&w->loop, w->config.redis, w->metrics);
     w->store = store_new(w->config.memory, w->redis, w->metrics);
+    store_set_near(w->store, w->config.near);
     w->port = flight_port_open(w->config.flights, &w->loop);
     vm_attach(w->next_vm, w->host);
     serve_init(&w->serve, w->next_vm, w->store, w->redis ? "redis" : "memory", w->port, w->metrics);

@@ -10,6 +10,7 @@
 #include "serve/flight.h"
 #include "serve/tokens.h"
 #include "store/memory.h"
+#include "store/near.h"
 #include "store/redis.h"
 
 struct worker;
@@ -18,6 +19,7 @@ struct worker_config {
     const struct config *config;
     const struct redis_config *redis; /* NULL: records live in `memory` */
     struct memory *memory;
+    struct near *near; /* NULL: no copies of what Redis holds */
     struct flights *flights;
     struct tokens *tokens;  /* who may ask, at first; NULL: everybody */
     _Atomic unsigned *open; /* client connections of all workers */

@@ -25,6 +25,12 @@
     X(METRIC_STORE_UP,       GAUGE_MIN, "perigee_store_up",            "",                   "1 when every worker reaches the store") \
     X(METRIC_DAMAGED,        COUNTER,   "perigee_envelopes_damaged_total","model",           "Stored values that were no valid envelope") \
     X(METRIC_NEAR_BYTES,     GAUGE,     "perigee_near_cache_bytes",    "",                   "Bytes held by the near cache") \
+    X(METRIC_NEAR_RECORDS,   GAUGE,     "perigee_near_cache_records",  "",                   "Records held by the near cache") \
+    X(METRIC_NEAR_EVICTIONS, COUNTER,   "perigee_near_cache_evictions_total","",             "Copies evicted to stay within the bound") \
+    X(METRIC_NEAR_UP,        GAUGE,     "perigee_near_cache_up",       "",                   "1 while Redis tells of changes, so that copies are served") \
+    X(METRIC_NEAR_LOOKUPS,   COUNTER,   "perigee_near_cache_lookups_total","outcome",        "Look-ups of near copies")   \
+    X(METRIC_NEAR_INVALIDATIONS,COUNTER,"perigee_near_cache_invalidations_total","",         "Keys that Redis said have changed") \
+    X(METRIC_NEAR_FLUSHES,   COUNTER,   "perigee_near_cache_flushes_total","why",            "Times all copies were dropped") \
     X(METRIC_MEMORY_BYTES,   GAUGE,     "perigee_memory_bytes",        "",                   "Bytes held by the memory store") \
     X(METRIC_MEMORY_RECORDS, GAUGE,     "perigee_memory_records",      "",                   "Records held by the memory store") \
     X(METRIC_EVICTIONS,      COUNTER,   "perigee_evictions_total",     "",                   "Records evicted to stay within the bound") \

@@ -87,7 +87,8 @@ static void tell(struct reply *reply, const char *name, const struct value *v)
 static void put_cache_status(struct exchange *ex, const struct freshness *fresh, uint64_t left, uint64_t now_ms)
 {
     const struct serve *s = ex->owner;
-    bool stale = fresh->source == SOURCE_STALE, found = fresh->source == SOURCE_STORE || stale;
+    bool stale = fresh->source == SOURCE_STALE, near = fresh->source == SOURCE_NEAR;
+    bool found = fresh->source == SOURCE_STORE || near || stale;
     bool stored = fresh->source == SOURCE_LOADED && fresh->stored;
     struct value v = {.n = 0};
     put(&v, found                         ? SLICE("perigee; hit")
@@ -102,7 +103,7 @@ static void put_cache_status(struct exchange *ex, const struct freshness *fresh,
     }
     if (found) {
         put(&v, SLICE("; detail="));
-        put(&v, stale ? SLICE("stale") : slice_of(s->store_detail));
+        put(&v, stale ? SLICE("stale") : near ? SLICE("near") : slice_of(s->store_detail));
     }
     tell(&ex->reply, "Cache-Status", &v);
 }

@@ -1,8 +1,8 @@
 /* serve/fetch.c -- one record: found, loaded, stale where nothing better is to be had, or missing.
  *
- *     fetch_start -> store_get --now or later--> looked --miss--> join a flight ... on_landed
- *                                                   |
- *                                                   +--found, but old--> answered, and loaded behind the answer
+ *     fetch_start -> near copy, store_get --now or later--> looked --miss--> join a flight ... on_landed
+ *                                                              |
+ *                                                              +--found, but old--> answered, and loaded behind the answer
  *
  * Who joins a load that others have begun may come after a write through another gateway, of which that load knows nothing. Where that
  * cannot be ruled out it looks again, once: whatever it joins then has begun after it came itself. */
@@ -140,15 +140,17 @@ void fetch_refresh(struct serve *s, struct served *served, const struct record_k
 
 /* -- looking -- */
 
-enum status fetch_open(struct serve *s, struct served *served, struct slice key, const struct blob *blob,
-                       uint64_t now_ms, struct envelope *e, enum life *life)
+enum status fetch_open(struct serve *s, struct served *served, struct slice key, struct blob *blob, uint64_t now_ms,
+                       const struct near_look *near, struct envelope *e, enum life *life)
 {
     const struct model *m = served->model;
     enum status status = seal_open(s, served, blob, key, e);
     if (status != OK) return status;
     bool by_chance = m->options.refresh != 0; /* most models need neither of the two */
     *life = life_of(m, e, by_chance ? seal_notes_of(e).load_us : 0, now_ms, by_chance ? serve_chance(s) : 0);
-    return *life == LIFE_DEAD ? MISSING : OK;
+    if (*life == LIFE_DEAD) return MISSING;
+    store_keep_near(s->store, key, near, blob, e->stale_until_ms, now_ms);
+    return OK;
 }
 
 enum status fetch_nothing(enum status looked, struct problem *why)
@@ -162,7 +164,7 @@ enum status fetch_nothing(enum status looked, struct problem *why)
 static enum status found(struct fetch *f, struct blob *blob, enum life life)
 {
     f->blob = blob;
-    f->source = fetch_found_source(life);
+    f->source = fetch_found_source(life, &f->near);
     f->stored = true;
     if (life != LIFE_FRESH && f->mode == FETCH_LOAD) fetch_refresh(f->serve, f->served, f->key, f->request, blob);
     return status_of(&f->entry);
@@ -174,7 +176,7 @@ static enum status looked(struct fetch *f, enum status status, struct blob *blob
     bool loads = f->served->model->loads && f->mode != FETCH_LOOK;
     if (status == OK) {
         enum life life;
-        status = fetch_open(f->serve, f->served, f->key->stored, blob, now_ms, &f->entry, &life);
+        status = fetch_open(f->serve, f->served, f->key->stored, blob, now_ms, &f->near, &f->entry, &life);
         if (status == OK && life != LIFE_STALE_ERROR) return found(f, blob, life);
         if (status == OK && loads) f->stale = blob;
         else blob_unref(blob);
@@ -197,6 +199,10 @@ enum status fetch_start(struct fetch *f, uint64_t now_ms)
     f->source = SOURCE_NOWHERE;
     f->landings = flight_landings(f->serve->flights, f->key->stored);
     if (f->mode == FETCH_RELOAD && f->served->model->loads) return fetch_load(f, f->landings);
+    f->near = (struct near_look){.hit = false};
+    bool near_will_do = f->mode != FETCH_RELOAD && !f->again;
+    struct blob *copy = near_will_do ? store_look_near(f->serve->store, f->key->stored, now_ms, &f->near) : NULL;
+    if (copy) return looked(f, OK, copy, now_ms);
     f->op.done = on_looked;
     enum status st = store_get(f->serve->store, f->key->stored, now_ms, &f->op);
     if (st == PENDING) {
@@ -212,6 +218,7 @@ enum outcome fetch_outcome(enum fetch_source source)
     case SOURCE_LOADED: return OUTCOME_LOADED;
     case SOURCE_COLLAPSED: return OUTCOME_COLLAPSED;
     case SOURCE_STALE: return OUTCOME_STALE;
+    case SOURCE_NEAR:
     case SOURCE_STORE:
     case SOURCE_NOWHERE: break;
     }

@@ -21,6 +21,7 @@ enum fetch_mode {
 };
 
 enum fetch_source {
+    SOURCE_NEAR,      /* found: a near copy */
     SOURCE_STORE,     /* found */
     SOURCE_STALE,     /* found; it should be newer, but it will do */
     SOURCE_LOADED,    /* this fetch led the load */
@@ -60,6 +61,7 @@ struct fetch {
 
     /* private */
     struct store_op op;
+    struct near_look near;
     struct flight_waiter waiter;
     struct wait wait; /* of the load that asks for this one */
     unsigned landings;
@@ -72,9 +74,10 @@ enum status fetch_start(struct fetch *f, uint64_t now_ms);
 /* For owners who look in the store themselves, for many records at once; they take flight_landings of each key before that. */
 
 /* What the store gave for this key, as a view into blob: OK for a record, result or negative that is of use still, *life tells of what use
- * (never LIFE_DEAD); MISSING for what is over or no envelope of ours; STORE_UNAVAILABLE for another record. */
-enum status fetch_open(struct serve *s, struct served *served, struct slice key, const struct blob *blob,
-                       uint64_t now_ms, struct envelope *e, enum life *life);
+ * (never LIFE_DEAD); MISSING for what is over or no envelope of ours; STORE_UNAVAILABLE for another record. What is OK is kept near, if it
+ * is not from there; `near` is the look before. */
+enum status fetch_open(struct serve *s, struct served *served, struct slice key, struct blob *blob, uint64_t now_ms,
+                       const struct near_look *near, struct envelope *e, enum life *life);
 
 /* Has a record loaded anew behind an answer, if nobody does so already. Borrows `old`, which was found. */
 void fetch_refresh(struct serve *s, struct served *served, const struct record_key *key, uint64_t request,
@@ -86,10 +89,11 @@ enum status fetch_nothing(enum status looked, struct problem *why);
 /* Goes on with the load of what was not found, or is stale: PENDING, a failure, or OK where the stale one must do. The model loads. */
 enum status fetch_load(struct fetch *f, unsigned landings);
 
-/* Is it stale, as found? */
-static inline enum fetch_source fetch_found_source(enum life life)
+/* Where it was found; or is it stale? */
+static inline enum fetch_source fetch_found_source(enum life life, const struct near_look *near)
 {
-    return life == LIFE_STALE_WHILE || life == LIFE_STALE_ERROR ? SOURCE_STALE : SOURCE_STORE;
+    if (life == LIFE_STALE_WHILE || life == LIFE_STALE_ERROR) return SOURCE_STALE;
+    return near->hit ? SOURCE_NEAR : SOURCE_STORE;
 }
 
 /* What a request came to that found, or was brought, a record: for the metric. */

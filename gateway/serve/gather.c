@@ -1,6 +1,7 @@
 /* serve/gather.c -- records by the level:
  *
- *     gather_start   one look for all that is wanted   now or later
+ *     gather_start   near copies                       now
+ *                    one look for all others wanted    now or later
  *       looked         found, or else
  *         load           one flight each               now or later
  *       settle         there, or known not to be
@@ -266,10 +267,11 @@ static void looked(struct gather *g, struct record *record, enum status status, 
     struct blob *stale = NULL;
     if (blob) {
         enum life life;
-        status = fetch_open(g->serve, record->served, record->stored, blob, now_ms, &record->entry, &life);
+        status =
+            fetch_open(g->serve, record->served, record->stored, blob, now_ms, &record->near, &record->entry, &life);
         if (status == OK && !is_sound(g, record, blob)) status = MISSING;
         if (status == OK && life != LIFE_STALE_ERROR) {
-            settle(record, fetch_found_source(life), true, OK, blob);
+            settle(record, fetch_found_source(life, &record->near), true, OK, blob);
             if (life != LIFE_FRESH && g->mode == FETCH_LOAD) refresh(g, record);
             return;
         }
@@ -331,13 +333,19 @@ static void look_start(struct look *look, uint64_t now_ms)
 
 /* -- all that is wanted -- */
 
-/* Puts a record into the look that is being made, which starts when it is full. */
+/* Takes the near copy of a record; or puts it into the look that is being made, which starts when it is full. */
 static struct look *want(struct gather *g, struct look *look, struct record *record, uint64_t now_ms)
 {
     bool loads = record->served->model->loads;
     if (loads) record->landings = flight_landings(g->serve->flights, record->stored);
     if (loads && g->mode == FETCH_RELOAD) {
         load(g, record, NULL);
+        return look;
+    }
+    struct blob *copy = NULL;
+    if (g->mode != FETCH_RELOAD) copy = store_look_near(g->serve->store, record->stored, now_ms, &record->near);
+    if (copy) {
+        looked(g, record, OK, copy, now_ms);
         return look;
     }
     if (!look) look = look_new(g);

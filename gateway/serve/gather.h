@@ -1,5 +1,5 @@
 /* serve/gather.h -- the records of one reading: each known by its key, however often it is met; looked up together with all others that are
- * wanted by then, in one batched read of the store; loaded, all at once, where the store has none. */
+ * wanted by then, near copies first and the rest in one batched read of the store; loaded, all at once, where the store has none. */
 #ifndef PERIGEE_SERVE_GATHER_H
 #define PERIGEE_SERVE_GATHER_H
 
@@ -12,6 +12,7 @@ struct record {
     const struct record_key *key; /* the same with its values; NULL: they are in the stub */
     struct slice stub;            /* of the reference that was met first */
     unsigned landings;            /* of its key's flights, before the store was asked */
+    struct near_look near;        /* before it, too */
     bool wanted;                  /* or asked for already */
 
     /* once it is there */

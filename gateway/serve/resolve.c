@@ -80,8 +80,8 @@ static void keep_least(uint64_t *least, uint64_t other)
 /* The whole is as old as its oldest part, as long good as the first one to end, and from the store when all is. */
 static void join_freshness(struct freshness *whole, const struct record *record)
 {
-    static const int weight[] = {
-        [SOURCE_STORE] = 0, [SOURCE_STALE] = 1, [SOURCE_NOWHERE] = 2, [SOURCE_COLLAPSED] = 3, [SOURCE_LOADED] = 4};
+    static const int weight[] = {[SOURCE_NEAR] = 0,    [SOURCE_STORE] = 1,     [SOURCE_STALE] = 2,
+                                 [SOURCE_NOWHERE] = 3, [SOURCE_COLLAPSED] = 4, [SOURCE_LOADED] = 5};
     if (weight[record->source] > weight[whole->source]) whole->source = record->source;
     whole->stored &= record->kept;
     if (!record->blob) return;
@@ -320,7 +320,7 @@ static void plant(struct resolve *r, struct document *doc)
     const struct documents *d = r->owner;
     doc->status = OK;
     doc->absent = false;
-    doc->fresh = (struct freshness){.mode = d->mode, .source = SOURCE_STORE, .stored = true};
+    doc->fresh = (struct freshness){.mode = d->mode, .source = SOURCE_NEAR, .stored = true};
     doc->tag = doc->bytes = doc->occurrences = 0;
     doc->root = doc->level = doc->last = arena_alloc(d->arena, sizeof *doc->root);
     *doc->root = (struct occurrence){.record = gather_root(&r->gather, d->served, doc->key),

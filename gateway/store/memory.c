@@ -21,8 +21,9 @@
 #define STRIPES_MAX   64
 #define STRIPE_BYTES  (4ull << 20) /* a stripe's share is at least this: so large a record is still kept */
 #define BUCKETS_MIN   16
-#define HEADER_BYTES  8  /* what glibc keeps beside each block */
-#define SWEEP_STRETCH 64 /* records looked at before the lock is given away */
+#define HEADER_BYTES  8   /* what glibc keeps beside each block */
+#define SWEEP_STRETCH 64  /* records looked at before the lock is given away */
+#define MARKS         256 /* a stripe; keys share them */
 
 struct entry {
     struct entry *chain;         /* the next one in its bucket, or among the dead */
@@ -42,6 +43,7 @@ struct stripe {
     struct entry *hand;  /* where SIEVE goes on, or NULL: at the oldest */
     struct entry *sweep; /* where the sweep goes on, or NULL: at the oldest */
     uint64_t bytes, evictions;
+    uint32_t mark[MARKS];
 } __attribute__((aligned(64)));
 
 struct memory {
@@ -78,6 +80,8 @@ static struct stripe *stripe_of(struct memory *m, uint64_t hash)
 {
     return &m->stripes[(hash >> 32) & (m->stripes_n - 1)];
 }
+
+static uint32_t *mark_of(struct stripe *s, uint64_t hash) { return &s->mark[(hash >> 40) % MARKS]; }
 
 /* The link that leads to the entry of this key, or to the NULL at the end of its chain; NULL without buckets. */
 static struct entry **find(struct stripe *s, struct slice key, uint32_t hash)
@@ -136,7 +140,7 @@ void memory_free(struct memory *m)
     free(m);
 }
 
-struct blob *memory_get(struct memory *m, struct slice key, uint64_t now_ms)
+struct blob *memory_look(struct memory *m, struct slice key, uint64_t now_ms, uint32_t *mark)
 {
     uint64_t hash = hash_seeded(key);
     struct stripe *s = stripe_of(m, hash);
@@ -151,9 +155,16 @@ struct blob *memory_get(struct memory *m, struct slice key, uint64_t now_ms)
     } else if (e) {
         entry_remove(s, at, &dead);
     }
+    *mark = *mark_of(s, hash);
     pthread_mutex_unlock(&s->lock);
     bury(dead);
     return b;
+}
+
+struct blob *memory_get(struct memory *m, struct slice key, uint64_t now_ms)
+{
+    uint32_t mark;
+    return memory_look(m, key, now_ms, &mark);
 }
 
 /* Makes as many buckets as records, or twice as many: at most one record a bucket on average. */
@@ -247,8 +258,9 @@ static bool admits(const struct store_condition *when, const struct entry *e, ui
     return !when || condition_holds(when, lives ? blob_slice(e->blob) : (struct slice){NULL, 0}, now_ms);
 }
 
-enum status memory_put_when(struct memory *m, const struct store_condition *when, struct slice key, struct blob *b,
-                            uint64_t until_ms, uint64_t now_ms, unsigned char previous[8], uint8_t *previous_n)
+/* memory_put_when, and with a mark memory_keep. */
+static enum status put(struct memory *m, const struct store_condition *when, const uint32_t *mark, struct slice key,
+                       struct blob *b, uint64_t until_ms, uint64_t now_ms, unsigned char previous[8], uint8_t *previous_n)
 {
     uint64_t hash = hash_seeded(key);
     struct stripe *s = stripe_of(m, hash);
@@ -258,7 +270,8 @@ enum status memory_put_when(struct memory *m, const struct store_condition *when
 
     pthread_mutex_lock(&s->lock);
     struct entry **at = find(s, key, (uint32_t)hash), *e = found(at);
-    bool admitted = admits(when, e, now_ms);
+    /* with another mark it has changed since it was read: what we have may be old */
+    bool admitted = admits(when, e, now_ms) && (!mark || *mark == *mark_of(s, hash));
     if (e && e->until_ms > now_ms) *previous_n = (uint8_t)first_bytes(e, previous);
     if (admitted && (until_ms <= now_ms || !affordable(s, m->share, fresh, b))) {
         if (e) entry_remove(s, at, &dead);
@@ -276,12 +289,25 @@ enum status memory_put_when(struct memory *m, const struct store_condition *when
     return admitted ? OK : PRECONDITION_FAILED;
 }
 
+enum status memory_put_when(struct memory *m, const struct store_condition *when, struct slice key, struct blob *b,
+                            uint64_t until_ms, uint64_t now_ms, unsigned char previous[8], uint8_t *previous_n)
+{
+    return put(m, when, NULL, key, b, until_ms, now_ms, previous, previous_n);
+}
+
 unsigned memory_put(struct memory *m, struct slice key, struct blob *b, uint64_t until_ms, uint64_t now_ms,
                     unsigned char previous[8])
 {
     uint8_t previous_n;
-    memory_put_when(m, NULL, key, b, until_ms, now_ms, previous, &previous_n);
+    put(m, NULL, NULL, key, b, until_ms, now_ms, previous, &previous_n);
     return previous_n;
+}
+
+void memory_keep(struct memory *m, struct slice key, struct blob *b, uint64_t until_ms, uint64_t now_ms, uint32_t mark)
+{
+    unsigned char previous[8];
+    uint8_t previous_n;
+    put(m, NULL, &mark, key, b, until_ms, now_ms, previous, &previous_n);
 }
 
 /* Most often the very blob that was read, so that nothing is compared under the lock; and what differs differs early. */
@@ -329,6 +355,34 @@ enum status memory_delete_when(struct memory *m, const struct store_condition *w
 bool memory_delete(struct memory *m, struct slice key, uint64_t now_ms)
 {
     return memory_delete_when(m, NULL, key, now_ms) == OK;
+}
+
+void memory_forget(struct memory *m, uint64_t hash)
+{
+    struct stripe *s = stripe_of(m, hash);
+    struct entry *dead = NULL;
+
+    pthread_mutex_lock(&s->lock);
+    ++*mark_of(s, hash);
+    for (struct entry **at = s->buckets ? &s->buckets[hash & (s->buckets_n - 1)] : &dead; *at;) {
+        if ((*at)->hash == (uint32_t)hash) entry_remove(s, at, &dead);
+        else at = &(*at)->chain;
+    }
+    pthread_mutex_unlock(&s->lock);
+    bury(dead);
+}
+
+void memory_forget_all(struct memory *m)
+{
+    for (unsigned i = 0; i < m->stripes_n; i++) {
+        struct stripe *s = &m->stripes[i];
+        struct entry *dead = NULL;
+        pthread_mutex_lock(&s->lock);
+        for (size_t k = 0; k < MARKS; k++) s->mark[k]++;
+        while (s->oldest) entry_drop(s, s->oldest, &dead);
+        pthread_mutex_unlock(&s->lock);
+        bury(dead);
+    }
 }
 
 /* Looks at up to `budget` records of one stripe from where the last sweep stopped; returns how many it looked at.

@@ -39,6 +39,19 @@ enum status memory_put_when(struct memory *m, const struct store_condition *when
 enum status memory_replace(struct memory *m, struct slice key, struct slice expected, struct blob *b, uint64_t until_ms,
                            uint64_t now_ms);
 
+/* For copies of what another store holds (near.h), which may change there while one is on its way here. A key's mark is changed by each
+ * forgetting of it, and of a few others. */
+
+/* As memory_get; *mark is that of the key when nothing was found. */
+struct blob *memory_look(struct memory *m, struct slice key, uint64_t now_ms, uint32_t *mark);
+
+/* As memory_put, unless the key's mark has changed: then nothing is done. */
+void memory_keep(struct memory *m, struct slice key, struct blob *b, uint64_t until_ms, uint64_t now_ms, uint32_t mark);
+
+/* Drops what stands under keys of this hash_seeded: one, but for rare accidents. */
+void memory_forget(struct memory *m, uint64_t hash);
+void memory_forget_all(struct memory *m);
+
 /* True when a live record was there. */
 bool memory_delete(struct memory *m, struct slice key, uint64_t now_ms);
 

@@ -20,7 +20,7 @@
 #include <stdlib.h>
 
 #define BACKOFF_MIN_MS 100
-#define BACKOFF_MAX_MS 5000
+#define BACKOFF_MAX_MS 2500
 #define BACKOFF_AUTH   1000       /* not sooner, when our credentials were refused */
 #define UNSENT_MAX     (8u << 20) /* bytes that wait for the socket; beyond it OVERLOADED */
 

@@ -144,7 +144,8 @@ static bool dial(struct redis_link *l, const char *ip, char why[128])
 {
     static const struct redis_socket_events events = {on_opened, on_reply, on_lost};
     const struct redis_config *c = l->config;
-    struct redis_socket_options options = {ip, c->port, c->path, c->max_value, &events, l};
+    struct redis_pushes pushes = {l->events->changed, l->arg};
+    struct redis_socket_options options = {ip, c->port, c->path, c->max_value, &events, l, pushes};
     l->socket = redis_socket_open(l->loop, &options, why);
     return l->socket != NULL;
 }

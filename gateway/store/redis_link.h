@@ -1,7 +1,7 @@
 /* store/redis_link.h -- one attempt to have a connection: from a host's name to a server that has let us in and is ready.
  *
  * Looks the name up, tries its addresses, then greets: AUTH, SELECT, PING. Only when all three are answered well it is
- * ready. Has no deadline of its own. Private to store/redis*.c and script/redis*.c. */
+ * ready. Has no deadline of its own. Private to store/redis*.c, store/tracking.c and script/redis*.c. */
 #ifndef PERIGEE_STORE_REDIS_LINK_H
 #define PERIGEE_STORE_REDIS_LINK_H
 
@@ -20,6 +20,7 @@ struct redis_link_events {
     void (*ready)(void *arg);                            /* now commands may be sent */
     void (*reply)(void *arg, struct redis_reply *reply); /* to the oldest of them */
     void (*lost)(void *arg, struct redis_loss loss);     /* it came to its end, and is freed */
+    void (*changed)(void *arg, struct slice key);        /* as struct redis_pushes has it, or NULL */
 };
 
 /* Starts an attempt; keeps config. NULL when it failed at once: then nothing is called, and `why` says what it was. */

@@ -32,8 +32,10 @@ static struct redis_reply *admit(const redisReadTask *task, int type)
     case EXPECT_LEASE: fits |= type == REDIS_REPLY_STRING || type == REDIS_REPLY_INTEGER; break;
     case EXPECT_VALUES: fits |= type == REDIS_REPLY_ARRAY; break;
     case EXPECT_ANY: fits |= redis_node_type(type); break;
+    case EXPECT_MAP: fits |= type == REDIS_REPLY_MAP; break;
     }
     if (!fits) return refuse(j, "a reply of the wrong type");
+    j->tells = false;
     j->reply = (struct redis_reply){.head.type = type};
     return &j->reply;
 }
@@ -43,11 +45,33 @@ static struct redis_question question_of(const redisReadTask *task)
     return question_unpack(judge_of(task)->questions->head->privdata);
 }
 
-/* What stands inside a push message is skipped; inside other replies are only values. */
+/* What stands inside a push message or a map is skipped; inside other replies are only values. */
 static void *skip(const redisReadTask *task)
 {
     struct redis_judge *j = judge_of(task);
-    return j->reply.head.type == REDIS_REPLY_PUSH ? &element : refuse(j, "a value of the wrong type");
+    int type = j->reply.head.type;
+    bool nobody_reads = type == REDIS_REPLY_MAP || (type == REDIS_REPLY_PUSH && !j->tells);
+    return nobody_reads ? &element : refuse(j, "a value of the wrong type");
+}
+
+/* -- push messages: >2 "invalidate", then an array of keys, or null */
+
+/* Where the keys stand, or the null. */
+static bool is_place_of_keys(const redisReadTask *task)
+{
+    return task->parent && !task->parent->parent && task->idx == 1;
+}
+
+static void tell(struct redis_judge *j, struct slice key) { j->pushes.changed(j->pushes.arg, key); }
+
+static void *add_to_push(const redisReadTask *task, struct slice text)
+{
+    struct redis_judge *j = judge_of(task);
+    bool is_kind = !task->parent->parent && task->idx == 0;
+    if (is_kind) j->tells = j->pushes.changed && slice_eq(text, SLICE("invalidate"));
+    else if (j->tells && is_place_of_keys(task->parent)) tell(j, text);
+    else return skip(task);
+    return &element;
 }
 
 /* A new reference, or NULL: too long. */
@@ -62,7 +86,8 @@ static void *add_value(const redisReadTask *task, struct slice text)
 {
     struct redis_judge *j = judge_of(task);
     struct redis_reply *reply = &j->reply;
-    if (reply->head.type == REDIS_REPLY_PUSH || task->type != REDIS_REPLY_STRING) return skip(task);
+    if (reply->head.type == REDIS_REPLY_PUSH) return add_to_push(task, text);
+    if (reply->head.type == REDIS_REPLY_MAP || task->type != REDIS_REPLY_STRING) return skip(task);
     struct blob *value = reply->too_much ? NULL : copy_value(j, text);
     if (!value) return &element;
     reply->values[task->idx] = value;
@@ -136,7 +161,8 @@ static void *create_string(const redisReadTask *task, char *text, size_t n)
     case EXPECT_STATUS:
     case EXPECT_NUMBER:
     case EXPECT_VALUES:
-    case EXPECT_ANY: break;
+    case EXPECT_ANY:
+    case EXPECT_MAP: break;
     }
     return reply;
 }
@@ -156,13 +182,16 @@ static void *create_values(const redisReadTask *task, size_t n)
 static void *create_array(const redisReadTask *task, size_t n)
 {
     if (is_any(task)) return add_node(task, task->type, (int64_t)n, NULL);
+    if (judge_of(task)->tells && is_place_of_keys(task) && task->type == REDIS_REPLY_ARRAY) return &element;
     if (n > REPLY_ELEMENTS_MAX) return refuse(judge_of(task), "a reply of too many elements");
     int depth = 1;
     for (const redisReadTask *t = task->parent; t; t = t->parent) depth++;
     if (depth > DEPTH_MAX) return refuse(judge_of(task), "a reply too deep");
     if (task->parent) return skip(task);
     if (task->type == REDIS_REPLY_ARRAY) return create_values(task, n);
+    if (task->type == REDIS_REPLY_MAP) return admit(task, REDIS_REPLY_MAP);
     if (task->type != REDIS_REPLY_PUSH) return refuse(judge_of(task), "a reply of the wrong type");
+    judge_of(task)->tells = false;
     judge_of(task)->reply = (struct redis_reply){.head.type = REDIS_REPLY_PUSH};
     return &judge_of(task)->reply;
 }
@@ -182,6 +211,10 @@ static void *create_nil(const redisReadTask *task)
         return redis_node_type(task->type) ? add_node(task, REDIS_REPLY_NIL, 0, NULL)
                                            : refuse(judge_of(task), "a reply of the wrong type");
     bool is_value = task->type == REDIS_REPLY_NIL || task->type == REDIS_REPLY_STRING;
+    if (judge_of(task)->tells && is_place_of_keys(task)) {
+        tell(judge_of(task), (struct slice){NULL, 0});
+        return &element;
+    }
     if (task->parent) return is_value ? &element : skip(task); /* its place is NULL already */
     if (is_value || task->type == REDIS_REPLY_ARRAY) return admit(task, REDIS_REPLY_NIL);
     return refuse(judge_of(task), "a reply of the wrong type");
@@ -207,7 +240,7 @@ static void free_object(void *object)
     buffer_deinit(&reply->nodes);
 }
 
-void redis_judge_attach(struct redis_judge *j, redisAsyncContext *ac, size_t max_value)
+void redis_judge_attach(struct redis_judge *j, redisAsyncContext *ac, size_t max_value, struct redis_pushes pushes)
 {
     static redisReplyObjectFunctions functions = {
         .createString = create_string,
@@ -218,7 +251,7 @@ void redis_judge_attach(struct redis_judge *j, redisAsyncContext *ac, size_t max
         .createBool = create_bool,
         .freeObject = free_object,
     };
-    *j = (struct redis_judge){.questions = &ac->replies, .max_value = max_value};
+    *j = (struct redis_judge){.questions = &ac->replies, .max_value = max_value, .pushes = pushes};
     ac->c.reader->fn = &functions;
     ac->c.reader->privdata = j;
     ac->c.reader->maxelements = REDIS_NODE_ELEMENTS_MAX; /* create_array knows better */

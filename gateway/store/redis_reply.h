@@ -3,7 +3,7 @@
  * hiredis believes what it reads: it allocates what a header claims and frees trees by recursion. These functions build no
  * trees. A connection has one reply object; what does not fit the oldest question is refused while it is read (the
  * reader then fails, and hiredis ends the connection), so a wrong, an extra or a nested reply never becomes an answer.
- * Private to store/redis*.c and script/redis*.c. */
+ * Private to store/redis*.c, store/tracking.c and script/redis*.c. */
 #ifndef PERIGEE_STORE_REDIS_REPLY_H
 #define PERIGEE_STORE_REDIS_REPLY_H
 
@@ -22,6 +22,7 @@ enum redis_expect {
     EXPECT_LEASE,  /* a bulk string, or an integer */
     EXPECT_VALUES, /* an array of bulk strings and nils, exactly as many as were asked for */
     EXPECT_ANY,    /* whatever RESP2 has */
+    EXPECT_MAP,    /* a map of RESP3, which is read and dropped */
 };
 
 struct redis_question {
@@ -36,6 +37,13 @@ static inline struct redis_question question_unpack(const void *p)
 {
     return (struct redis_question){(uintptr_t)p & 0xff, (unsigned)((uintptr_t)p >> 8)};
 }
+
+/* Who wants to know of keys that have changed, as a server tells in push messages (CLIENT TRACKING). Called while such a message is read,
+ * one key after the other, so that its length is of no account; it must not touch the connection. All other push messages are read and dropped. */
+struct redis_pushes {
+    void (*changed)(void *arg, struct slice key /* absent: any may have changed */); /* NULL: nobody */
+    void *arg;
+};
 
 /* The one reply of a connection; good for the time of its callback. */
 struct redis_reply {
@@ -57,14 +65,16 @@ struct redis_judge {
     unsigned outstanding;               /* how many of them were sent: only these can have a reply */
     size_t max_value;
     const char *misfit; /* why a reply was refused, or NULL */
+    struct redis_pushes pushes;
+    bool tells; /* the push message that is being read names keys */
     struct redis_reply reply;
     struct blob *values[REDIS_MANY_MAX]; /* the reply's */
 };
 
-/* Elements of an array, be it a push message that nobody reads; but not of a reply that may be any. */
+/* Elements of an array, be it a push message that nobody reads; but not of a reply that may be any, or of keys that have changed. */
 #define REPLY_ELEMENTS_MAX 1024
 
 /* Makes ac's reader ask the judge, who must outlive ac. */
-void redis_judge_attach(struct redis_judge *j, redisAsyncContext *ac, size_t max_value);
+void redis_judge_attach(struct redis_judge *j, redisAsyncContext *ac, size_t max_value, struct redis_pushes pushes);
 
 #endif

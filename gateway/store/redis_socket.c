@@ -58,12 +58,12 @@ static ssize_t read_bounded(redisContext *c, char *p, size_t n)
 }
 
 /* As hiredis does it, but no SIGPIPE; and when nothing is asked, nothing may lie there as an answer: what came after the
- * last look would else be taken for the reply to what is sent now. */
+ * last look would else be taken for the reply to what is sent now. Where messages may come unasked, one may lie there. */
 static ssize_t write_quietly(redisContext *c)
 {
     struct redis_socket *s = socket_of(c);
     char first;
-    if (s->judge.outstanding == 0 && recv(c->fd, &first, 1, MSG_PEEK | MSG_DONTWAIT) == 1)
+    if (s->judge.outstanding == 0 && !s->judge.pushes.changed && recv(c->fd, &first, 1, MSG_PEEK | MSG_DONTWAIT) == 1)
         return fail(c, REDIS_ERR_PROTOCOL, "a reply without a question");
     s->judge.outstanding += s->unsent;
     s->unsent = 0;
@@ -181,7 +181,7 @@ static void on_reply(redisAsyncContext *ac, void *reply, void *question)
 }
 
 /* Lets hiredis work on our loop and under our judge. */
-static void attach(struct redis_socket *s, uv_loop_t *loop, redisAsyncContext *ac, size_t max_value)
+static void attach(struct redis_socket *s, uv_loop_t *loop, redisAsyncContext *ac, const struct redis_socket_options *o)
 {
     s->ac = ac;
     s->plain_read = ac->c.funcs->read;
@@ -190,7 +190,7 @@ static void attach(struct redis_socket *s, uv_loop_t *loop, redisAsyncContext *a
     s->funcs.write = write_quietly;
     ac->c.funcs = &s->funcs;
     ac->data = s;
-    redis_judge_attach(&s->judge, ac, max_value);
+    redis_judge_attach(&s->judge, ac, o->max_value, o->pushes);
 
     uv_poll_init(loop, &s->poll, ac->c.fd);
     uv_prepare_init(loop, &s->flush);
@@ -229,7 +229,7 @@ struct redis_socket *redis_socket_open(uv_loop_t *loop, const struct redis_socke
     s->events = o->events;
     s->arg = o->arg;
     s->reply_max = o->max_value + REPLY_SLACK;
-    attach(s, loop, ac, o->max_value);
+    attach(s, loop, ac, o);
     return s;
 }
 

@@ -25,6 +25,7 @@ struct redis_socket_options {
     size_t max_value; /* a reply of this many bytes and REPLY_SLACK more ends the connection */
     const struct redis_socket_events *events;
     void *arg;
+    struct redis_pushes pushes;
 };
 
 #define REPLY_SLACK (64u << 10)

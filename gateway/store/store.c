@@ -1,4 +1,6 @@
-/* store/store.c -- the one door to records: memory answers at once, Redis later. */
+/* store/store.c -- the one door to records: memory answers at once, Redis later, and a near copy before it.
+ *
+ * A near copy is dropped when a write of ours has been answered, however it ended; before anyone is told of it. */
 #include "store/store.h"
 
 #include "base/clock.h"
@@ -12,6 +14,9 @@
 struct store {
     struct memory *memory;
     struct redis *redis; /* NULL: records live in memory */
+    struct near *near;   /* NULL: none */
+    struct counter *near_hits, *near_misses, *near_off;
+    struct metrics *metrics;
 };
 
 struct store *store_new(struct memory *memory, struct redis *redis, struct metrics *metrics)
@@ -19,23 +24,77 @@ struct store *store_new(struct memory *memory, struct redis *redis, struct metri
     assert(memory || redis);
     struct store *s = malloc(sizeof *s);
     if (!s) abort();
-    *s = (struct store){memory, redis};
+    *s = (struct store){.memory = memory, .redis = redis, .metrics = metrics};
     if (!redis) counter_set(metrics_counter(metrics, METRIC_STORE_UP, NULL), 1); /* Redis keeps its own */
     return s;
 }
 
 void store_free(struct store *s) { free(s); }
 
+/* ---- near copies */
+
+static struct counter *near_counter(struct metrics *metrics, struct slice outcome)
+{
+    return metrics_counter(metrics, METRIC_NEAR_LOOKUPS, &outcome);
+}
+
+void store_set_near(struct store *s, struct near *near)
+{
+    assert(s->redis || !near);
+    s->near = near;
+    if (!near) return;
+    s->near_hits = near_counter(s->metrics, SLICE("hit"));
+    s->near_misses = near_counter(s->metrics, SLICE("miss"));
+    s->near_off = near_counter(s->metrics, SLICE("off"));
+}
+
+struct blob *store_look_near(struct store *s, struct slice key, uint64_t now_ms, struct near_look *look)
+{
+    *look = (struct near_look){.hit = false};
+    if (!s->near) return NULL;
+    if (!near_trusted(s->near, clock_mono_us())) {
+        counter_add(s->near_off, 1);
+        return NULL;
+    }
+    struct blob *value = near_look(s->near, key, now_ms, &look->mark);
+    look->hit = value != NULL;
+    look->may_keep = !value;
+    counter_add(value ? s->near_hits : s->near_misses, 1);
+    return value;
+}
+
+void store_keep_near(struct store *s, struct slice key, const struct near_look *look, struct blob *value,
+                     uint64_t until_ms, uint64_t now_ms)
+{
+    if (look->may_keep) near_keep(s->near, key, value, until_ms, now_ms, look->mark);
+}
+
+/* ---- one record */
+
 static void begin(struct store_op *op)
 {
     op->value = NULL;
     op->previous_n = 0;
     op->redis.slot = NULL; /* what store_cancel looks at */
+    op->near = NULL;
+}
+
+static void begin_write(struct store *s, struct slice key, struct store_op *op)
+{
+    begin(op);
+    op->near = s->near;
+    if (s->near) op->name = near_name(key);
+}
+
+static void forget_near(const struct store_op *op)
+{
+    if (op->near) near_forget(op->near, op->name);
 }
 
 static void on_redis(struct redis_command *c, enum status status, struct blob *value)
 {
     struct store_op *op = container_of(c, struct store_op, redis);
+    forget_near(op);
     op->previous_n = c->previous_n;
     memcpy(op->previous, c->previous, sizeof op->previous);
     op->done(op, status, value);
@@ -45,6 +104,7 @@ static void on_redis(struct redis_command *c, enum status status, struct blob *v
 static void on_redis_past(struct redis_command *c, enum status status, struct blob *value)
 {
     struct store_op *op = container_of(c, struct store_op, redis);
+    forget_near(op);
     op->done(op, status == MISSING ? OK : status, value);
 }
 
@@ -85,7 +145,7 @@ static uint64_t ttl(uint64_t until_ms, uint64_t now_ms) { return until_ms == CLO
 enum status store_put(struct store *s, struct slice key, struct blob *value, uint64_t until_ms, uint64_t now_ms,
                       struct store_op *op)
 {
-    begin(op);
+    begin_write(s, key, op);
     if (!s->redis)
         return memory_put_when(s->memory, op->when, key, value, until_ms, now_ms, op->previous, &op->previous_n);
     struct lease_name name;
@@ -102,7 +162,7 @@ enum status store_put(struct store *s, struct slice key, struct blob *value, uin
 enum status store_replace(struct store *s, struct slice key, struct slice expected, struct blob *value,
                           uint64_t until_ms, uint64_t now_ms, struct store_op *op)
 {
-    begin(op);
+    begin_write(s, key, op);
     if (!s->redis) return memory_replace(s->memory, key, expected, value, until_ms, now_ms);
     struct lease_name name;
     if (until_ms <= now_ms) until_ms = now_ms + 1; /* in one step with the comparison it can end no sooner */
@@ -112,7 +172,7 @@ enum status store_replace(struct store *s, struct slice key, struct slice expect
 
 enum status store_delete(struct store *s, struct slice key, uint64_t now_ms, struct store_op *op)
 {
-    begin(op);
+    begin_write(s, key, op);
     if (!s->redis) return memory_delete_when(s->memory, op->when, key, now_ms);
     struct lease_name name;
     struct slice lease = lease_of(op, key, &name);
@@ -160,7 +220,7 @@ enum status store_lease_fill(struct store *s, struct slice key, const char *toke
                              uint64_t until_ms, uint64_t now_ms, struct store_op *op)
 {
     struct lease_name name;
-    begin(op);
+    begin_write(s, key, op);
     if (!s->redis) {
         memory_put(s->memory, key, value, until_ms, now_ms, op->previous);
         return OK;

@@ -11,6 +11,7 @@
 #include "base/metrics.h"
 #include "base/status.h"
 #include "store/memory.h"
+#include "store/near.h"
 #include "store/redis.h"
 
 #include <uv.h>
@@ -29,13 +30,34 @@ struct store_op {
     struct blob *value;                 /* result of a get that answered now: a reference the caller takes */
     unsigned char previous[8];          /* result of a put: the first bytes of what it replaced */
     uint8_t previous_n;                 /* ... and how many there were; 0: nothing */
-    struct redis_command redis;         /* private */
+    struct redis_command redis;         /* private, as what follows: of a write, where a copy of its key may stand */
+    struct near *near;
+    uint64_t name;
 };
 
 /* Exactly one of the two is used: with `redis` NULL records live in `memory`. */
 struct store *store_new(struct memory *memory, struct redis *redis, struct metrics *metrics);
 void store_free(struct store *s); /* borrows both parts: close them yourself, first */
 
+/* With Redis: copies are looked up in, and kept in, this near cache, which the store borrows. NULL: there is none. */
+void store_set_near(struct store *s, struct near *near);
+
+/* How a look for a near copy went, and the way back for what is found in Redis instead. */
+struct near_look {
+    bool hit;
+    bool may_keep; /* private, both */
+    uint32_t mark;
+};
+
+/* The near copy of what the store holds, at once: a new reference; or NULL, and the store is to be asked. What is said to whom has written here
+ * is seen by all who look here later; writes through other processes reach us a message's way later, or NEAR_LAG_MS if there is no way. */
+struct blob *store_look_near(struct store *s, struct slice key, uint64_t now_ms, struct near_look *look);
+
+/* Keeps near what the store has given, when asked after that look, until its own end. Borrows key; takes its own reference to value. */
+void store_keep_near(struct store *s, struct slice key, const struct near_look *look, struct blob *value,
+                     uint64_t until_ms, uint64_t now_ms);
+
+/* What the store itself holds: never a copy. */
 enum status store_get(struct store *s, struct slice key, uint64_t now_ms, struct store_op *op);
 
 /* Stores until `until_ms` (CLOCK_NEVER: without an end; not after now: same as a delete). Borrows key, takes its own

@@ -1,0 +1,64 @@
+/* store/near.c -- memory.c, and until when it may be believed. */
+#include "store/near.h"
+
+#include <stdlib.h>
+
+struct near {
+    struct memory *memory;
+    _Atomic uint64_t trusted_until_us; /* 0: not at all */
+};
+
+struct near *near_new(uint64_t max_bytes)
+{
+    struct near *n = malloc(sizeof *n);
+    if (!n) abort();
+    *n = (struct near){.memory = memory_new(max_bytes)};
+    return n;
+}
+
+void near_free(struct near *n)
+{
+    if (!n) return;
+    memory_free(n->memory);
+    free(n);
+}
+
+/* A worker may have found us trusted just before the end of that, and keep a copy after all were dropped; so they are dropped once more
+ * before the first one is served again. */
+void near_trust(struct near *n, uint64_t until_us)
+{
+    if (atomic_load(&n->trusted_until_us) == 0) memory_forget_all(n->memory);
+    atomic_store(&n->trusted_until_us, until_us);
+}
+
+void near_distrust(struct near *n)
+{
+    atomic_store(&n->trusted_until_us, 0);
+    memory_forget_all(n->memory);
+}
+
+bool near_trusted(const struct near *n, uint64_t mono_us)
+{
+    return mono_us < atomic_load_explicit(&n->trusted_until_us, memory_order_acquire);
+}
+
+struct blob *near_look(struct near *n, struct slice key, uint64_t now_ms, uint32_t *mark)
+{
+    return memory_look(n->memory, key, now_ms, mark);
+}
+
+void near_keep(struct near *n, struct slice key, struct blob *b, uint64_t until_ms, uint64_t now_ms, uint32_t mark)
+{
+    memory_keep(n->memory, key, b, until_ms, now_ms, mark);
+}
+
+void near_forget(struct near *n, uint64_t name) { memory_forget(n->memory, name); }
+
+void near_forget_all(struct near *n) { memory_forget_all(n->memory); }
+
+unsigned near_sweep(struct near *n, uint64_t now_ms, unsigned budget)
+{
+    return memory_sweep(n->memory, now_ms, budget);
+}
+
+void near_stats(struct near *n, struct memory_stats *out) { memory_stats(n->memory, out); }

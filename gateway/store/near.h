@@ -1,0 +1,50 @@
+/* store/near.h -- the near cache: copies, in this process, of what Redis holds, so that what is read often costs Redis nothing. Shared by all
+ * workers, bounded in bytes really used.
+ *
+ * A copy is served only while the server tells us of every change (tracking.h), which makes it old by no more than a message's way, and by
+ * NEAR_LAG_MS if the server falls silent. Nothing ends by a guess at how long it might hold.
+ *
+ *     look       the copy; or none, and the key's mark: now ask Redis
+ *     keep       what Redis has said, unless the key was forgotten since it was asked (it may have answered before that change)
+ *     forget     the key has changed, there or by ourselves */
+#ifndef PERIGEE_STORE_NEAR_H
+#define PERIGEE_STORE_NEAR_H
+
+#include "base/hash.h"
+#include "store/memory.h"
+
+#include <stdatomic.h>
+
+struct near;
+
+/* How far behind the server a copy may be when nothing is heard of it any more. */
+#define NEAR_LAG_MS 1000
+
+struct near *near_new(uint64_t max_bytes);
+void near_free(struct near *n);
+
+/* Copies are good until then (clock_mono_us), and longer when it is said again. */
+void near_trust(struct near *n, uint64_t until_us);
+
+/* Changes may be missed from now on, or may have been: no copy is served until near_trust, and all are dropped. */
+void near_distrust(struct near *n);
+
+bool near_trusted(const struct near *n, uint64_t mono_us);
+
+/* A new reference, or NULL and *mark. Only while it is trusted. */
+struct blob *near_look(struct near *n, struct slice key, uint64_t now_ms, uint32_t *mark);
+
+/* Borrows key; takes its own reference to b. `until_ms` is when the record itself ends. */
+void near_keep(struct near *n, struct slice key, struct blob *b, uint64_t until_ms, uint64_t now_ms, uint32_t mark);
+
+/* The key with this name has changed; or any may have. Any thread. */
+void near_forget(struct near *n, uint64_t name);
+void near_forget_all(struct near *n);
+
+/* What to forget a key by, when the key itself is not at hand any more. */
+static inline uint64_t near_name(struct slice key) { return hash_seeded(key); }
+
+unsigned near_sweep(struct near *n, uint64_t now_ms, unsigned budget);
+void near_stats(struct near *n, struct memory_stats *out);
+
+#endif

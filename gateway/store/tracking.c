@@ -1,0 +1,239 @@
+/* store/tracking.c -- down, asking, up, and down again:
+ *
+ *     DOWN (back-off) -> ASKING (HELLO 3, CLIENT TRACKING: a deadline) -> UP (a ping now and then) -> DOWN ...     one timer */
+#include "store/tracking.h"
+
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/list.h"
+#include "base/log.h"
+#include "store/redis_link.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#define PING_MS        (NEAR_LAG_MS / 4)
+#define BACKOFF_MIN_MS 100
+#define BACKOFF_MAX_MS 2500
+#define REFUSED_MS     5000        /* a server that does not know tracking, or grants it not, will hardly do so soon */
+#define LINE_MAX_BYTES (64u << 10) /* of one answer, or one key */
+
+enum loss { LOST, SILENT, REFUSED, FLUSHED, LOSSES };
+
+static const char *const losses[LOSSES] = {"lost", "silent", "refused", "flushed"};
+
+struct tracking {
+    struct redis_config config;
+    struct slice prefix; /* owned */
+    char name[300];
+    uv_loop_t *loop;
+    uv_timer_t timer;
+    struct near *near;
+    enum { DOWN, ASKING, UP, CLOSING } state;
+
+    struct redis_link *link; /* while ASKING and UP */
+    unsigned answers;        /* of this link */
+    bool pinging;            /* a ping has no answer yet */
+    uint64_t asked_us;       /* when what waits for an answer was sent */
+    bool told;               /* the log knows that it is down */
+    uint64_t backoff_ms;
+    uint64_t attempts;
+
+    struct counter *up, *invalidations, *flushes[LOSSES];
+    void (*closed)(void *arg);
+    void *closed_arg;
+};
+
+static void on_timer(uv_timer_t *timer);
+
+static void arm(struct tracking *t, uint64_t ms) { uv_timer_start(&t->timer, on_timer, ms, 0); }
+
+static uint64_t after(uint64_t since_us) { return since_us + NEAR_LAG_MS * 1000; }
+
+/* -- down -- */
+
+static uint64_t next_backoff(struct tracking *t)
+{
+    uint64_t half = t->backoff_ms / 2, salt[] = {(uintptr_t)t, t->attempts};
+    t->backoff_ms = t->backoff_ms * 2 < BACKOFF_MAX_MS ? t->backoff_ms * 2 : BACKOFF_MAX_MS;
+    return half + hash_seeded(slice_from(salt, sizeof salt)) % (half + 1);
+}
+
+static void go_down(struct tracking *t, enum loss loss, const char *why)
+{
+    uint64_t wait = next_backoff(t);
+    if (loss == REFUSED && wait < REFUSED_MS) wait = REFUSED_MS;
+    if (t->state == UP) {
+        near_distrust(t->near);
+        counter_add(t->flushes[loss], 1);
+    }
+    if (!t->told) {
+        log_warn(loss == REFUSED ? "no near cache: the store does not track keys for us" : "near cache off",
+                 LOG_TEXT("store", t->name), LOG_TEXT("why", why), LOG_NUMBER("retry_ms", wait));
+    }
+    t->told = true;
+    t->state = DOWN;
+    counter_set(t->up, 0);
+    if (t->link) redis_link_close(t->link);
+    t->link = NULL;
+    arm(t, wait);
+}
+
+/* -- what the server tells -- */
+
+static void on_changed(void *arg, struct slice key)
+{
+    struct tracking *t = arg;
+    if (key.p) {
+        near_forget(t->near, near_name(key));
+        counter_add(t->invalidations, 1);
+    } else {
+        near_forget_all(t->near);
+        counter_add(t->flushes[FLUSHED], 1);
+    }
+}
+
+/* -- asking, and up -- */
+
+static void ask(struct tracking *t, enum redis_expect expect, int argc, const struct slice *argv)
+{
+    sds command = redis_format(argc, argv);
+    redis_link_send(t->link, (struct redis_question){.expect = expect}, command);
+    redisFreeSdsCommand(command);
+    t->asked_us = clock_mono_us();
+}
+
+static void on_ready(void *arg)
+{
+    struct tracking *t = arg;
+    t->answers = 0;
+    ask(t, EXPECT_MAP, 2, (struct slice[]){SLICE("HELLO"), SLICE("3")});
+    ask(t, EXPECT_OK, 6,
+        (struct slice[]){SLICE("CLIENT"), SLICE("TRACKING"), SLICE("ON"), SLICE("BCAST"), SLICE("PREFIX"), t->prefix});
+}
+
+/* From here on every change is told. A read that is asked from here on may be kept. */
+static void begin(struct tracking *t)
+{
+    log_info(t->told ? "near cache is back" : "near cache on", LOG_TEXT("store", t->name));
+    t->told = false;
+    t->state = UP;
+    t->pinging = false;
+    counter_set(t->up, 1);
+    near_trust(t->near, after(t->asked_us));
+    arm(t, PING_MS);
+}
+
+static void on_reply(void *arg, struct redis_reply *reply)
+{
+    struct tracking *t = arg;
+    bool error = reply->head.type == REDIS_REPLY_ERROR, is_hello = t->answers == 0;
+    if (t->answers < 2) t->answers++;
+    if (error && t->state == UP && strcmp(reply->error, "NOPERM") == 0) error = false; /* to ping; it lives */
+    if (error) {
+        go_down(t, t->state == UP ? LOST : REFUSED, reply->error[0] ? reply->error : "error");
+    } else if (t->state == UP) {
+        t->pinging = false;
+        t->backoff_ms = BACKOFF_MIN_MS; /* it was good for something */
+        near_trust(t->near, after(t->asked_us));
+    } else if (!is_hello) {
+        begin(t);
+    }
+}
+
+static void on_lost(void *arg, struct redis_loss loss)
+{
+    struct tracking *t = arg;
+    t->link = NULL;
+    go_down(t, loss.refused_us ? REFUSED : LOST, loss.why);
+}
+
+static void attempt(struct tracking *t)
+{
+    static const struct redis_link_events events = {on_ready, on_reply, on_lost, on_changed};
+    char why[128];
+    t->state = ASKING;
+    t->attempts++;
+    arm(t, t->config.timeout_ms);
+    t->link = redis_link_open(t->loop, &t->config, &events, t, why);
+    if (!t->link) go_down(t, LOST, why);
+}
+
+static bool is_silent(const struct tracking *t) { return t->pinging && clock_mono_us() >= after(t->asked_us); }
+
+static void ping(struct tracking *t)
+{
+    if (is_silent(t)) redis_link_read(t->link); /* it is we who were away? */
+    if (t->state != UP) return;
+    if (is_silent(t)) {
+        go_down(t, SILENT, "no answer in time");
+        return;
+    }
+    if (!t->pinging) ask(t, EXPECT_STATUS, 1, (struct slice[]){SLICE("PING")});
+    t->pinging = true;
+    arm(t, PING_MS);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct tracking *t = container_of(timer, struct tracking, timer);
+    switch (t->state) {
+    case DOWN: attempt(t); break;
+    case ASKING: go_down(t, SILENT, "no connection in time"); break;
+    case UP: ping(t); break;
+    case CLOSING: break;
+    }
+}
+
+/* -- life -- */
+
+struct tracking *tracking_open(uv_loop_t *loop, const struct redis_config *config, struct slice prefix,
+                               struct near *near, struct metrics *metrics)
+{
+    struct tracking *t = calloc(1, sizeof *t);
+    char *copy = malloc(prefix.n);
+    if (!t || !copy) abort();
+    assert(prefix.n > 0);
+    t->prefix = slice_from(memcpy(copy, prefix.p, prefix.n), prefix.n);
+    t->config = *config;
+    if (!t->config.timeout_ms) t->config.timeout_ms = 1000;
+    t->config.max_value = LINE_MAX_BYTES;
+    redis_config_print(config, t->name, sizeof t->name);
+    t->loop = loop;
+    t->near = near;
+    t->up = metrics_counter(metrics, METRIC_NEAR_UP, NULL);
+    t->invalidations = metrics_counter(metrics, METRIC_NEAR_INVALIDATIONS, NULL);
+    for (int i = 0; i < LOSSES; i++) {
+        struct slice label = slice_of(losses[i]);
+        if (i != REFUSED) t->flushes[i] = metrics_counter(metrics, METRIC_NEAR_FLUSHES, &label);
+    }
+    uv_timer_init(loop, &t->timer);
+    t->backoff_ms = BACKOFF_MIN_MS;
+    attempt(t);
+    return t;
+}
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct tracking *t = container_of((uv_timer_t *)handle, struct tracking, timer);
+    void (*closed)(void *) = t->closed;
+    void *arg = t->closed_arg;
+    free((char *)t->prefix.p);
+    free(t);
+    closed(arg);
+}
+
+void tracking_close(struct tracking *t, void (*closed)(void *arg), void *arg)
+{
+    assert(t->state != CLOSING);
+    near_distrust(t->near);
+    t->state = CLOSING;
+    t->closed = closed;
+    t->closed_arg = arg;
+    counter_set(t->up, 0);
+    if (t->link) redis_link_close(t->link);
+    t->link = NULL;
+    uv_close((uv_handle_t *)&t->timer, on_closed);
+}
+
+bool tracking_up(const struct tracking *t) { return t->state == UP; }
