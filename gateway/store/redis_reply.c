@@ -215,7 +215,7 @@ static void *create_nil(const redisReadTask *task)
         tell(judge_of(task), (struct slice){NULL, 0});
         return &element;
     }
-    if (task->parent) return is_value ? &element : skip(task); /* its place is NULL already */
+    if (task->parent) return is_value && !judge_of(task)->tells ? &element : skip(task); /* its place is NULL already */
     if (is_value || task->type == REDIS_REPLY_ARRAY) return admit(task, REDIS_REPLY_NIL);
     return refuse(judge_of(task), "a reply of the wrong type");
 }
