@@ -219,7 +219,7 @@ static void on_lost(void *arg, struct redis_loss loss)
 
 static void open_connection(struct redis_server *s)
 {
-    static const struct redis_link_events events = {on_ready, on_reply, on_lost};
+    static const struct redis_link_events events = {.ready = on_ready, .reply = on_reply, .lost = on_lost};
     s->connection = redis_link_open(s->client->host->loop, &s->config, &events, s, s->failed);
     set_limit(s, s->connection ? CONNECT_US : 0);
     if (s->connection) *s->failed = 0;

@@ -1,11 +1,14 @@
-/* store/near.c -- memory.c, and until when it may be believed. */
+/* store/near.c -- memory.c, and when it may be believed. */
 #include "store/near.h"
 
 #include <stdlib.h>
+#include <sys/ioctl.h>
 
 struct near {
     struct memory *memory;
     _Atomic uint64_t trusted_until_us; /* 0: not at all */
+    _Atomic int line;
+    _Atomic bool hearing;
 };
 
 struct near *near_new(uint64_t max_bytes)
@@ -23,23 +26,38 @@ void near_free(struct near *n)
     free(n);
 }
 
-/* A worker may have found us trusted just before the end of that, and keep a copy after all were dropped; so they are dropped once more
- * before the first one is served again. */
-void near_trust(struct near *n, uint64_t until_us)
+/* A worker may have found us trusted just before the end, and keep a copy after all were dropped; so they are dropped once more before the first
+ * one is served again. */
+void near_begin(struct near *n, int line, uint64_t until_us)
 {
-    if (atomic_load(&n->trusted_until_us) == 0) memory_forget_all(n->memory);
+    memory_forget_all(n->memory);
+    atomic_store(&n->line, line);
     atomic_store(&n->trusted_until_us, until_us);
 }
 
-void near_distrust(struct near *n)
+void near_trust(struct near *n, uint64_t until_us) { atomic_store(&n->trusted_until_us, until_us); }
+
+void near_hearing(struct near *n, bool hearing) { atomic_store(&n->hearing, hearing); }
+
+void near_end(struct near *n)
 {
     atomic_store(&n->trusted_until_us, 0);
     memory_forget_all(n->memory);
 }
 
+/* Is a message there, read or not, that is not heeded yet? Whoever has seen an answer to the write behind it may not see less here, and the
+ * tracker may be a while in waking up. In this order: what is not in the socket any more is being heard. (The socket may be closed meanwhile,
+ * even be another one by now. Then there are no copies either.) */
+static bool has_news(const struct near *n)
+{
+    int bytes = 0;
+    ioctl(atomic_load(&n->line), FIONREAD, &bytes);
+    return bytes > 0 || atomic_load(&n->hearing);
+}
+
 bool near_trusted(const struct near *n, uint64_t mono_us)
 {
-    return mono_us < atomic_load_explicit(&n->trusted_until_us, memory_order_acquire);
+    return mono_us < atomic_load(&n->trusted_until_us) && !has_news(n);
 }
 
 struct blob *near_look(struct near *n, struct slice key, uint64_t now_ms, uint32_t *mark)

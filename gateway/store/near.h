@@ -1,8 +1,8 @@
 /* store/near.h -- the near cache: copies, in this process, of what Redis holds, so that what is read often costs Redis nothing. Shared by all
  * workers, bounded in bytes really used.
  *
- * A copy is served only while the server tells us of every change (tracking.h), which makes it old by no more than a message's way, and by
- * NEAR_LAG_MS if the server falls silent. Nothing ends by a guess at how long it might hold.
+ * A copy is served only while the server tells us of every change (tracking.h), and all that has come of such messages is heeded: so it is old by
+ * no more than a message's way, and by NEAR_LAG_MS if the server falls silent. Nothing ends by a guess at how long it might hold.
  *
  *     look       the copy; or none, and the key's mark: now ask Redis
  *     keep       what Redis has said, unless the key was forgotten since it was asked (it may have answered before that change)
@@ -23,12 +23,17 @@ struct near;
 struct near *near_new(uint64_t max_bytes);
 void near_free(struct near *n);
 
-/* Copies are good until then (clock_mono_us), and longer when it is said again. */
+/* From now on every change is told on this socket. What is kept is good until then (clock_mono_us), and longer when near_trust says so. */
+void near_begin(struct near *n, int line, uint64_t until_us);
 void near_trust(struct near *n, uint64_t until_us);
 
-/* Changes may be missed from now on, or may have been: no copy is served until near_trust, and all are dropped. */
-void near_distrust(struct near *n);
+/* Before something is read from the line, and when all of it has been heeded (false). */
+void near_hearing(struct near *n, bool hearing);
 
+/* Changes may be missed from now on, or may have been: no copy is served until near_begin, and all are dropped. */
+void near_end(struct near *n);
+
+/* May a copy be served? Not while a message waits. Any thread. */
 bool near_trusted(const struct near *n, uint64_t mono_us);
 
 /* A new reference, or NULL and *mark. Only while it is trusted. */

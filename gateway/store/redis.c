@@ -311,7 +311,7 @@ static void on_lost(void *arg, struct redis_loss loss)
 
 static void attempt(struct redis *r)
 {
-    static const struct redis_link_events events = {on_ready, on_reply, on_lost};
+    static const struct redis_link_events events = {.ready = on_ready, .reply = on_reply, .lost = on_lost};
     char why[128];
     r->state = CONNECTING;
     r->attempts++;

@@ -67,6 +67,8 @@ void redis_link_send(struct redis_link *l, struct redis_question question, sds c
 
 size_t redis_link_unsent(const struct redis_link *l) { return redis_socket_unsent(l->socket); }
 
+int redis_link_fd(const struct redis_link *l) { return redis_socket_fd(l->socket); }
+
 void redis_link_read(struct redis_link *l) { redis_socket_read(l->socket); }
 
 /* ---- greeting */
@@ -144,7 +146,7 @@ static bool dial(struct redis_link *l, const char *ip, char why[128])
 {
     static const struct redis_socket_events events = {on_opened, on_reply, on_lost};
     const struct redis_config *c = l->config;
-    struct redis_pushes pushes = {l->events->changed, l->arg};
+    struct redis_pushes pushes = {l->events->changed, l->events->hearing, l->arg};
     struct redis_socket_options options = {ip, c->port, c->path, c->max_value, &events, l, pushes};
     l->socket = redis_socket_open(l->loop, &options, why);
     return l->socket != NULL;

@@ -20,7 +20,8 @@ struct redis_link_events {
     void (*ready)(void *arg);                            /* now commands may be sent */
     void (*reply)(void *arg, struct redis_reply *reply); /* to the oldest of them */
     void (*lost)(void *arg, struct redis_loss loss);     /* it came to its end, and is freed */
-    void (*changed)(void *arg, struct slice key);        /* as struct redis_pushes has it, or NULL */
+    void (*changed)(void *arg, struct slice key);        /* as struct redis_pushes has both, or NULL */
+    void (*hearing)(void *arg, bool hearing);
 };
 
 /* Starts an attempt; keeps config. NULL when it failed at once: then nothing is called, and `why` says what it was. */
@@ -38,6 +39,8 @@ size_t redis_link_unsent(const struct redis_link *l);
 
 /* Answers what has arrived, without waiting for the loop to say so; only when ready. l may be gone after. */
 void redis_link_read(struct redis_link *l);
+
+int redis_link_fd(const struct redis_link *l); /* its socket; only when ready */
 
 /* A command as it is sent; at most REDIS_ARGUMENTS. Free it with redisFreeSdsCommand. */
 #define REDIS_ARGUMENTS (1 + REDIS_MANY_MAX)

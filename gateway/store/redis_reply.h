@@ -42,6 +42,7 @@ static inline struct redis_question question_unpack(const void *p)
  * one key after the other, so that its length is of no account; it must not touch the connection. All other push messages are read and dropped. */
 struct redis_pushes {
     void (*changed)(void *arg, struct slice key /* absent: any may have changed */); /* NULL: nobody */
+    void (*hearing)(void *arg, bool hearing); /* true: before reading; false: what was read has been told */
     void *arg;
 };
 

@@ -73,10 +73,24 @@ static ssize_t write_quietly(redisContext *c)
     return fail(c, REDIS_ERR_IO, uv_strerror(uv_translate_sys_error(errno)));
 }
 
+static bool has_part_of_a_reply(const struct redis_socket *s)
+{
+    return s->ac && s->ac->c.reader->len > s->ac->c.reader->pos;
+}
+
+static void read_once(struct redis_socket *s)
+{
+    struct redis_pushes pushes = s->judge.pushes;
+    bool tells = pushes.hearing && !s->closing;
+    if (tells) pushes.hearing(pushes.arg, true);
+    redisAsyncHandleRead(s->ac);
+    if (tells && !s->closing) pushes.hearing(pushes.arg, has_part_of_a_reply(s));
+}
+
 static void read_some(struct redis_socket *s, int times)
 {
     do {
-        redisAsyncHandleRead(s->ac);
+        read_once(s);
     } while (s->ac && s->more && --times > 0);
 }
 
@@ -247,6 +261,8 @@ void redis_socket_send(struct redis_socket *s, struct redis_question question, c
     (void)queued;
     s->unsent++;
 }
+
+int redis_socket_fd(const struct redis_socket *s) { return s->ac->c.fd; }
 
 size_t redis_socket_unsent(const struct redis_socket *s) { return sdslen(s->ac->c.obuf); }
 

@@ -39,6 +39,8 @@ void redis_socket_close(struct redis_socket *s);
 /* Queues one formatted command. */
 void redis_socket_send(struct redis_socket *s, struct redis_question question, const char *command, size_t n);
 
+int redis_socket_fd(const struct redis_socket *s);
+
 /* Bytes that the socket did not take yet. */
 size_t redis_socket_unsent(const struct redis_socket *s);
 

@@ -64,7 +64,7 @@ static void go_down(struct tracking *t, enum loss loss, const char *why)
     uint64_t wait = next_backoff(t);
     if (loss == REFUSED && wait < REFUSED_MS) wait = REFUSED_MS;
     if (t->state == UP) {
-        near_distrust(t->near);
+        near_end(t->near);
         counter_add(t->flushes[loss], 1);
     }
     if (!t->told) {
@@ -91,6 +91,12 @@ static void on_changed(void *arg, struct slice key)
         near_forget_all(t->near);
         counter_add(t->flushes[FLUSHED], 1);
     }
+}
+
+static void on_hearing(void *arg, bool hearing)
+{
+    struct tracking *t = arg;
+    near_hearing(t->near, hearing);
 }
 
 /* -- asking, and up -- */
@@ -120,7 +126,7 @@ static void begin(struct tracking *t)
     t->state = UP;
     t->pinging = false;
     counter_set(t->up, 1);
-    near_trust(t->near, after(t->asked_us));
+    near_begin(t->near, redis_link_fd(t->link), after(t->asked_us));
     arm(t, PING_MS);
 }
 
@@ -150,7 +156,7 @@ static void on_lost(void *arg, struct redis_loss loss)
 
 static void attempt(struct tracking *t)
 {
-    static const struct redis_link_events events = {on_ready, on_reply, on_lost, on_changed};
+    static const struct redis_link_events events = {on_ready, on_reply, on_lost, on_changed, on_hearing};
     char why[128];
     t->state = ASKING;
     t->attempts++;
@@ -226,7 +232,7 @@ static void on_closed(uv_handle_t *handle)
 void tracking_close(struct tracking *t, void (*closed)(void *arg), void *arg)
 {
     assert(t->state != CLOSING);
-    near_distrust(t->near);
+    near_end(t->near);
     t->state = CLOSING;
     t->closed = closed;
     t->closed_arg = arg;
