@@ -200,11 +200,13 @@ enum status fetch_start(struct fetch *f, uint64_t now_ms)
     f->landings = flight_landings(f->serve->flights, f->key->stored);
     if (f->mode == FETCH_RELOAD && f->served->model->loads) return fetch_load(f, f->landings);
     f->near = (struct near_look){.hit = false};
+    struct store *store = f->serve->store;
     bool near_will_do = f->mode != FETCH_RELOAD && !f->again;
-    struct blob *copy = near_will_do ? store_look_near(f->serve->store, f->key->stored, now_ms, &f->near) : NULL;
+    struct blob *copy = NULL;
+    if (near_will_do && store_near_up(store)) copy = store_look_near(store, f->key->stored, now_ms, &f->near);
     if (copy) return looked(f, OK, copy, now_ms);
     f->op.done = on_looked;
-    enum status st = store_get(f->serve->store, f->key->stored, now_ms, &f->op);
+    enum status st = store_get(store, f->key->stored, now_ms, &f->op);
     if (st == PENDING) {
         f->waiting_for_store = true;
         return PENDING;

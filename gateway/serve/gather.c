@@ -334,7 +334,7 @@ static void look_start(struct look *look, uint64_t now_ms)
 /* -- all that is wanted -- */
 
 /* Takes the near copy of a record; or puts it into the look that is being made, which starts when it is full. */
-static struct look *want(struct gather *g, struct look *look, struct record *record, uint64_t now_ms)
+static struct look *want(struct gather *g, struct look *look, struct record *record, bool near, uint64_t now_ms)
 {
     bool loads = record->served->model->loads;
     if (loads) record->landings = flight_landings(g->serve->flights, record->stored);
@@ -343,7 +343,7 @@ static struct look *want(struct gather *g, struct look *look, struct record *rec
         return look;
     }
     struct blob *copy = NULL;
-    if (g->mode != FETCH_RELOAD) copy = store_look_near(g->serve->store, record->stored, now_ms, &record->near);
+    if (near) copy = store_look_near(g->serve->store, record->stored, now_ms, &record->near);
     if (copy) {
         looked(g, record, OK, copy, now_ms);
         return look;
@@ -358,7 +358,9 @@ static struct look *want(struct gather *g, struct look *look, struct record *rec
 enum status gather_start(struct gather *g, uint64_t now_ms)
 {
     struct look *look = NULL;
-    for (struct record *record = g->wanted; record; record = record->next_wanted) look = want(g, look, record, now_ms);
+    bool near = g->mode != FETCH_RELOAD && store_near_up(g->serve->store);
+    for (struct record *record = g->wanted; record; record = record->next_wanted)
+        look = want(g, look, record, near, now_ms);
     if (look) look_start(look, now_ms);
     g->wanted = NULL;
     g->n_wanted = 0;

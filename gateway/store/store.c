@@ -48,14 +48,16 @@ void store_set_near(struct store *s, struct near *near)
     s->near_off = near_counter(s->metrics, SLICE("off"));
 }
 
+bool store_near_up(struct store *s)
+{
+    if (!s->near) return false;
+    bool up = near_trusted(s->near, clock_mono_us());
+    if (!up) counter_add(s->near_off, 1);
+    return up;
+}
+
 struct blob *store_look_near(struct store *s, struct slice key, uint64_t now_ms, struct near_look *look)
 {
-    *look = (struct near_look){.hit = false};
-    if (!s->near) return NULL;
-    if (!near_trusted(s->near, clock_mono_us())) {
-        counter_add(s->near_off, 1);
-        return NULL;
-    }
     struct blob *value = near_look(s->near, key, now_ms, &look->mark);
     look->hit = value != NULL;
     look->may_keep = !value;

@@ -42,15 +42,18 @@ void store_free(struct store *s); /* borrows both parts: close them yourself, fi
 /* With Redis: copies are looked up in, and kept in, this near cache, which the store borrows. NULL: there is none. */
 void store_set_near(struct store *s, struct near *near);
 
-/* How a look for a near copy went, and the way back for what is found in Redis instead. */
+/* May near copies be looked up now? It is asked once for all that one answer looks up at a time. What is said to whom has written here is seen
+ * by all who ask later; writes through other processes reach us a message's way later, or NEAR_LAG_MS if there is no way. */
+bool store_near_up(struct store *s);
+
+/* How a look for a near copy went, and the way back for what is found in Redis instead. All zero: nobody has looked. */
 struct near_look {
     bool hit;
     bool may_keep; /* private, both */
     uint32_t mark;
 };
 
-/* The near copy of what the store holds, at once: a new reference; or NULL, and the store is to be asked. What is said to whom has written here
- * is seen by all who look here later; writes through other processes reach us a message's way later, or NEAR_LAG_MS if there is no way. */
+/* The near copy of what the store holds, at once: a new reference; or NULL, and the store is to be asked. Only when they are up. */
 struct blob *store_look_near(struct store *s, struct slice key, uint64_t now_ms, struct near_look *look);
 
 /* Keeps near what the store has given, when asked after that look, until its own end. Borrows key; takes its own reference to value. */

@@ -6,6 +6,7 @@
 
 #include <malloc.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -247,6 +248,127 @@ static void test_a_sweep_drops_the_dead_and_no_others(void **state)
     memory_free(m);
 }
 
+/* ---- copies of what another store holds */
+
+static void keep(struct memory *m, struct slice key, struct slice value, uint64_t until, uint32_t mark)
+{
+    struct blob *b = blob_copy(value);
+    memory_keep(m, key, b, until, NOW, mark);
+    blob_unref(b);
+}
+
+static uint32_t look_in_vain(struct memory *m, struct slice key)
+{
+    uint32_t mark;
+    assert_null(memory_look(m, key, NOW, &mark));
+    return mark;
+}
+
+static void test_what_was_forgotten_meanwhile_is_not_kept(void **state)
+{
+    struct memory *m = memory_new(8 * MIB);
+    uint32_t mark = look_in_vain(m, SLICE("a"));
+    memory_forget(m, hash_seeded(SLICE("a"))); /* of which there is nothing */
+    keep(m, SLICE("a"), SLICE("old"), CLOCK_NEVER, mark);
+    mark = look_in_vain(m, SLICE("a"));
+    keep(m, SLICE("a"), SLICE("new"), CLOCK_NEVER, mark);
+    assert_held(m, SLICE("new"), NOW);
+    keep(m, SLICE("a"), SLICE("newer"), CLOCK_NEVER, mark); /* two have asked */
+    assert_held(m, SLICE("newer"), NOW);
+
+    memory_forget(m, hash_seeded(SLICE("a")));
+    memory_forget(m, hash_seeded(SLICE("a")));
+    mark = look_in_vain(m, SLICE("a"));
+    memory_forget_all(m);
+    keep(m, SLICE("a"), SLICE("old"), CLOCK_NEVER, mark);
+    mark = look_in_vain(m, SLICE("a"));
+    keep(m, SLICE("a"), SLICE("past"), NOW, mark);
+    look_in_vain(m, SLICE("a"));
+    keep(m, SLICE("a"), SLICE("brief"), NOW + 1, mark);
+    assert_held(m, SLICE("brief"), NOW);
+    assert_null(memory_get(m, SLICE("a"), NOW + 1));
+    memory_free(m);
+}
+
+static void test_only_what_is_named_is_forgotten(void **state)
+{
+    enum { N = 20000 };
+    struct memory *m = memory_new(256 * MIB);
+    char key[64];
+    for (unsigned i = 0; i < N; i++) put_sized(m, "k", i, 10);
+    uint64_t before = stats(m).bytes;
+    for (unsigned i = 0; i < N; i += 3) memory_forget(m, hash_seeded(numbered(key, "k", i)));
+    unsigned left = 0;
+    for (unsigned i = 0; i < N; i++) {
+        if (i % 3 == 0) assert_false(has(m, "k", i));
+        else left += has(m, "k", i);
+    }
+    assert_in_range(left, N - N / 3 - 1 - 2, N - N / 3 - 1); /* but for rare accidents */
+    assert_int_equal(stats(m).records, left);
+    assert_true(stats(m).bytes < before);
+    memory_forget_all(m);
+    assert_int_equal(stats(m).records, 0);
+    put_sized(m, "k", 1, 10);
+    assert_true(has(m, "k", 1));
+    assert_int_equal(stats(m).evictions, 0);
+    memory_free(m);
+}
+
+/* One key elsewhere, whose value counts up; each change is told to the copies after it was made. */
+static struct {
+    struct memory *copies;
+    _Atomic unsigned value, told;
+    _Atomic bool over;
+    _Atomic unsigned hits;
+} elsewhere;
+
+static void *change(void *arg)
+{
+    for (unsigned i = 1; i <= 30000; i++) {
+        atomic_store(&elsewhere.value, i);
+        if (i % 100 == 0) memory_forget_all(elsewhere.copies);
+        else memory_forget(elsewhere.copies, hash_seeded(SLICE("n")));
+        atomic_store(&elsewhere.told, i);
+    }
+    atomic_store(&elsewhere.over, true);
+    return NULL;
+}
+
+/* What is found is never older than what was told before the look. */
+static void *read_copies(void *arg)
+{
+    while (!atomic_load(&elsewhere.over)) {
+        unsigned value, least = atomic_load(&elsewhere.told);
+        uint32_t mark;
+        struct blob *b = memory_look(elsewhere.copies, SLICE("n"), NOW, &mark);
+        if (b) {
+            memcpy(&value, b->p, sizeof value);
+            if (value < least) abort();
+            atomic_fetch_add(&elsewhere.hits, 1);
+        } else {
+            value = atomic_load(&elsewhere.value);
+            if (value % 8 == 0) sched_yield(); /* the answer takes its time */
+            b = blob_copy(slice_from(&value, sizeof value));
+            memory_keep(elsewhere.copies, SLICE("n"), b, CLOCK_NEVER, NOW, mark);
+        }
+        blob_unref(b);
+    }
+    return NULL;
+}
+
+static void test_no_old_copy_outlives_the_news(void **state)
+{
+    enum { READERS = 3 };
+    pthread_t readers[READERS], writer;
+    elsewhere.copies = memory_new(8 * MIB);
+    for (int i = 0; i < READERS; i++) pthread_create(&readers[i], NULL, read_copies, NULL);
+    pthread_create(&writer, NULL, change, NULL);
+    pthread_join(writer, NULL);
+    for (int i = 0; i < READERS; i++) pthread_join(readers[i], NULL);
+    assert_true(atomic_load(&elsewhere.hits) > 0);
+    memory_free(elsewhere.copies);
+}
+
 static void test_zero_bytes_keep_nothing(void **state)
 {
     struct memory *m = memory_new(0);
@@ -475,6 +597,9 @@ int main(void)
         cmocka_unit_test(test_a_replacement_is_weighed),
         cmocka_unit_test(test_no_replacement_is_lost),
         cmocka_unit_test(test_a_sweep_drops_the_dead_and_no_others),
+        cmocka_unit_test(test_what_was_forgotten_meanwhile_is_not_kept),
+        cmocka_unit_test(test_only_what_is_named_is_forgotten),
+        cmocka_unit_test(test_no_old_copy_outlives_the_news),
         cmocka_unit_test(test_zero_bytes_keep_nothing),
         cmocka_unit_test(test_a_record_too_large_is_not_kept_nor_what_it_replaces),
         cmocka_unit_test(test_one_scan_does_not_flush_what_is_read),
