@@ -174,8 +174,8 @@ static bool ready(void *gateway, struct buffer *failing)
 
 static void set_near_metrics(struct gateway *g)
 {
-    struct memory_stats stats;
-    near_stats(g->near, &stats);
+    struct memory_stats stats = {0};
+    if (g->near) near_stats(g->near, &stats);
     counter_set(metrics_counter(g->metrics, METRIC_NEAR_BYTES, NULL), (int64_t)stats.bytes);
     counter_set(metrics_counter(g->metrics, METRIC_NEAR_RECORDS, NULL), (int64_t)stats.records);
     counter_set(metrics_counter(g->metrics, METRIC_NEAR_EVICTIONS, NULL), (int64_t)stats.evictions);
@@ -192,7 +192,7 @@ static void render_metrics(void *gateway, struct buffer *out)
     counter_set(metrics_counter(g->metrics, METRIC_MEMORY_RECORDS, NULL), (int64_t)stats.records);
     counter_set(metrics_counter(g->metrics, METRIC_EVICTIONS, NULL), (int64_t)stats.evictions);
     counter_set(metrics_counter(g->metrics, METRIC_LOG_DROPPED, NULL), (int64_t)log_dropped());
-    if (g->near) set_near_metrics(g);
+    set_near_metrics(g);
     for (size_t i = 0; i < g->workers; i++) sets[n++] = worker_metrics(g->worker[i]);
     if (g->tracker) sets[n++] = tracker_metrics(g->tracker);
     sets[n++] = g->metrics;
