@@ -382,6 +382,20 @@ static void test_a_loop_that_was_away_serves_nothing_old(void **state)
     near_world_free(n);
 }
 
+static void test_a_message_may_lie_there_when_a_ping_is_due(void **state)
+{
+    struct near_world *n = near_world_on();
+    for (int i = 0; i < 3; i++) {
+        keep(n, "p:a");
+        say(server.line, ">2\r\n$10\r\ninvalidate\r\n*1\r\n$3\r\np:a\r\n");
+        usleep((NEAR_LAG_MS / 4 + 20) * 1000);
+        await_gone(n, "p:a");
+    }
+    assert_int_equal(flushes(n, "lost"), 0);
+    assert_int_equal(server.hellos, 1);
+    near_world_free(n);
+}
+
 static void test_a_server_that_does_not_track_is_not_hammered(void **state)
 {
     struct near_world *n = near_world_new();
@@ -570,6 +584,7 @@ int main(void)
         cmocka_unit_test(test_what_is_kept_while_it_is_off_is_never_served),
         cmocka_unit_test(test_silence_ends_it),
         cmocka_unit_test(test_a_loop_that_was_away_serves_nothing_old),
+        cmocka_unit_test(test_a_message_may_lie_there_when_a_ping_is_due),
         cmocka_unit_test(test_a_server_that_does_not_track_is_not_hammered),
         cmocka_unit_test(test_it_ends_in_every_state),
         cmocka_unit_test(test_an_answer_is_kept_until_its_end),
