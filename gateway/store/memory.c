@@ -7,7 +7,7 @@
  *
  * Bytes are what the allocator really holds for a record: both of its blocks (the entry with its key, and the blob) with
  * the allocator's header, and the stripe's buckets. A stripe's lock is held for pointers only: what goes is collected
- * in a chain and freed after the unlock. */
+ * in a chain and freed after the unlock. All that is done under that lock stands here, which makes the file a long one. */
 #include "store/memory.h"
 
 #include "base/clock.h"

@@ -46,9 +46,9 @@ void near_end(struct near *n)
     memory_forget_all(n->memory);
 }
 
-/* Is something there, read or not, that is not heeded yet: a message, or the end of the line? Whoever has seen an answer to the write behind it may not see less here, and the
- * tracker may be a while in waking up. In this order: what is not in the socket any more is being heard. (The socket may be closed meanwhile,
- * even be another one by now. Then there are no copies either.) */
+/* Is something there, read or not, that is not heeded yet: a message, or the end of the line? Whoever has seen the answer to the write behind it
+ * must not see less here, and the tracker may be a while in waking up. In this order: what is not in the socket any more is being heard. (The
+ * socket may be closed meanwhile, even be another one by now. Then there are no copies either.) */
 static bool has_news(const struct near *n)
 {
     char first;
