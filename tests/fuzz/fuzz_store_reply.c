@@ -1,6 +1,6 @@
 /* tests/fuzz/fuzz_store_reply.c -- whatever a server says to a few questions: the reader and its judge never crash, leak or
- * hand out what was not asked for. First byte: which questions (the i-th that asks for many asks for i + 1); second: how the
- * rest is cut into reads. */
+ * hand out what was not asked for. First byte: which questions (the i-th that asks for many asks for i + 1), and by its bit 3 whether someone
+ * wants to know of changed keys; second: how the rest is cut into reads. */
 #include "store/redis_reply.h"
 
 #include <assert.h>
@@ -57,8 +57,15 @@ static void check(struct redis_question question, const struct redis_reply *repl
     case REDIS_REPLY_INTEGER: assert(asked == EXPECT_NUMBER || asked == EXPECT_LEASE); break;
     case REDIS_REPLY_ARRAY: check_values(question, reply); break;
     case REDIS_REPLY_NIL: assert(asked == EXPECT_VALUE); break;
+    case REDIS_REPLY_MAP: assert(asked == EXPECT_MAP); break;
     default: assert(reply->head.type == REDIS_REPLY_ERROR);
     }
+}
+
+static void on_changed(void *arg, struct slice key)
+{
+    size_t *bytes = arg;
+    for (size_t i = 0; i < key.n; i++) *bytes += (unsigned char)key.p[i];
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
@@ -69,14 +76,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     redisAsyncContext ac = {0};
     redisCallback questions[QUESTIONS] = {0};
     struct redis_judge judge;
+    bool tracks = data[0] & 8;
+    size_t bytes = 0;
     for (unsigned i = 0; i < QUESTIONS; i++) {
         enum redis_expect expect = kinds[(data[0] + i * (data[0] >> 4)) % KINDS];
+        if (tracks && expect == EXPECT_STATUS) expect = EXPECT_MAP;
         questions[i].privdata = question_pack((struct redis_question){expect, i + 1});
         questions[i].next = i + 1 < QUESTIONS ? &questions[i + 1] : NULL;
     }
     ac.replies.head = questions;
     ac.c.reader = redisReaderCreate();
-    redis_judge_attach(&judge, &ac, MAX_VALUE);
+    redis_judge_attach(&judge, &ac, MAX_VALUE,
+                       (struct redis_pushes){.changed = tracks ? on_changed : NULL, .arg = &bytes});
     judge.outstanding = QUESTIONS;
 
     size_t step = data[1] + 1u;
