@@ -209,7 +209,8 @@ for _, store in ipairs { "memory", "redis" } do
       if store == "redis" then
         local stats = gw.redis:command("INFO", "commandstats")
         assert.equal("1", stats:match "cmdstat_mget:calls=(%d+)") -- the users
-        assert.equal("4", stats:match "cmdstat_get:calls=(%d+)") -- the act itself and its lease, the one workplace, the one city
+        local gets = tonumber(stats:match "cmdstat_get:calls=(%d+)")
+        assert(gets <= 4, gets .. " GETs") -- the act itself and its lease; the one workplace, the one city, unless they are near
       end
     end)
 
