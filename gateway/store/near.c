@@ -2,13 +2,15 @@
 #include "store/near.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
 struct near {
     struct memory *memory;
     _Atomic uint64_t trusted_until_us; /* 0: not at all */
-    _Atomic int line;
+    pthread_rwlock_t lock;             /* of the line: who looks at it reads, who changes it writes */
+    int line;                          /* -1: none */
     _Atomic bool hearing;
 };
 
@@ -16,7 +18,8 @@ struct near *near_new(uint64_t max_bytes)
 {
     struct near *n = malloc(sizeof *n);
     if (!n) abort();
-    *n = (struct near){.memory = memory_new(max_bytes)};
+    *n = (struct near){.memory = memory_new(max_bytes), .line = -1};
+    pthread_rwlock_init(&n->lock, NULL);
     return n;
 }
 
@@ -24,7 +27,15 @@ void near_free(struct near *n)
 {
     if (!n) return;
     memory_free(n->memory);
+    pthread_rwlock_destroy(&n->lock);
     free(n);
+}
+
+static void set_line(struct near *n, int line)
+{
+    pthread_rwlock_wrlock(&n->lock);
+    n->line = line;
+    pthread_rwlock_unlock(&n->lock);
 }
 
 /* A worker may have found us trusted just before the end, and keep a copy after all were dropped; so they are dropped once more before the first
@@ -32,7 +43,7 @@ void near_free(struct near *n)
 void near_begin(struct near *n, int line, uint64_t until_us)
 {
     memory_forget_all(n->memory);
-    atomic_store(&n->line, line);
+    set_line(n, line);
     atomic_store(&n->trusted_until_us, until_us);
 }
 
@@ -43,20 +54,22 @@ void near_hearing(struct near *n, bool hearing) { atomic_store(&n->hearing, hear
 void near_end(struct near *n)
 {
     atomic_store(&n->trusted_until_us, 0);
+    set_line(n, -1); /* and no worker looks at it any more: it may be closed */
     memory_forget_all(n->memory);
 }
 
 /* Is something there, read or not, that is not heeded yet: a message, or the end of the line? Whoever has seen the answer to the write behind it
- * must not see less here, and the tracker may be a while in waking up. In this order: what is not in the socket any more is being heard. (The
- * socket may be closed meanwhile, even be another one by now. Then there are no copies either.) */
-static bool has_news(const struct near *n)
+ * must not see less here, and the tracker may be a while in waking up. In this order: what is not in the socket any more is being heard. */
+static bool has_news(struct near *n)
 {
     char first;
-    bool quiet = recv(atomic_load(&n->line), &first, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+    pthread_rwlock_rdlock(&n->lock);
+    bool quiet = recv(n->line, &first, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+    pthread_rwlock_unlock(&n->lock);
     return !quiet || atomic_load(&n->hearing);
 }
 
-bool near_trusted(const struct near *n, uint64_t mono_us)
+bool near_trusted(struct near *n, uint64_t mono_us)
 {
     return mono_us < atomic_load(&n->trusted_until_us) && !has_news(n);
 }
