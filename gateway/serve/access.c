@@ -12,7 +12,7 @@
 /* -- what is needed -- */
 
 /* "no-cache" makes the loader work, whatever is stored. */
-static unsigned permissions_of_read(const struct http_request *request)
+unsigned access_of_read(const struct http_request *request)
 {
     bool only_if_cached;
     return terms_mode(request, &only_if_cached) == FETCH_RELOAD ? PERMIT_READ | PERMIT_REFRESH : PERMIT_READ;
@@ -24,14 +24,18 @@ static unsigned permissions_of(enum operation op, const struct http_request *req
     switch (op) {
     case OP_GET:
     case OP_HEAD:
-    case OP_CALL: return permissions_of_read(request);
+    case OP_CALL: return access_of_read(request);
     case OP_PUT:
     case OP_PATCH:
     case OP_DELETE:
-    case OP_FORGET: return PERMIT_WRITE;
+    case OP_FORGET:
+    case OP_TOUCH:
+    case OP_INVALIDATE: return PERMIT_WRITE;
+    case OP_REFRESH: return PERMIT_READ | PERMIT_REFRESH;
     case OP_LIST:
     case OP_SCHEMA:
     case OP_OPENAPI: return PERMIT_READ;
+    case OP_BULK: /* its body says: bulk.c asks again */
     case OP_OPTIONS:
     case OPERATIONS: break;
     }
@@ -81,6 +85,14 @@ static enum status refuse(struct refusal *r, enum access_reason reason)
     return problem_set(&r->problem, of[reason].status, NULL, "%s", of[reason].detail);
 }
 
+static enum status permit(const struct grant *g, const struct need *need, struct refusal *r)
+{
+    r->reason = ACCESS_FORBIDDEN;
+    r->grant = g;
+    r->permission = grant_lacks(g, need->permissions, need->model);
+    return r->permission ? grant_forbids(r->permission, need->model, &r->problem) : OK;
+}
+
 enum status access_check(const struct tokens *tokens, const struct http_request *request, const struct need *need,
                          const struct grant **grant, struct refusal *refusal)
 {
@@ -88,12 +100,8 @@ enum status access_check(const struct tokens *tokens, const struct http_request 
     if (!token.p) return refuse(refusal, refusal->reason);
     const struct grant *g = tokens_find(tokens, token);
     if (!g) return refuse(refusal, ACCESS_UNKNOWN);
-    refusal->reason = ACCESS_FORBIDDEN;
-    refusal->grant = g;
-    refusal->permission = grant_lacks(g, need->permissions, need->model);
-    if (refusal->permission) return grant_forbids(refusal->permission, need->model, &refusal->problem);
     *grant = g;
-    return OK;
+    return permit(g, need, refusal);
 }
 
 /* RFC 7240 lets a server pass over a preference. */
@@ -162,6 +170,14 @@ enum status gate_check(struct gate *g, struct exchange *ex, const struct need *n
 {
     struct refusal r;
     enum status st = access_check(g->tokens, &ex->request, need, grant, &r);
+    if (st != OK) gate_refuse(g, ex, &r);
+    return st;
+}
+
+enum status gate_permit(struct gate *g, struct exchange *ex, const struct grant *grant, const struct need *need)
+{
+    struct refusal r;
+    enum status st = permit(grant, need, &r);
     if (st != OK) gate_refuse(g, ex, &r);
     return st;
 }

@@ -33,6 +33,8 @@ struct need {
 /* What an operation needs. `route` NULL: a path that leads nowhere, and only a token. */
 struct need access_need(const struct http_request *request, const struct route *route);
 
+unsigned access_of_read(const struct http_request *request); /* what reading needs, as its head asks for it */
+
 struct refusal {
     enum access_reason reason;
     struct problem problem;
@@ -59,6 +61,9 @@ void gate_set(struct gate *g, struct tokens *tokens);
 
 /* access_check, and gate_refuse where it is not OK. The gate must have tokens. */
 enum status gate_check(struct gate *g, struct exchange *ex, const struct need *need, const struct grant **grant);
+
+/* The same for what shows only later, in a body: a grant that gate_check gave. */
+enum status gate_permit(struct gate *g, struct exchange *ex, const struct grant *grant, const struct need *need);
 
 /* Counts a refusal, logs it where a known token was used, and makes ex->reply its problem. */
 void gate_refuse(struct gate *g, struct exchange *ex, const struct refusal *r);

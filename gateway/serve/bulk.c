@@ -46,8 +46,10 @@ struct bulk_read {
 struct bulk {
     struct exchange *ex;
     struct served *served;
-    struct trail trail; /* of nobody but this request */
-    struct terms terms; /* of each save */
+    struct trail trail;        /* of nobody but this request */
+    struct terms terms;        /* of each save */
+    const struct grant *grant; /* NULL: everything is permitted */
+    struct tokens *tokens;     /* keep it */
     bool only_if_cached;
     struct bulk_read *read;
     size_t reads;
@@ -183,6 +185,7 @@ static void bulk_end(struct bulk *b)
 {
     struct served *served = b->served;
     struct generation *generation = b->waiting ? served->generation : NULL;
+    tokens_unref(b->tokens);
     put_writes(b);
     serve_reply(b->ex, served, OP_BULK, (enum outcome)OK);
     if (generation) generation_unref(generation);
@@ -193,6 +196,7 @@ static void bulk_fail(struct bulk *b, const struct problem *why)
 {
     struct served *served = b->served;
     struct generation *generation = b->waiting ? served->generation : NULL;
+    tokens_unref(b->tokens);
     problem_reply(b->ex, served, OP_BULK, why, NULL);
     if (generation) generation_unref(generation);
 }
@@ -226,6 +230,7 @@ static enum status save(struct bulk_write *w, struct slice body)
                          .cascade = b->terms.cascade,
                          .has_life = b->terms.has_life,
                          .life_ms = b->terms.life_ms,
+                         .grant = b->grant,
                          .trail = &b->trail,
                          .done = on_saved};
     key_draft_init(&s->draft);
@@ -295,6 +300,7 @@ static void on_gone(struct exchange *ex)
 {
     struct bulk *b = ex->user;
     documents_finish(&b->documents);
+    tokens_unref(b->tokens);
     generation_unref(b->served->generation);
 }
 
@@ -371,12 +377,21 @@ static enum status read_body(struct bulk *b, struct problem *why)
     return OK;
 }
 
-void bulk_answer(struct exchange *ex, struct served *served)
+static enum status permitted(struct bulk *b)
+{
+    struct gate *gate = &((struct serve *)b->ex->owner)->gate;
+    unsigned reading = b->reads ? access_of_read(&b->ex->request) : 0, writing = b->writes ? PERMIT_WRITE : 0;
+    if (!b->grant) return OK;
+    return gate_permit(gate, b->ex, b->grant, &(struct need){reading | writing, b->served->model->name});
+}
+
+void bulk_answer(struct exchange *ex, struct served *served, const struct grant *grant)
 {
     struct problem why;
     struct bulk *b = arena_zalloc(&ex->arena, sizeof *b);
     b->ex = ex;
     b->served = served;
+    b->grant = grant;
     b->trail.request = ex->id;
     b->documents = (struct documents){.serve = ex->owner,
                                       .served = served,
@@ -384,6 +399,12 @@ void bulk_answer(struct exchange *ex, struct served *served)
                                       .mode = terms_mode(&ex->request, &b->only_if_cached),
                                       .request = ex->id,
                                       .done = on_documents};
-    if (read_options(b, &why) == OK && read_body(b, &why) == OK) read_start(b);
-    else bulk_fail(b, &why);
+    if (read_options(b, &why) != OK || read_body(b, &why) != OK) {
+        bulk_fail(b, &why);
+    } else if (permitted(b) != OK) {
+        serve_reply(ex, served, OP_BULK, (enum outcome)FORBIDDEN);
+    } else {
+        if (grant) b->tokens = tokens_ref(((struct serve *)ex->owner)->gate.tokens);
+        read_start(b);
+    }
 }

@@ -6,7 +6,7 @@
 
 #define BULK_MAX 1000 /* records that one request may name */
 
-/* Answers the exchange, now or later. */
-void bulk_answer(struct exchange *ex, struct served *served);
+/* Answers the exchange, now or later. `grant`: what the token gives; NULL: everything. */
+void bulk_answer(struct exchange *ex, struct served *served, const struct grant *grant);
 
 #endif

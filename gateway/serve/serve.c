@@ -370,7 +370,7 @@ void serve_request(struct exchange *ex)
     case OP_TOUCH: action_touch(ex, served); break;
     case OP_INVALIDATE: action_invalidate(ex, served); break;
     case OP_REFRESH: action_refresh(ex, served); break;
-    case OP_BULK: bulk_answer(ex, served); break;
+    case OP_BULK: bulk_answer(ex, served, grant); break;
     case OP_LIST:
     case OP_SCHEMA:
     case OP_OPENAPI: describe_answer(ex, served, route.op); break;

@@ -201,6 +201,50 @@ for _, store in ipairs { "memory", "redis" } do
       assert.equal("stolen", check.document(gw:get("/models/Workplace?name=Moonbase", bearer "reader")).phone)
     end)
 
+    it("an action needs what it does", function()
+      local function act(name, action, body, headers)
+        return gw:request("POST", "/models/Loaded/" .. action, bearer(name, headers), body)
+      end
+      check.status(gw:get("/models/Loaded?id=act", bearer "reader"), 200)
+      local before = gw:metric("perigee_loads_total", { model = "Loaded" })
+      for _, case in ipairs { { "_touch", '{"keys":{"id":"act"},"expires":60}' }, { "_invalidate", '{"keys":{"id":"act"}}' } } do
+        forbidden(act("loader", case[1], case[2]), "write", "Loaded")
+        forbidden(act("users", case[1], case[2]), "write", "Loaded")
+      end
+      for name, lacking in pairs { reader = "refresh", refresher = "read", writer = "read" } do
+        forbidden(act(name, "_refresh", '{"keys":{"id":"act"},"wait":true}'), lacking, "Loaded")
+      end
+      assert.is_true(check.cache_status(gw:get("/models/Loaded?id=act", bearer "reader")).hit)
+      assert.equal(before, gw:metric("perigee_loads_total", { model = "Loaded" }))
+      check.status(act("writer", "_touch", '{"keys":{"id":"act"},"expires":60}'), 204)
+      check.status(act("loader", "_refresh", '{"keys":{"id":"act"},"wait":true}'), 200)
+      check.status(act("writer", "_invalidate", '{"keys":{"id":"act"}}'), 204)
+      assert.equal(before + 1, gw:metric("perigee_loads_total", { model = "Loaded" }))
+    end)
+
+    it("a bulk needs what its lists need, or does nothing", function()
+      local function bulk(name, body, query, headers)
+        return gw:request("POST", "/models/User/_bulk" .. (query or ""), bearer(name, headers), cjson.encode(body))
+      end
+      check.status(gw:put("/models/User?username=bulk", '{"email":"a@x"}', bearer "all"), 201)
+      local key, save = { username = "bulk" }, { username = "bulk", email = "b@x" }
+      forbidden(bulk("reader", { save = { save } }), "write", "User")
+      forbidden(bulk("reader", { get = { key }, delete = { key } }), "write", "User")
+      forbidden(bulk("writer", { get = { key }, save = { save } }), "read", "User")
+      forbidden(bulk("forms", { get = { key } }), "read", "User")
+      forbidden(bulk("reader", { get = { key } }, "", { ["Cache-Control"] = "no-cache" }), "refresh", "User")
+      assert.equal("a@x", check.document(gw:get("/models/User?username=bulk", bearer "reader")).email)
+      assert.equal("a@x", check.document(bulk("reader", { get = { key } })).get[1].value.email)
+      local answer = check.document(bulk("writer", { save = { save } }, "", { Prefer = "return=representation" }))
+      assert.same({ 204, nil }, { answer.save[1].status, answer.save[1].value })
+      local cascade = { username = "bulk", workplace = { name = "Moonbase", phone = "bulk" } }
+      answer = check.document(bulk("users", { save = { save, cascade } }, "?_cascade=1"))
+      assert.same({ 204, 403 }, { answer.save[1].status, answer.save[2].status })
+      assert.equal("forbidden", answer.save[2].problem.code)
+      check.status(bulk("all", { delete = { key } }), 200)
+      check.problem(gw:get("/models/User?username=bulk", bearer "reader"), 404, "missing")
+    end)
+
     it("who may only write is not answered with the record", function()
       local prefer = { Prefer = "return=representation" }
       check.status(gw:put("/models/User?username=private", '{"email":"private@x"}', bearer "all"), 201)
