@@ -292,7 +292,8 @@ static bool settle_config(struct gateway *g)
     }
     g->uses_redis = !slice_eq(store, SLICE("memory:"));
     if (!g->uses_redis) return true;
-    if (redis_config_parse(store, &g->redis, &why) != OK) return fail("--store: ", why.detail);
+    if (redis_config_parse(store, &g->redis, &why) != OK || redis_config_served(&g->redis, &why) != OK)
+        return fail("--store: ", why.detail);
     g->redis.timeout_ms = g->config.redis_timeout;
     g->redis.max_value = REDIS_VALUE_MAX;
     g->redis.max_inflight = REDIS_INFLIGHT;

@@ -9,6 +9,7 @@
 #include "base/metrics.h"
 #include "base/status.h"
 #include "store/condition.h"
+#include "store/redis_config.h"
 
 #include <uv.h>
 
@@ -27,24 +28,6 @@ struct redis_command {
     int64_t number;       /* a delete: how many were deleted */
     struct blob **values; /* many gets: where they go; private */
 };
-
-struct redis_config {
-    char host[256]; /* "" with path */
-    int port;
-    char path[108];                /* unix socket, or "" */
-    char user[128], password[256]; /* "" = none; never logged */
-    int database;
-    uint64_t timeout_ms;   /* deadline of a command and of a connect; 0: 1 s */
-    size_t max_value;      /* reply cap: a value may have this many bytes; 0: 1 MiB */
-    unsigned max_inflight; /* commands waiting for replies; beyond it OVERLOADED; 0: 1024 */
-};
-
-/* Reads `redis://[user:pass@]host[:port][/db]` or `redis+unix:///path[?db=N]` into the address and the credentials; leaves
- * the limits alone. MALFORMED_REQUEST with what was wrong. TLS, Sentinel and Cluster schemes are named as not served yet. */
-enum status redis_config_parse(struct slice url, struct redis_config *config, struct problem *why);
-
-/* The URL without credentials: for logs and the ready line. */
-void redis_config_print(const struct redis_config *c, char *out, size_t n);
 
 /* Starts connecting; never blocks, never fails. Copies config, borrows loop and metrics. Commands started before the first
  * attempt has ended wait for it, within their deadline; later ones are refused while there is no connection. */

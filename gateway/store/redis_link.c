@@ -84,7 +84,7 @@ static void greet(struct redis_link *l, enum redis_expect expect, int argc, cons
 static void on_opened(void *arg)
 {
     struct redis_link *l = arg;
-    struct slice user = slice_of(l->config->user), password = slice_of(l->config->password);
+    struct slice user = slice_of(l->config->server.user), password = slice_of(l->config->server.password);
     l->opened = true;
     if (user.n) {
         greet(l, EXPECT_OK, 3, (struct slice[]){SLICE("AUTH"), user, password});
@@ -147,7 +147,7 @@ static bool dial(struct redis_link *l, const char *ip, char why[128])
     static const struct redis_socket_events events = {on_opened, on_reply, on_lost};
     const struct redis_config *c = l->config;
     struct redis_pushes pushes = {l->events->changed, l->events->hearing, l->arg};
-    struct redis_socket_options options = {ip, c->port, c->path, c->max_value, &events, l, pushes};
+    struct redis_socket_options options = {ip, c->address[0].port, c->path, c->max_value, &events, l, pushes};
     l->socket = redis_socket_open(l->loop, &options, why);
     return l->socket != NULL;
 }
@@ -188,7 +188,7 @@ static bool look_up(struct redis_link *l, char why[128])
     struct lookup *lookup = calloc(1, sizeof *lookup);
     if (!lookup) abort();
     lookup->link = l;
-    int err = uv_getaddrinfo(l->loop, &lookup->request, on_looked_up, l->config->host, NULL, &hints);
+    int err = uv_getaddrinfo(l->loop, &lookup->request, on_looked_up, l->config->address[0].host, NULL, &hints);
     if (err) {
         snprintf(why, 128, "%s", uv_strerror(err));
         free(lookup);
@@ -198,21 +198,14 @@ static bool look_up(struct redis_link *l, char why[128])
     return true;
 }
 
-static bool is_address(const char *host)
-{
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-    return uv_ip4_addr(host, 0, &v4) == 0 || uv_ip6_addr(host, 0, &v6) == 0;
-}
-
 struct redis_link *redis_link_open(uv_loop_t *loop, const struct redis_config *config,
                                    const struct redis_link_events *events, void *arg, char why[128])
 {
     struct redis_link *l = calloc(1, sizeof *l);
     if (!l) abort();
     *l = (struct redis_link){.loop = loop, .config = config, .events = events, .arg = arg};
-    bool local = config->path[0] != '\0', known = local || is_address(config->host);
-    bool under_way = known ? dial(l, local ? NULL : config->host, why) : look_up(l, why);
+    bool local = config->path[0] != '\0', known = local || redis_host_is_ip(config->address[0].host);
+    bool under_way = known ? dial(l, local ? NULL : config->address[0].host, why) : look_up(l, why);
     if (under_way) return l;
     redis_link_close(l);
     return NULL;

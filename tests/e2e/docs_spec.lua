@@ -296,6 +296,16 @@ describe("the pages", function()
     assert.same({}, lacking)
   end)
 
+  it("have each option of a Redis URL", function()
+    local page, options, lacking = process.read "docs/redis.md", 0, {}
+    for option in process.read "gateway/store/redis_config.c":gmatch '{"([%l_]+)", OF_' do
+      options = options + 1
+      if not page:find("`" .. option .. "`", 1, true) then lacking[#lacking + 1] = option end
+    end
+    assert.same({}, lacking)
+    assert(options >= 8)
+  end)
+
   -- The table of docs/http.md against that of base/status.h.
   it("have each way to fail, with its status", function()
     local told, known = {}, {}

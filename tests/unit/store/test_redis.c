@@ -248,8 +248,8 @@ static void test_the_greeting_goes_first(void **state)
 {
     struct world *w = world_new();
     struct ask a;
-    strcpy(w->config.user, "bob");
-    strcpy(w->config.password, "pw");
+    strcpy(w->config.server.user, "bob");
+    strcpy(w->config.server.password, "pw");
     w->config.database = 3;
     w->peer.script = script_values;
     world_open(w);
@@ -270,7 +270,7 @@ static void test_a_password_is_never_logged(void **state)
     assert_non_null(log);
     dup2(fileno(log), 2);
     log_set_level(SLICE("info"));
-    strcpy(w->config.password, "hunter2");
+    strcpy(w->config.server.password, "hunter2");
     w->peer.script = script_locked;
     w->peer.arg = "-ERR unknown command `AUTH`, with args beginning with: `hunter2`\r\n";
     world_open(w);
@@ -508,15 +508,15 @@ static void test_close_while_the_name_is_looked_up(void **state)
 {
     struct world *w = world_new();
     w->config.path[0] = '\0';
-    strcpy(w->config.host, "localhost");
-    w->config.port = 1;
+    strcpy(w->config.address[0].host, "localhost");
+    w->config.address[0].port = 1;
     world_open(w);
     world_free(w);
 
     w = world_new();
     w->config.path[0] = '\0';
-    strcpy(w->config.host, "localhost");
-    w->config.port = 1; /* nobody there */
+    strcpy(w->config.address[0].host, "localhost");
+    w->config.address[0].port = 1; /* nobody there */
     world_open(w);
     struct ask a;
     ask_get(w->redis, &a, "k");

@@ -303,8 +303,8 @@ static void test_a_replacement_that_may_not_be(void **state)
     server_start(&s);
     assert_int_equal(tell(&s, "ACL SETUSER bob on >pass ~* +@all -eval"), 2);
     struct redis_config config = config_for(s.path);
-    strcpy(config.user, "bob");
-    strcpy(config.password, "pass");
+    strcpy(config.server.user, "bob");
+    strcpy(config.server.password, "pass");
     client_open(&c, &config);
     assert_int_equal(do_put(&c.loop, c.redis, &a, "k", "v", 0), OK);
     ask_replace(c.redis, &a, "k", SLICE("v"), SLICE("w"), 0);
@@ -471,15 +471,15 @@ static void test_tcp_by_name_with_user_and_database(void **state)
     assert_value(&a, "v");
     client_close(&c);
 
-    strcpy(config.host, "127.0.0.1");
-    strcpy(config.password, "wrong");
+    strcpy(config.address[0].host, "127.0.0.1");
+    strcpy(config.server.password, "wrong");
     client_open(&c, &config);
     assert_int_equal(ask_get(c.redis, &a, "k"), PENDING);
     assert_int_equal(wait_for(&c.loop, &a), STORE_UNAVAILABLE);
     assert_false(redis_up(c.redis));
     client_close(&c);
 
-    strcpy(config.password, "p@ss");
+    strcpy(config.server.password, "p@ss");
     config.database = 9999; /* out of the server's range */
     client_open(&c, &config);
     assert_int_equal(ask_put(c.redis, &a, "stray", SLICE("v"), 0), PENDING);
