@@ -1,10 +1,11 @@
 /* base/hash.c -- SipHash as its paper has it (Aumasson, Bernstein: "SipHash: a fast short-input PRF", 2012),
- * its two keys, and SHA-256 by Nettle, which is small: libcrypto alone would double the memory of an idle gateway. */
+ * its two keys, and SHA-1 and SHA-256 by Nettle, which is small: libcrypto alone would double the memory of an idle gateway. */
 #include "base/hash.h"
 
 #include <endian.h>
 #include <errno.h>
 #include <nettle/memops.h>
+#include <nettle/sha1.h>
 #include <nettle/sha2.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -94,6 +95,14 @@ void hash_sha256(struct slice s, unsigned char out[32])
     sha256_update(&state, s.n, (const unsigned char *)s.p);
     sha256_digest(&state, SHA256_DIGEST_SIZE, out);
     explicit_bzero(&state, sizeof state);
+}
+
+void hash_sha1(struct slice s, unsigned char out[20])
+{
+    struct sha1_ctx state;
+    sha1_init(&state);
+    sha1_update(&state, s.n, (const unsigned char *)s.p);
+    sha1_digest(&state, SHA1_DIGEST_SIZE, out);
 }
 
 bool hash_same(const unsigned char *a, const unsigned char *b, size_t n) { return memeql_sec(a, b, n); }

@@ -20,6 +20,9 @@ uint64_t hash_sip13(const uint64_t key[2], struct slice s);
 /* SHA-256 (FIPS 180-4). Leaves nothing of s behind on the stack: it may be a secret. */
 void hash_sha256(struct slice s, unsigned char out[32]);
 
+/* SHA-1 (FIPS 180-4), by which Redis names scripts: for nothing that someone might want to forge. */
+void hash_sha1(struct slice s, unsigned char out[20]);
+
 /* Are these n bytes the same? Takes as long wherever they differ: for what is compared with a secret. */
 bool hash_same(const unsigned char *a, const unsigned char *b, size_t n);
 

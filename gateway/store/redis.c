@@ -23,6 +23,7 @@
 #define BACKOFF_MAX_MS 2500
 #define BACKOFF_AUTH   1000       /* not sooner, when our credentials were refused */
 #define UNSENT_MAX     (8u << 20) /* bytes that wait for the socket; beyond it OVERLOADED */
+#define KEPT_MAX       (8u << 20) /* bytes of scripts that may have to be asked again; beyond it they go whole */
 
 static const struct {
     const char *label;
@@ -32,7 +33,7 @@ static const struct {
     [REDIS_GET] = {"get", 1, {EXPECT_VALUE}},
     [REDIS_MGET] = {"mget", 1, {EXPECT_VALUES}},
     [REDIS_PUT] = {"put", 2, {EXPECT_PREFIX, EXPECT_OK}}, /* GETRANGE, SET */
-    [REDIS_PUT_FENCED] = {"put", 1, {EXPECT_PREFIX}},     /* EVAL, as all below but DEL */
+    [REDIS_PUT_FENCED] = {"put", 1, {EXPECT_PREFIX}},     /* a script, as all below but DEL */
     [REDIS_PUT_WHEN] = {"put", 1, {EXPECT_PREFIX}},
     [REDIS_REPLACE] = {"replace", 1, {EXPECT_NUMBER}},
     [REDIS_DELETE] = {"delete", 1, {EXPECT_NUMBER}},
@@ -44,10 +45,10 @@ static const struct {
 };
 
 /* How a command fails, as a metric's label. */
-enum outcome { REFUSED, OVERLOAD, TIMEOUT, LOST, ERROR_REPLY, WRONG_TYPE, TOO_LONG, OUTCOMES };
+enum outcome { REFUSED, OVERLOAD, TIMEOUT, LOST, ERROR_REPLY, WRONG_TYPE, TOO_LONG, NO_SCRIPT, OUTCOMES };
 
-static const char *const outcomes[OUTCOMES] = {"refused", "overloaded", "timeout", "lost",
-                                               "error",   "wrong-type", "too-long"};
+static const char *const outcomes[OUTCOMES] = {"refused", "overloaded", "timeout",  "lost",
+                                               "error",   "wrong-type", "too-long", "no-script"};
 
 struct redis_slot {
     struct redis_command *command; /* NULL: cancelled */
@@ -55,7 +56,9 @@ struct redis_slot {
     enum redis_kind kind;
     uint16_t values;         /* an MGET's */
     uint8_t queued, replied; /* of its commands */
-    sds held[2];             /* commands that wait for the greeting to end */
+    bool by_hash;            /* a script that the server may have forgotten */
+    enum redis_script script;
+    sds held[2]; /* commands that wait for the greeting to end; and the one by hash until it is answered */
 };
 
 struct redis {
@@ -76,6 +79,7 @@ struct redis {
     struct redis_slot *ring; /* max_inflight slots */
     unsigned front, waiting;
     size_t held_bytes;
+    unsigned told_scripts; /* a bit for each that this connection has sent whole: no more than a hint */
 
     struct metrics *metrics;
     struct histogram *time[REDIS_KINDS];
@@ -87,7 +91,27 @@ struct redis {
 
 /* ---- the ring */
 
-static struct redis_slot *front(struct redis *r) { return &r->ring[r->front]; }
+static struct redis_slot *place(struct redis *r, unsigned i)
+{
+    return &r->ring[(r->front + i) % r->config.max_inflight];
+}
+
+static struct redis_slot *front(struct redis *r) { return place(r, 0); }
+
+static void hold(struct redis *r, struct redis_slot *s, int i, sds command)
+{
+    s->held[i] = command;
+    r->held_bytes += sdslen(command);
+}
+
+/* What was held is the caller's. */
+static sds let_out(struct redis *r, struct redis_slot *s, int i)
+{
+    sds command = s->held[i];
+    s->held[i] = NULL;
+    r->held_bytes -= sdslen(command);
+    return command;
+}
 
 static void count_error(struct redis *r, enum redis_kind kind, enum outcome outcome)
 {
@@ -104,12 +128,8 @@ static void finish(struct redis *r, enum status status, struct blob *value)
 {
     struct redis_slot *s = front(r);
     struct redis_command *c = s->command;
-    for (int i = 0; i < 2; i++) {
-        if (!s->held[i]) continue;
-        r->held_bytes -= sdslen(s->held[i]);
-        redisFreeSdsCommand(s->held[i]);
-        s->held[i] = NULL;
-    }
+    for (int i = 0; i < 2; i++)
+        if (s->held[i]) redisFreeSdsCommand(let_out(r, s, i));
     r->front = (r->front + 1) % r->config.max_inflight;
     r->waiting--;
     if (!c) {
@@ -168,16 +188,30 @@ static void go_down(struct redis *r, enum outcome outcome, const char *why, uint
     fail_all(r, outcome);
 }
 
+/* When the deadline of who has waited longest is: mostly the front's, but what had to be asked again stands behind others. */
+static uint64_t deadline(struct redis *r)
+{
+    uint64_t oldest = front(r)->started_us;
+    for (unsigned i = 1; i < r->waiting; i++)
+        if (place(r, i)->started_us < oldest) oldest = place(r, i)->started_us;
+    return oldest + r->config.timeout_ms * 1000;
+}
+
 static void watch_deadline(struct redis *r)
 {
     if (r->waiting == 0) return;
-    uint64_t end = front(r)->started_us + r->config.timeout_ms * 1000, now = clock_mono_us();
+    uint64_t end = deadline(r), now = clock_mono_us();
     arm(r, end > now ? (end - now) / 1000 + 1 : 0);
+}
+
+static struct redis_question question(const struct redis_slot *s, int i)
+{
+    return (struct redis_question){kinds[s->kind].expect[i], s->values};
 }
 
 static void send_now(struct redis *r, const struct redis_slot *s, int i, sds command)
 {
-    redis_link_send(r->link, (struct redis_question){kinds[s->kind].expect[i], s->values}, command);
+    redis_link_send(r->link, question(s, i), command);
     redisFreeSdsCommand(command);
 }
 
@@ -191,15 +225,12 @@ static void on_ready(void *arg)
     counter_set(r->up, 1);
     log_info(r->told ? "store is back" : "store connected", LOG_TEXT("store", r->name));
     r->told = false;
+    r->told_scripts = 0;
     uv_timer_stop(&r->timer);
     for (unsigned i = 0; i < r->waiting; i++) {
-        struct redis_slot *s = &r->ring[(r->front + i) % r->config.max_inflight];
-        for (int k = 0; k < kinds[s->kind].commands; k++) {
-            send_now(r, s, k, s->held[k]);
-            s->held[k] = NULL;
-        }
+        struct redis_slot *s = place(r, i);
+        for (int k = 0; k < kinds[s->kind].commands; k++) send_now(r, s, k, let_out(r, s, k));
     }
-    r->held_bytes = 0;
     watch_deadline(r);
 }
 
@@ -271,11 +302,36 @@ static void on_lease(struct redis *r, struct redis_reply *reply)
     else on_number(r, reply);
 }
 
+/* The server has forgotten the script at the front: it takes the last place, as the question does. Nobody is told, and its time runs on; one that was
+ * cancelled is asked again like any other, since its owner may count on it. */
+static void ask_again(struct redis *r)
+{
+    struct redis_slot asked = *front(r);
+    sds by_hash = let_out(r, &asked, 0);
+    asked.by_hash = false;
+    count_error(r, asked.kind, NO_SCRIPT);
+    r->front = (r->front + 1) % r->config.max_inflight;
+    struct redis_slot *s = place(r, r->waiting - 1);
+    *s = asked;
+    if (s->command) s->command->slot = s;
+    send_now(r, s, 0, redis_script_again(s->script, by_hash));
+    redisFreeSdsCommand(by_hash);
+}
+
+static bool is_forgotten(const struct redis_slot *s, const struct redis_reply *reply)
+{
+    return s->by_hash && reply->head.type == REDIS_REPLY_ERROR && strcmp(reply->error, "NOSCRIPT") == 0;
+}
+
 static void on_reply(void *arg, struct redis_reply *reply)
 {
     struct redis *r = arg;
     assert(r->state == UP && r->waiting > 0); /* the judge refuses a reply without a question */
     struct redis_slot *s = front(r);
+    if (is_forgotten(s, reply)) {
+        ask_again(r);
+        return;
+    }
     enum redis_expect asked = kinds[s->kind].expect[s->replied++];
     bool error = reply->head.type == REDIS_REPLY_ERROR;
     if (asked == EXPECT_PREFIX && !(error && is_down_error(reply->error))) {
@@ -322,10 +378,7 @@ static void attempt(struct redis *r)
 
 /* ---- time */
 
-static bool is_late(struct redis *r)
-{
-    return r->waiting > 0 && clock_mono_us() >= front(r)->started_us + r->config.timeout_ms * 1000;
-}
+static bool is_late(struct redis *r) { return r->waiting > 0 && clock_mono_us() >= deadline(r); }
 
 static void on_deadline(struct redis *r)
 {
@@ -417,22 +470,36 @@ enum status redis_ask(struct redis *r, enum redis_kind kind, struct redis_comman
         count_error(r, kind, OVERLOAD);
         return OVERLOADED;
     }
-    c->slot = &r->ring[(r->front + r->waiting++) % r->config.max_inflight];
+    c->slot = place(r, r->waiting++);
     *c->slot = (struct redis_slot){.command = c, .kind = kind, .started_us = clock_mono_us()};
     if (r->state == UP && !uv_is_active((uv_handle_t *)&r->timer)) watch_deadline(r);
     return PENDING;
 }
 
+static void send_or_hold(struct redis *r, struct redis_slot *s, sds command)
+{
+    uint8_t i = s->queued++;
+    if (r->state == UP) send_now(r, s, i, command);
+    else hold(r, s, i, command);
+}
+
 void redis_send(struct redis *r, struct redis_command *c, int argc, const struct slice *argv)
 {
+    send_or_hold(r, c->slot, redis_format(argc, argv));
+}
+
+void redis_send_script(struct redis *r, struct redis_command *c, enum redis_script script, int argc,
+                       const struct slice *argv)
+{
     struct redis_slot *s = c->slot;
-    sds command = redis_format(argc, argv);
-    uint8_t i = s->queued++;
-    if (r->state == UP) {
-        send_now(r, s, i, command);
+    if (r->state == UP && r->told_scripts & 1u << script && r->held_bytes < KEPT_MAX) {
+        s->by_hash = true;
+        s->script = script;
+        hold(r, s, 0, redis_script_by_hash(script, argc, argv));
+        redis_link_send(r->link, question(s, 0), s->held[0]);
     } else {
-        s->held[i] = command;
-        r->held_bytes += sdslen(command);
+        send_or_hold(r, s, redis_script_whole(script, argc, argv));
+        if (r->state == UP) r->told_scripts |= 1u << script;
     }
 }
 

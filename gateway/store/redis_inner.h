@@ -4,6 +4,7 @@
 #define PERIGEE_STORE_REDIS_INNER_H
 
 #include "store/redis.h"
+#include "store/redis_script.h"
 
 enum redis_kind {
     REDIS_GET,
@@ -29,6 +30,11 @@ enum status redis_ask(struct redis *r, enum redis_kind kind, struct redis_comman
 
 /* The next command of c's place: on its way, or held until the greeting is over. */
 void redis_send(struct redis *r, struct redis_command *c, int argc, const struct slice *argv);
+
+/* The same for a script. It goes by its hash where the server has been told the text on this connection; if it has forgotten it since, it is asked again,
+ * whole, behind what was asked meanwhile and within the deadline. */
+void redis_send_script(struct redis *r, struct redis_command *c, enum redis_script script, int argc,
+                       const struct slice *argv);
 
 /* As many values are expected of c's MGET. */
 void redis_expect_values(struct redis_command *c, size_t n);

@@ -142,6 +142,33 @@ describe("Redis", function()
     server:stop()
   end)
 
+  it("may forget its scripts at any time, and nobody notices", function()
+    local server = redis.start()
+    local gw = gateway.start { models = models, store = server.url, fds = 4 }
+    gw:await_store()
+    local connections = {}
+    for i = 1, 8 do connections[i] = http.connect(gw.address) end
+    for round = 1, 30 do
+      for i, connection in ipairs(connections) do
+        connection:send(http.format("PUT", "/models/Loaded?id=" .. i, nil, ('{"text":%d}'):format(round)))
+        connection:send(http.format("PATCH", "/models/Loaded?id=" .. i, { ["Content-Type"] = "application/merge-patch+json" }, "{}"))
+        connection:send(http.format("GET", ("/models/Loaded?id=%d-%d"):format(round, i)))
+      end
+      server:command("SCRIPT", "FLUSH")
+      for i, connection in ipairs(connections) do
+        check.status(connection:receive(), round == 1 and 201 or 204)
+        check.status(connection:receive(), 204)
+        assert.equal(("%d-%d"):format(round, i), check.document(connection:receive()).id)
+        assert.equal(round, check.document(gw:get("/models/Loaded?id=" .. i)).text)
+      end
+    end
+    assert(gw:metric("perigee_store_errors_total", { outcome = "no-script" }) >= 20)
+    assert.equal(0, gw:metric("perigee_store_errors_total", { outcome = "error" }))
+    for _, connection in ipairs(connections) do connection:close() end
+    gw:finish()
+    server:stop()
+  end)
+
   it("away, a model that can load still answers", function()
     local port = process.free_port()
     local gw = gateway.start { models = models, store = ("redis://127.0.0.1:%d/0"):format(port) }

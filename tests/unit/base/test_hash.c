@@ -85,6 +85,9 @@ static void digests(void **state)
     hash_sha256((struct slice){NULL, 0}, digest);
     hash_hex(digest, sizeof digest, hex);
     assert_memory_equal(hex, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855", 64);
+    hash_sha1(SLICE("abc"), digest);
+    hash_hex(digest, 20, hex);
+    assert_memory_equal(hex, "a9993e364706816aba3e25717850c26c9cd0d89d", 40);
 }
 
 static void same_is_same_in_every_byte(void **state)

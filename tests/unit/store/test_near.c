@@ -47,7 +47,7 @@ static void script(struct visit *v, int argc, struct slice *argv)
         server.asked = v;
     } else if (slice_eq(argv[0], SLICE("GET"))) {
         say_get(v);
-    } else if (slice_eq(argv[0], SLICE("EVAL"))) {
+    } else if (slice_starts(argv[0], SLICE("EVAL"))) {
         say(v, ":1\r\n");
     } else if (server.silent && v == server.line) {
         server.pinged = true;

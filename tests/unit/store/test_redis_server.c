@@ -295,6 +295,45 @@ static void test_no_replacement_is_lost(void **state)
     server_stop(&s);
 }
 
+/* Every script, as often as the server forgets all of them. */
+static void test_a_server_may_forget_scripts(void **state)
+{
+    struct server s;
+    struct client c;
+    struct ask a;
+    const struct store_condition any = {.is = CONDITION_ANY};
+    const struct slice key = SLICE("k"), lease = SLICE("l"), token = SLICE("t"), value = SLICE("v");
+    start(&s, &c);
+    assert_true(run_until(&c.loop, is_up, c.redis, 5000));
+    for (int round = 0; round < 3; round++) {
+        tell(&s, "DEL k l");
+#define DOES(expected, start)                                                                                          \
+    do {                                                                                                               \
+        a = (struct ask){.status = PENDING};                                                                           \
+        assert_int_equal(start, PENDING);                                                                              \
+        assert_int_equal(wait_for(&c.loop, &a), expected);                                                             \
+    } while (0)
+        DOES(MISSING, redis_lease_take(c.redis, key, lease, no_lease, token, 5000, &a.c, on_answer));
+        DOES(OK, redis_lease_keep(c.redis, lease, token, 5000, &a.c, on_answer));
+        DOES(OK, redis_lease_fill(c.redis, key, lease, token, value, 0, &a.c, on_answer));
+        DOES(PRECONDITION_FAILED, redis_lease_drop(c.redis, lease, token, &a.c, on_answer));
+        DOES(OK, redis_put(c.redis, key, lease, value, 0, &a.c, on_answer));
+        DOES(OK, redis_replace(c.redis, key, lease, value, SLICE("w"), 0, &a.c, on_answer));
+        DOES(PRECONDITION_FAILED, redis_put_when(c.redis, key, lease, &any, 1, value, 0, &a.c, on_answer));
+        DOES(PRECONDITION_FAILED, redis_delete_when(c.redis, key, lease, &any, 1, &a.c, on_answer));
+        DOES(OK, redis_delete(c.redis, key, lease, &a.c, on_answer));
+#undef DOES
+        if (round > 0) continue;
+        assert_int_equal(calls_of(&s, "eval"), 9);
+        assert_int_equal(calls_of(&s, "evalsha"), 0);
+        tell(&s, "SCRIPT FLUSH");
+    }
+    assert_int_equal(calls_of(&s, "eval"), 18); /* the second round's again, the third round's not */
+    assert_int_equal(calls_of(&s, "evalsha"), 18);
+    client_close(&c);
+    server_stop(&s);
+}
+
 static void test_a_replacement_that_may_not_be(void **state)
 {
     struct server s = {.port = free_port()};
@@ -866,6 +905,7 @@ int main(void)
         cmocka_unit_test(test_a_ttl_ends_it),
         cmocka_unit_test(test_only_what_is_expected_is_replaced),
         cmocka_unit_test(test_no_replacement_is_lost),
+        cmocka_unit_test(test_a_server_may_forget_scripts),
         cmocka_unit_test(test_a_replacement_that_may_not_be),
         cmocka_unit_test(test_another_type_is_missing_and_can_be_replaced),
         cmocka_unit_test(test_many_gets_are_few_commands),

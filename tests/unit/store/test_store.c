@@ -60,7 +60,8 @@ static void script_one_key(struct visit *v, int argc, struct slice *argv)
     } else if (slice_eq(argv[0], SLICE("SET"))) {
         snprintf(kept, sizeof kept, "%.*s", SLICE_ARG(argv[2]));
         say(v, "+OK\r\n");
-    } else if (slice_eq(argv[0], SLICE("EVAL"))) { /* EVAL script 2 key key head length value ttl */
+    } else if (slice_starts(argv[0],
+                            SLICE("EVAL"))) { /* EVAL script, or EVALSHA hash, 2 key key head length value ttl */
         struct slice there = slice_of(kept), head = argv[5];
         bool same = there.n == strtoul(argv[6].p, NULL, 10) && slice_starts(there, head);
         say(v, !there.n ? ":-1\r\n" : same ? ":1\r\n" : ":0\r\n");

@@ -1,0 +1,129 @@
+/* store/redis_script.c -- the scripts, and how each becomes a command.
+ * KEYS[1] is the record and KEYS[2] its lease, or KEYS[1] the lease alone; a write that has no lease to end has the record twice. */
+#include "store/redis_script.h"
+
+#include "base/hash.h"
+#include "store/redis_link.h"
+
+#include <assert.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+#define SET_TTL(value, ttl)                                                                                            \
+    "if " ttl " == '0' then redis.call('SET', KEYS[1], " value ") "                                                    \
+    "else redis.call('SET', KEYS[1], " value ", 'PX', " ttl ") end "
+
+#define END_LEASE "if KEYS[2] ~= KEYS[1] then redis.call('DEL', KEYS[2]) end "
+
+/* ARGV: value, ttl. What is no string is replaced like any other. */
+static const char put_script[] = "local old = redis.pcall('GETRANGE', KEYS[1], 0, 7) " SET_TTL("ARGV[1]", "ARGV[2]")
+    END_LEASE "return type(old) == 'string' and old or ''";
+
+/* ARGV: head and length of what is expected, value, ttl. */
+static const char replace_script[] =
+    "local n = redis.call('STRLEN', KEYS[1]) "
+    "if n == 0 then return -1 end "
+    "if n ~= tonumber(ARGV[2]) "
+    "or redis.call('GETRANGE', KEYS[1], 0, #ARGV[1] - 1) ~= ARGV[1] then return 0 end " SET_TTL("ARGV[3]", "ARGV[4]")
+        END_LEASE "return 1";
+
+static const char delete_script[] = END_LEASE "return redis.call('DEL', KEYS[1])";
+
+/* holds(): condition.c in Lua; its three arguments are the last in ARGV: now, then what the record must be and must not. */
+#define HOLDS                                                                                                          \
+    "local function holds(now, is, is_not) "                                                                           \
+    "local head, tag, fresh = redis.pcall('GETRANGE', KEYS[1], 0, 51), nil, 0 "                                        \
+    "if type(head) == 'string' and #head == 52 and head:sub(1, 4) == 'PGE\\1' and head:byte(5) ~= 1 then "             \
+    "for i = 24, 17, -1 do fresh = fresh * 256 + head:byte(i) end "                                                    \
+    "tag = fresh > tonumber(now) and head:sub(33, 40) or nil end "                                                     \
+    "local function names(tags) "                                                                                      \
+    "if not tag or tags == '*' then return tag ~= nil end "                                                            \
+    "for i = 1, #tags, 8 do if tags:sub(i, i + 7) == tag then return true end end end "                                \
+    "return (is == '-' or names(is)) and (is_not == '-' or not names(is_not)) end "
+
+/* ARGV: value, ttl, condition. */
+static const char put_when_script[] =
+    HOLDS "if not holds(ARGV[3], ARGV[4], ARGV[5]) then return '!' end "
+          "local old = redis.pcall('GETRANGE', KEYS[1], 0, 7) " SET_TTL("ARGV[1]", "ARGV[2]") END_LEASE
+    "return type(old) == 'string' and #old == 8 and old or ''";
+
+/* ARGV: condition. */
+static const char delete_when_script[] = HOLDS "if not holds(ARGV[1], ARGV[2], ARGV[3]) then return 0 end " END_LEASE
+                                               "return redis.call('DEL', KEYS[1]) == 1 and 1 or -1";
+
+/* ARGV: token, lease's life, known; without the last nobody looks. */
+static const char take_script[] =
+    "local known, n = ARGV[3], ARGV[3] and redis.pcall('STRLEN', KEYS[1]) "
+    "if type(n) == 'number' and n > 0 and (known == '' "
+    "or redis.call('GETRANGE', KEYS[1], 0, #known - 1) ~= known) then return redis.call('GET', KEYS[1]) end "
+    "return redis.call('SET', KEYS[2], ARGV[1], 'NX', 'PX', ARGV[2]) and 1 or 0";
+
+#define UNLESS_OURS(lease) "if redis.call('GET', " lease ") ~= ARGV[1] then return 0 end "
+
+/* ARGV: token, lease's life. */
+static const char keep_script[] = UNLESS_OURS("KEYS[1]") "return redis.call('PEXPIRE', KEYS[1], ARGV[2])";
+
+/* ARGV: token, value, ttl. */
+static const char fill_script[] =
+    UNLESS_OURS("KEYS[2]") SET_TTL("ARGV[2]", "ARGV[3]") "redis.call('DEL', KEYS[2]) return 1";
+
+/* ARGV: token. */
+static const char drop_script[] = UNLESS_OURS("KEYS[1]") "return redis.call('DEL', KEYS[1])";
+
+/* ---- as commands */
+
+#define HASH 40 /* characters */
+
+static const char *const text[REDIS_SCRIPTS] = {
+    [SCRIPT_PUT] = put_script,
+    [SCRIPT_PUT_WHEN] = put_when_script,
+    [SCRIPT_REPLACE] = replace_script,
+    [SCRIPT_DELETE] = delete_script,
+    [SCRIPT_DELETE_WHEN] = delete_when_script,
+    [SCRIPT_TAKE] = take_script,
+    [SCRIPT_KEEP] = keep_script,
+    [SCRIPT_FILL] = fill_script,
+    [SCRIPT_DROP] = drop_script,
+};
+
+static char hashes[REDIS_SCRIPTS][HASH];
+static pthread_once_t hashes_once = PTHREAD_ONCE_INIT;
+
+static void make_hashes(void)
+{
+    unsigned char hash[HASH / 2];
+    for (int i = 0; i < REDIS_SCRIPTS; i++) {
+        hash_sha1(slice_of(text[i]), hash);
+        hash_hex(hash, sizeof hash, hashes[i]);
+    }
+}
+
+static sds format(struct slice name, struct slice script, int argc, const struct slice *argv)
+{
+    struct slice all[5 + REDIS_SCRIPT_ARGUMENTS] = {name, script};
+    assert(argc <= 3 + REDIS_SCRIPT_ARGUMENTS);
+    memcpy(all + 2, argv, (size_t)argc * sizeof *argv);
+    return redis_format(2 + argc, all);
+}
+
+sds redis_script_whole(enum redis_script script, int argc, const struct slice *argv)
+{
+    return format(SLICE("EVAL"), slice_of(text[script]), argc, argv);
+}
+
+sds redis_script_by_hash(enum redis_script script, int argc, const struct slice *argv)
+{
+    pthread_once(&hashes_once, make_hashes);
+    return format(SLICE("EVALSHA"), slice_from(hashes[script], HASH), argc, argv);
+}
+
+/* Between "*N" and the number of keys a command by hash always has the same bytes, but for the hash. */
+sds redis_script_again(enum redis_script script, sds by_hash)
+{
+    size_t count = strcspn(by_hash, "\r"), skip = count + strlen("\r\n$7\r\nEVALSHA\r\n$40\r\n") + HASH + 2;
+    sds whole =
+        sdscatprintf(sdsnewlen(by_hash, count), "\r\n$4\r\nEVAL\r\n$%zu\r\n%s\r\n", strlen(text[script]), text[script]);
+    whole = sdscatlen(whole, by_hash + skip, sdslen(by_hash) - skip);
+    if (!whole) abort();
+    return whole;
+}
