@@ -7,7 +7,8 @@
  *
  * So reads see what was there before the writes. They are written into the reply, which keeps what they need, before anything is written to
  * the store: a bulk that reads too much fails as a whole and has changed nothing. From then on each item ends by itself. The client may
- * leave: a read ends with it, what is written goes on, and the exchange with it. */
+ * leave: a read ends with it, what is written goes on, and the exchange with it. What is done and what is said of it are about one struct, so they
+ * are one file, though a long one. */
 #include "serve/bulk.h"
 
 #include "base/clock.h"
@@ -246,7 +247,8 @@ static void on_deleted(struct forget *f, enum status status)
     write_on(w->bulk);
 }
 
-static enum status delete (struct bulk_write *w, struct slice keys) {
+static enum status erase(struct bulk_write *w, struct slice keys)
+{
     struct bulk *b = w->bulk;
     enum status st = ask_read_key(b->served->model, keys, &b->ex->arena, &w->key, &w->problem);
     if (st != OK) return st;
@@ -263,7 +265,7 @@ static void write_on(struct bulk *b)
         struct bulk_write *w = &b->write[i];
         w->bulk = b;
         b->running++;
-        enum status st = i < b->saves ? save(w, b->body[i]) : delete (w, b->body[i]);
+        enum status st = i < b->saves ? save(w, b->body[i]) : erase(w, b->body[i]);
         if (st != PENDING) ended(w, st);
     }
     if (b->running == 0) bulk_end(b);
