@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "serve/explain.h"
 #include "serve/problem.h"
 
 #define YEAR_S 31536000 /* the longest freshness anyone should claim (RFC 2616 14.21); said of what never expires */
@@ -118,17 +119,21 @@ static void put_stale_part(struct value *v, struct slice name, const struct fres
     put_number(v, (until_ms - from_ms) / 1000);
 }
 
+static void put_age(struct exchange *ex, const struct freshness *fresh, uint64_t now_ms)
+{
+    struct value age = {.n = 0};
+    if (!fresh->known) return;
+    put_number(&age, now_ms > fresh->stored_ms ? (now_ms - fresh->stored_ms) / 1000 : 0);
+    tell(&ex->reply, "Age", &age);
+}
+
 /* Age, Cache-Control and Cache-Status; an answer that was not kept must not be kept by others either. */
 static void put_freshness(struct exchange *ex, const struct freshness *fresh, uint64_t now_ms)
 {
     struct reply *reply = &ex->reply;
     bool kept = fresh->known && fresh->stored;
     uint64_t left = kept ? left_s(fresh->fresh_until_ms, now_ms) : 0;
-    if (fresh->known) {
-        struct value age = {.n = 0};
-        put_number(&age, now_ms > fresh->stored_ms ? (now_ms - fresh->stored_ms) / 1000 : 0);
-        tell(reply, "Age", &age);
-    }
+    put_age(ex, fresh, now_ms);
     if (kept) {
         struct value life = {.n = 0};
         put(&life, SLICE("max-age="));
@@ -163,6 +168,71 @@ static void answer_problem(struct exchange *ex, const struct problem *p, const s
     put_freshness(ex, fresh, now_ms);
 }
 
+/* -- explained -- */
+
+/* Without an entity tag, and nobody is to keep it: it tells of this one answer. */
+static void put_provenance(struct exchange *ex, const struct freshness *fresh, uint64_t now_ms)
+{
+    bool kept = fresh->known && fresh->stored;
+    put_age(ex, fresh, now_ms);
+    put_cache_status(ex, fresh, kept ? left_s(fresh->fresh_until_ms, now_ms) : 0, now_ms);
+}
+
+static void begin_explained(struct exchange *ex, const struct freshness *fresh, uint64_t now_ms)
+{
+    reply_begin(&ex->reply, 200);
+    reply_header(&ex->reply, "Cache-Control", SLICE("no-store"));
+    put_provenance(ex, fresh, now_ms);
+    reply_header(&ex->reply, "Content-Type", SLICE("application/json"));
+}
+
+static void answer_explained_problem(struct exchange *ex, const struct problem *p, const struct model *model,
+                                     const struct record_key *key, const struct freshness *fresh, struct slice why,
+                                     uint64_t now_ms)
+{
+    problem_fill_with(ex, p, model, key, EXPLAIN_MEMBER, why);
+    put_provenance(ex, fresh, now_ms);
+}
+
+void answer_explained(struct exchange *ex, struct fetch *f, enum status status, uint64_t now_ms)
+{
+    struct freshness fresh = fetch_freshness(f);
+    struct slice why = explain_fetch(ex, f, status, now_ms);
+    if (status == MISSING) problem_set(&f->problem, MISSING, NULL, "%s", "");
+    if (status != OK) {
+        answer_explained_problem(ex, &f->problem, f->served->model, f->key, &fresh, why, now_ms);
+        return;
+    }
+    begin_explained(ex, &fresh, now_ms);
+    reply_body(&ex->reply, SLICE("{\"value\":"), NULL);
+    reply_body(&ex->reply, f->entry.text, f->blob);
+    f->blob = NULL;
+    reply_body(&ex->reply, SLICE(",\"" EXPLAIN_MEMBER "\":"), NULL);
+    reply_body(&ex->reply, why, NULL);
+    reply_body(&ex->reply, SLICE("}"), NULL);
+}
+
+/* The document's text is put together by itself, so that its closing brace can stand behind one more member. */
+static void answer_explained_document(struct exchange *ex, const struct documents *d, const struct document *doc,
+                                      uint64_t now_ms)
+{
+    struct slice why = explain_document(ex, d, doc, now_ms);
+    if (doc->status != OK) {
+        answer_explained_problem(ex, &doc->problem, d->served->model, doc->key, &doc->fresh, why, now_ms);
+        return;
+    }
+    struct buffer b;
+    begin_explained(ex, &doc->fresh, now_ms);
+    buffer_init(&b, doc->bytes + why.n + sizeof ",\"" EXPLAIN_MEMBER "\":}");
+    compose_text(d, doc, &b);
+    b.n--;
+    buffer_slice(&b, b.p[b.n - 1] == '{' ? SLICE("\"" EXPLAIN_MEMBER "\":") : SLICE(",\"" EXPLAIN_MEMBER "\":"));
+    buffer_slice(&b, why);
+    buffer_char(&b, '}');
+    reply_body(&ex->reply, arena_dup(&ex->arena, buffer_view(&b)), NULL);
+    buffer_deinit(&b);
+}
+
 /* -- one record or result -- */
 
 void answer_fetch(struct exchange *ex, struct fetch *f, enum status status, uint64_t now_ms)
@@ -186,6 +256,7 @@ void answer_failure(struct exchange *ex, const struct fetch *f)
 
 void answer_document(struct exchange *ex, const struct documents *d, const struct document *doc, uint64_t now_ms)
 {
-    if (doc->status != OK) answer_problem(ex, &doc->problem, d->served->model, doc->key, &doc->fresh, now_ms);
+    if (d->view.explain) answer_explained_document(ex, d, doc, now_ms);
+    else if (doc->status != OK) answer_problem(ex, &doc->problem, d->served->model, doc->key, &doc->fresh, now_ms);
     else if (answer_found(ex, doc->tag, &doc->fresh, now_ms)) compose_reply(d, doc, &ex->reply);
 }

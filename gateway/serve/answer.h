@@ -11,7 +11,10 @@ void answer_fetch(struct exchange *ex, struct fetch *f, enum status status, uint
 /* Makes ex->reply the problem that a fetch ended in. */
 void answer_failure(struct exchange *ex, const struct fetch *f);
 
-/* The same two for a document that has its result: 200, 304 or a problem. */
+/* The same two with what explains the answer beside it: {"value":...,"$explain":...}, or one more member of the problem. */
+void answer_explained(struct exchange *ex, struct fetch *f, enum status status, uint64_t now_ms);
+
+/* The first two for a document that has its result: 200, 304 or a problem; explained where its view wants that. */
 void answer_document(struct exchange *ex, const struct documents *d, const struct document *doc, uint64_t now_ms);
 
 /* The strong entity tag of a sealed record, with its quotes, 18 bytes and a NUL. */

@@ -208,12 +208,14 @@ static enum status form_start(struct call *c)
 enum status call_start(struct call *c)
 {
     const struct model *method = c->served->model;
-    const struct parameter_sources from = {.query = c->query, .form = c->form, .json = c->json};
+    const struct parameter_sources from = {
+        .query = c->query, .form = c->form, .json = c->json, .may_explain = c->may_explain};
     struct call_work *w = arena_zalloc(c->arena, sizeof *w);
     w->call = c;
     c->work = w;
     c->errors = (struct slice){NULL, 0};
     enum status st = parameters_read(method, &from, c->arena, &w->given, &c->problem);
+    c->explain = w->given.explain;
     if (st != OK) return st;
     return method->kind == MODEL_FORM_METHOD ? form_start(c) : attributes_start(c);
 }

@@ -21,12 +21,14 @@ struct call {
     struct slice query;        /* as sent; absent: none */
     struct slice form;         /* a body of type application/x-www-form-urlencoded; absent: none */
     struct slice json;         /* a body of JSON; absent: none */
+    bool may_explain;          /* the query may have `_explain` */
     enum fetch_mode mode;      /* for the record whose attributes are needed */
     const struct trail *trail; /* of who calls; kept */
     call_done *done;
 
     /* the result */
     struct record_key key;  /* OK */
+    bool explain;           /* `_explain=1` was given */
     struct problem problem; /* otherwise */
     struct slice errors;    /* FORM_INVALID: {"input":["message"]} */
 

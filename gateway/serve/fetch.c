@@ -60,6 +60,7 @@ static void on_landed(struct flight_waiter *w, const struct flight_outcome *outc
 {
     struct fetch *f = container_of(w, struct fetch, waiter);
     f->waiting_for_flight = false;
+    f->load_us = outcome ? outcome->load_us : 0;
     wait_end(&f->wait);
     if (must_look_again(f, outcome)) {
         look_again(f);

@@ -55,6 +55,7 @@ struct fetch {
     struct envelope entry; /* a view into blob */
     enum fetch_source source;
     bool stored;            /* a loaded record was kept */
+    uint64_t load_us;       /* how long the load took that this fetch waited for; 0: none */
     struct problem problem; /* for failures */
 
     struct blob *stale; /* at hand for the case that no better one comes: given to fetch_load, one reference */

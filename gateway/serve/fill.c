@@ -47,7 +47,7 @@ struct fill {
     bool timed;        /* its handle is open */
     struct wait batch; /* for the call that makes its load together with others */
     struct load *load; /* NULL when none runs */
-    uint64_t started_us;
+    uint64_t started_us, took_us;
     struct store_op op;
     bool storing;                   /* op is under way */
     bool lives;                     /* the outcome is to be kept */
@@ -160,7 +160,7 @@ static void count_load(struct fill *f, enum status status)
     if (!served->loads[status]) served->loads[status] = metrics_counter(m, METRIC_LOADS, labels);
     counter_add(served->loads[status], 1);
     counter_add(served->loads_inflight, -1);
-    histogram_add(served->load_time, clock_mono_us() - f->started_us);
+    histogram_add(served->load_time, f->took_us);
 }
 
 static void log_failure(const struct fill *f, const struct load_result *r)
@@ -176,6 +176,7 @@ static void load_failed(struct fill *f, const struct load_result *r)
     struct flight_outcome *outcome = flight_outcome_new(r->status);
     outcome->problem = r->problem;
     outcome->problem.status = r->status;
+    outcome->load_us = f->took_us;
     log_failure(f, r);
     backoff_failed(flight_backoff(f->serve->flights), f->key.stored, clock_mono_us() / 1000, &outcome->problem);
     fill_land(f, outcome);
@@ -196,7 +197,7 @@ static uint64_t life_said(const struct model_options *o, const struct load_resul
 /* How long it took, where early refresh wants to know. */
 static uint32_t load_us(const struct fill *f)
 {
-    uint64_t us = clock_mono_us() - f->started_us;
+    uint64_t us = f->took_us;
     if (f->served->model->options.refresh != REFRESH_XFETCH) return 0;
     return us < UINT32_MAX ? (uint32_t)us + 1 : UINT32_MAX;
 }
@@ -219,6 +220,7 @@ static void on_loaded(void *owner, const struct load_result *r)
     const struct model *m = f->served->model;
     uint64_t now = clock_wall_ms();
     f->load = NULL;
+    f->took_us = clock_mono_us() - f->started_us;
     count_load(f, r->status);
     if (r->status != OK && r->status != MISSING) {
         load_failed(f, r);
@@ -226,6 +228,7 @@ static void on_loaded(void *owner, const struct load_result *r)
     }
     backoff_forget(flight_backoff(f->serve->flights), f->key.stored);
     struct flight_outcome *outcome = flight_outcome_new(r->status);
+    outcome->load_us = f->took_us;
     struct seal_notes notes = {.tags = r->tags, .origin = r->origin, .load_us = load_us(f)};
     struct envelope e = {.kind = kind_of(m, r->status), .text = r->text};
     life_begin(m, life_said(&m->options, r), now, serve_chance(f->serve), &e);

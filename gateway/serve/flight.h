@@ -26,6 +26,7 @@ struct flight_outcome {
     struct blob *blob;  /* OK, MISSING: the sealed record or negative; one reference, owned by the outcome */
     bool stored;        /* it is kept; otherwise it is for these waiters only */
     bool found;         /* it stood in the store after all: nothing was loaded */
+    uint64_t load_us;   /* how long the load took; 0: nothing was loaded */
     bool doubtful;      /* another gateway may have written the record since: who has joined on the way looks again */
     struct problem problem; /* when it failed */
 };

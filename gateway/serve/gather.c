@@ -147,8 +147,10 @@ static bool is_sound(struct gather *g, const struct record *record, const struct
 }
 
 /* What there is of the record, a view into which is record->entry. Takes the blob. */
-static void settle(struct record *record, enum fetch_source source, bool kept, enum status status, struct blob *blob)
+static void settle(struct gather *g, struct record *record, enum fetch_source source, bool kept, enum status status,
+                   struct blob *blob)
 {
+    if (g->timed) record->waited_us = clock_mono_us() - g->began_us;
     record->source = source;
     record->kept = kept;
     record->status = blob && record->entry.kind == ENVELOPE_NEGATIVE ? MISSING : status;
@@ -158,7 +160,7 @@ static void settle(struct record *record, enum fetch_source source, bool kept, e
 /* There is nothing, and nobody makes it. */
 static void settle_without(struct gather *g, struct record *record, enum status status)
 {
-    settle(record, SOURCE_NOWHERE, false, status, NULL);
+    settle(g, record, SOURCE_NOWHERE, false, status, NULL);
     if (status == MISSING) return;
     struct problem *why = arena_alloc(g->arena, sizeof *why);
     if (status == DEPTH_EXCEEDED) problem_set(why, status, NULL, "its records are too many bytes");
@@ -191,12 +193,13 @@ static void loaded(struct loading *l, enum status status)
     l->fetch.blob = NULL;
     record->entry = l->fetch.entry;
     record->problem = &l->fetch.problem;
+    record->load_us = l->fetch.load_us;
     if (status == OK && !is_sound(l->gather, record, blob)) {
         blob_unref(blob);
-        settle(record, l->fetch.source, false, MISSING, NULL);
+        settle(l->gather, record, l->fetch.source, false, MISSING, NULL);
         return;
     }
-    settle(record, l->fetch.source, l->fetch.stored, status, blob);
+    settle(l->gather, record, l->fetch.source, l->fetch.stored, status, blob);
 }
 
 /* One look or load less is under way. `g` may be gone then. */
@@ -271,7 +274,7 @@ static void looked(struct gather *g, struct record *record, enum status status, 
             fetch_open(g->serve, record->served, record->stored, blob, now_ms, &record->near, &record->entry, &life);
         if (status == OK && !is_sound(g, record, blob)) status = MISSING;
         if (status == OK && life != LIFE_STALE_ERROR) {
-            settle(record, fetch_found_source(life, &record->near), true, OK, blob);
+            settle(g, record, fetch_found_source(life, &record->near), true, OK, blob);
             if (life != LIFE_FRESH && g->mode == FETCH_LOAD) refresh(g, record);
             return;
         }
@@ -357,6 +360,7 @@ static struct look *want(struct gather *g, struct look *look, struct record *rec
 
 enum status gather_start(struct gather *g, uint64_t now_ms)
 {
+    if (g->timed) g->began_us = clock_mono_us();
     struct look *look = NULL;
     bool near = g->mode != FETCH_RELOAD && store_near_up(g->serve->store);
     for (struct record *record = g->wanted; record; record = record->next_wanted)

@@ -22,6 +22,8 @@ struct record {
     struct envelope entry;         /* a view into blob, whose references fit the model */
     enum fetch_source source;
     bool kept;
+    uint64_t waited_us,
+        load_us; /* for it, from the beginning of its level; of these, by its loader: only where gather->timed */
 
     struct record *next, *next_wanted; /* private */
     const struct reply *reply;         /* compose.c's: the last one that was given a reference to blob */
@@ -39,7 +41,9 @@ struct gather {
     enum fetch_mode mode;
     uint64_t request; /* for the log */
     const struct trail *trail;
+    bool timed; /* somebody wants to know how long it took */
     gather_done *done;
+    uint64_t began_us; /* its last start, where timed */
 
     /* private */
     struct record **slot; /* open addressing: by model and pairs */

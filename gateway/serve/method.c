@@ -142,7 +142,8 @@ static void result_answer(struct calling *c, enum status status)
     struct fetch *f = &c->fetch;
     if (status == MISSING && c->only_if_cached && !f->blob)
         status = problem_set(&f->problem, NOT_CACHED, NULL, "only-if-cached was asked, and there is no copy");
-    if (status == OK || status == MISSING) answer_fetch(c->ex, f, status, clock_wall_ms());
+    if (c->call.explain) answer_explained(c->ex, f, status, clock_wall_ms());
+    else if (status == OK || status == MISSING) answer_fetch(c->ex, f, status, clock_wall_ms());
     else answer_failure(c->ex, f);
     calling_end(c, outcome_of(f, status));
 }
@@ -178,7 +179,7 @@ static void called(struct calling *c, enum status status)
         else fetch(c);
         return;
     }
-    if (status == FORM_INVALID) problem_fill_form(c->ex, why, c->served->model, c->call.errors);
+    if (status == FORM_INVALID) problem_fill_with(c->ex, why, c->served->model, NULL, "errors", c->call.errors);
     else problem_fill(c->ex, why, c->served->model, NULL);
     calling_end(c, (enum outcome)status);
 }
@@ -235,6 +236,7 @@ void method_answer(struct exchange *ex, struct served *served, enum operation op
                             .served = served,
                             .arena = &ex->arena,
                             .query = ex->request.query,
+                            .may_explain = op != OP_FORGET,
                             .mode = FETCH_LOAD,
                             .trail = &c->trail,
                             .done = on_called};

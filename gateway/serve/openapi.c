@@ -54,7 +54,8 @@ static void put_read_parameters(struct buffer *b, const struct model *m)
 {
     jot(b, "'parameters':[");
     if (m->refers) jot(b, "{" REF "parameters/_depth'},{" REF "parameters/_include'},");
-    jot(b, "{" REF "parameters/_fields'},{" REF "parameters/If-None-Match'},{" REF "parameters/Cache-Control.read'}],");
+    jot(b, "{" REF "parameters/_fields'},{" REF "parameters/_explain'},{" REF "parameters/If-None-Match'},{" REF
+           "parameters/Cache-Control.read'}],");
 }
 
 static void put_get(struct buffer *b, const struct model *m)
@@ -199,9 +200,8 @@ static void put_post(struct buffer *b, const struct model *m, bool form)
 {
     jot(b,
         "'post':{'operationId':'post%.*s','tags':['%.*s'],'summary':'Get a result','description':'As GET. Parameters "
-        "stand "
-        "in the body, in the query, or in both where they agree.','parameters':[{" REF
-        "parameters/Cache-Control.read'}],",
+        "stand in the body, in the query, or in both where they agree.','parameters':[{" REF
+        "parameters/_explain'},{" REF "parameters/Cache-Control.read'}],",
         SLICE_ARG(m->name), SLICE_ARG(m->owner->name));
     jot(b,
         "'requestBody':{'required':true,'content':{'application/json':" MEDIA
@@ -213,7 +213,8 @@ static void put_post(struct buffer *b, const struct model *m, bool form)
 
 static void put_method(struct buffer *b, const struct model *m)
 {
-    static const char conditions[] = "{" REF "parameters/If-None-Match'},{" REF "parameters/Cache-Control.read'}";
+    static const char conditions[] =
+        "{" REF "parameters/_explain'},{" REF "parameters/If-None-Match'},{" REF "parameters/Cache-Control.read'}";
     bool form = m->kind == MODEL_FORM_METHOD;
     struct slice name = model_method_name(m);
     jot(b, ",'/%s/%.*s/%.*s':{", form ? "forms" : "models", SLICE_ARG(m->owner->name), SLICE_ARG(name));

@@ -3,6 +3,7 @@
 #include "serve/parameters.h"
 
 #include "model/json.h"
+#include "serve/view.h"
 
 struct reading {
     const struct model *method;
@@ -75,12 +76,15 @@ static enum status take_json(struct reading *r, struct slice name, struct slice 
 /* -- one source -- */
 
 /* name=value&name=value, of a query or of a form. */
-static enum status take_pairs(struct reading *r, struct slice pairs, struct problem *why)
+static enum status take_pairs(struct reading *r, struct slice pairs, bool may_explain, struct problem *why)
 {
+    bool explain_given = false, taken = false;
     struct slice rest = pairs.n ? pairs : (struct slice){NULL, 0};
     for (size_t i = 0; rest.p; i++) {
         struct query_option one;
         enum status st = key_take_parameter(&rest, i, r->arena, &one, why);
+        if (st == OK && may_explain) st = view_explain_option(&one, &explain_given, &r->p->explain, &taken, why);
+        if (st == OK && taken) continue;
         if (st == OK && slice_starts(one.name, SLICE("_")))
             st = problem_set(why, MALFORMED_REQUEST, NULL, "a call knows no option `%.*s`", SLICE_ARG(one.name));
         if (st == OK) st = take_text(r, one.name, one.value, why);
@@ -121,7 +125,7 @@ static enum status take_form(struct reading *r, struct slice form, struct proble
 {
     struct parameters sent = {0};
     struct reading body = {.method = r->method, .arena = r->arena, .p = &sent};
-    enum status st = take_pairs(&body, form, why);
+    enum status st = take_pairs(&body, form, false, why);
     if (st == OK) st = join(r->method, &r->p->own, &sent.own, why);
     if (st == OK) st = join(r->method->owner, &r->p->owner, &sent.owner, why);
     for (size_t i = 0; i < r->method->owner->keys; i++)
@@ -147,7 +151,7 @@ enum status parameters_read(const struct model *method, const struct parameter_s
 {
     struct reading r = {.method = method, .arena = arena, .p = p};
     *p = (struct parameters){0};
-    enum status st = take_pairs(&r, from->query, why);
+    enum status st = take_pairs(&r, from->query, from->may_explain, why);
     if (st == OK && from->form.p) st = take_form(&r, from->form, why);
     if (st == OK && from->json.p) st = take_members(&r, from->json, why);
     if (st == OK && method->kind == MODEL_METHOD) share_keys(&r);

@@ -10,6 +10,7 @@ struct parameters {
 
     bool unset[MODEL_KEYS_MAX]; /* as in `own`: an attribute that was given as null: the record has no such value */
     const char *fault[MODEL_KEYS_MAX]; /* as in `owner`: what is wrong with an input, which then is absent there */
+    bool explain;                      /* `_explain=1` */
 };
 
 /* Where the values come from; each may be absent. */
@@ -17,6 +18,7 @@ struct parameter_sources {
     struct slice query; /* as sent */
     struct slice form;  /* a body of type application/x-www-form-urlencoded */
     struct slice json;  /* a body of JSON */
+    bool may_explain;   /* the query may have `_explain` */
 };
 
 /* Reads them all for this method of a model or a form. What query and body both give must be equal (KEY_CONFLICT); names that nobody

@@ -64,14 +64,14 @@ void problem_fill(struct exchange *ex, const struct problem *p, const struct mod
 }
 
 static void fill_problem(struct exchange *ex, const struct problem *p, const struct model *model,
-                         const struct record_key *key, struct slice errors)
+                         const struct record_key *key, const char *member, struct slice json)
 {
     struct buffer b;
-    buffer_init(&b, PROBLEM_BYTES_MAX + errors.n);
+    buffer_init(&b, PROBLEM_BYTES_MAX + json.n);
     put_problem(&b, p, model, key);
-    if (errors.p) {
-        buffer_slice(&b, SLICE(",\"errors\":"));
-        buffer_slice(&b, errors);
+    if (json.p) {
+        buffer_printf(&b, ",\"%s\":", member);
+        buffer_slice(&b, json);
     }
     buffer_printf(&b, ",\"request\":\"%016llx\"}", (unsigned long long)ex->id);
     reply_begin(&ex->reply, status_http(p->status));
@@ -82,7 +82,7 @@ static void fill_problem(struct exchange *ex, const struct problem *p, const str
 void problem_fill_cacheable(struct exchange *ex, const struct problem *p, const struct model *model,
                             const struct record_key *key)
 {
-    fill_problem(ex, p, model, key, (struct slice){NULL, 0});
+    fill_problem(ex, p, model, key, "", (struct slice){NULL, 0});
 }
 
 void problem_reply(struct exchange *ex, struct served *served, enum operation op, const struct problem *p,
@@ -92,9 +92,10 @@ void problem_reply(struct exchange *ex, struct served *served, enum operation op
     serve_reply(ex, served, op, (enum outcome)p->status);
 }
 
-void problem_fill_form(struct exchange *ex, const struct problem *p, const struct model *model, struct slice errors)
+void problem_fill_with(struct exchange *ex, const struct problem *p, const struct model *model,
+                       const struct record_key *key, const char *member, struct slice json)
 {
-    fill_problem(ex, p, model, NULL, errors);
+    fill_problem(ex, p, model, key, member, json);
     forbid_caching(&ex->reply);
 }
 

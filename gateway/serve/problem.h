@@ -16,8 +16,10 @@ void problem_fill(struct exchange *ex, const struct problem *p, const struct mod
 void problem_fill_cacheable(struct exchange *ex, const struct problem *p, const struct model *model,
                             const struct record_key *key);
 
-/* problem_fill for FORM_INVALID, with what is wrong of each input, {"input":["message"]}, whose length is the caller's to bound. */
-void problem_fill_form(struct exchange *ex, const struct problem *p, const struct model *model, struct slice errors);
+/* problem_fill with one more member, whose length is the caller's to bound: "errors", what is wrong of each input of a form,
+ * {"input":["message"]}; or what explains the answer (explain.h). */
+void problem_fill_with(struct exchange *ex, const struct problem *p, const struct model *model,
+                       const struct record_key *key, const char *member, struct slice json);
 
 /* Fills and sends, counted under the problem's status. `served` and `key` may be NULL. */
 void problem_reply(struct exchange *ex, struct served *served, enum operation op, const struct problem *p,

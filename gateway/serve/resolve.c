@@ -14,15 +14,6 @@
 #include <endian.h>
 #include <stdlib.h>
 
-struct resolve {
-    struct documents *owner;
-    struct gather gather;
-    size_t occurrences; /* of all documents */
-    uint64_t bytes;
-    unsigned marks;
-    bool losses; /* has any reference been lost? */
-};
-
 /* -- judging a level -- */
 
 /* "friends[3].mother": the path to where the record stands. */
@@ -286,6 +277,7 @@ static void finish_tags(const struct documents *d)
 /* All records of the level are read. */
 static void end_level(struct resolve *r)
 {
+    if (r->level_us) r->level_us[r->levels++] = clock_mono_us() - r->gather.began_us;
     for (size_t i = 0; i < r->owner->n; i++) {
         struct document *doc = &r->owner->document[i];
         if (doc->level) judge(r, doc);
@@ -339,7 +331,9 @@ enum status documents_start(struct documents *d, uint64_t now_ms)
                                      .mode = d->mode,
                                      .request = d->request,
                                      .trail = d->trail,
+                                     .timed = d->view.explain,
                                      .done = on_gathered}};
+    if (d->view.explain) r->level_us = arena_alloc(d->arena, (DEPTH_MAX + 1) * sizeof *r->level_us);
     for (size_t i = 0; i < d->n; i++) plant(r, &d->document[i]);
     return go_on(r, now_ms);
 }

@@ -1,4 +1,4 @@
-/* serve/resolve.h -- what resolve.c finds and compose.c writes: the places of documents where records stand. Nobody else includes it. */
+/* serve/resolve.h -- what resolve.c finds and compose.c and explain.c write: the places of documents where records stand. Nobody else includes it. */
 #ifndef PERIGEE_SERVE_RESOLVE_H
 #define PERIGEE_SERVE_RESOLVE_H
 
@@ -20,6 +20,17 @@ struct occurrence {
     uint8_t depth;
     enum place place;
     struct occurrence *child; /* in the order of their stubs */
+};
+
+struct resolve {
+    struct documents *owner;
+    struct gather gather;
+    size_t occurrences; /* of all documents */
+    uint64_t bytes;
+    unsigned marks;     /* the last that was set in a record */
+    bool losses;        /* has any reference been lost? */
+    uint64_t *level_us; /* how long each level took to be read; NULL: nobody wants to know */
+    size_t levels;      /* of these */
 };
 
 #endif

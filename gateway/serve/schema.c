@@ -284,6 +284,7 @@ void schema_put_record(struct buffer *b, const struct model *m, enum schema_of w
         buffer_slice(b, f->prefix);
         put_property(b, m, f, what);
     }
+    if (what == SCHEMA_COMPONENT) jot(b, ",'$explain':{'$ref':'#/components/schemas/_Explain'}");
     buffer_char(b, '}');
     put_required(b, m, what);
     jot(b, ",'additionalProperties':false");

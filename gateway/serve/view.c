@@ -133,6 +133,18 @@ enum status view_option(const struct model *m, const struct query_option *option
     return st;
 }
 
+enum status view_explain_option(const struct query_option *option, bool *given, bool *explain, bool *taken,
+                                struct problem *why)
+{
+    *taken = slice_eq(option->name, SLICE("_explain"));
+    if (!*taken) return OK;
+    if (*given) return problem_set(why, MALFORMED_REQUEST, NULL, "the option `_explain` is given twice");
+    *given = true;
+    *explain = slice_eq(option->value, SLICE("1"));
+    if (*explain || slice_eq(option->value, SLICE("0"))) return OK;
+    return problem_set(why, MALFORMED_REQUEST, "_explain", "_explain takes 1 or 0");
+}
+
 /* -- the query -- */
 
 enum status view_query(const struct model *m, struct slice query, struct arena *arena, struct record_key *key,
@@ -141,12 +153,13 @@ enum status view_query(const struct model *m, struct slice query, struct arena *
     struct key_draft draft;
     struct query_option *option;
     size_t options;
-    bool taken = true;
+    bool taken = true, explain_given = false;
     key_draft_init(&draft);
     *v = view_default(m);
     enum status st = key_parse_query(m, query, arena, &draft, &option, &options, why);
     for (size_t i = 0; st == OK && i < options; i++) {
         st = view_option(m, &option[i], arena, v, &taken, why);
+        if (!taken) st = view_explain_option(&option[i], &explain_given, &v->explain, &taken, why);
         if (!taken)
             return problem_set(why, MALFORMED_REQUEST, NULL, "this operation knows no option `%.*s`",
                                SLICE_ARG(option[i].name));

@@ -149,9 +149,10 @@ end
 function Stage:curl(command)
   local text = command.text:gsub("^curl", "curl -sS --max-time 10 ", 1):gsub(HERE:gsub("%p", "%%%0"), "http://" .. self:gateway().address)
   local _, out, err = process.run { argv = { "sh", "-c", text } }
-  local wanted = table.concat(command.prints, "\n"):gsub("detail=memory", "detail=" .. (self.store == "memory" and "memory" or "redis"))
+  local wanted = table.concat(command.prints, "\n")
+  if self.store ~= "memory" then wanted = wanted:gsub("detail=memory", "detail=redis"):gsub('"memory":', '"redis":'):gsub('"found":"memory"', '"found":"redis"') end
   assert(err == "", ("%s: %s"):format(command.at, err))
-  return (command.text:find " %-i" and answer_fault or body_fault)(wanted, (out:gsub("detail=near", "detail=redis")))
+  return (command.text:find " %-i" and answer_fault or body_fault)(wanted, (out:gsub("detail=near", "detail=redis"):gsub('"near":', '"redis":'):gsub('"found":"near"', '"found":"redis"')))
 end
 
 function Stage:perigee(command)

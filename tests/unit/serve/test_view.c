@@ -169,7 +169,8 @@ static void empty_names_and_second_options_are_refused(void **state)
                                       "_depth=1&_depth=1",
                                       "_fields=email&_fields=email",
                                       "_include=mother&_include=mother",
-                                      "_explain=1x"};
+                                      "_explain=1x",
+                                      "_explain=1&_explain=0"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         if (refused(bad[i]) != MALFORMED_REQUEST) fail_msg("%s: %s", bad[i], why.detail);
     assert_int_equal(refused("_dept=1"), MALFORMED_REQUEST);
@@ -197,6 +198,16 @@ static void what_a_query_chooses_is_bounded(void **state)
     assert_true(arena.used - before < VIEW_PICKS_MAX * (sizeof(void *) * 5 + 64));
 }
 
+static void explanations_are_asked_for(void **state)
+{
+    assert_false(view_of("_depth=0").explain);
+    assert_true(view_is_record(&(struct view){.depth = 0}));
+    struct view v = view_of("_depth=0&_explain=1");
+    assert_true(v.explain && !view_is_record(&v));
+    v = view_of("_depth=0&_explain=0");
+    assert_true(!v.explain && view_is_record(&v));
+}
+
 #define test(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -210,6 +221,7 @@ int main(void)
         test(a_path_goes_through_references_only),
         test(empty_names_and_second_options_are_refused),
         test(what_a_query_chooses_is_bounded),
+        test(explanations_are_asked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
