@@ -100,8 +100,9 @@ enum status access_check(const struct tokens *tokens, const struct http_request 
     if (!token.p) return refuse(refusal, refusal->reason);
     const struct grant *g = tokens_find(tokens, token);
     if (!g) return refuse(refusal, ACCESS_UNKNOWN);
-    *grant = g;
-    return permit(g, need, refusal);
+    enum status st = permit(g, need, refusal);
+    if (st == OK) *grant = g;
+    return st;
 }
 
 /* RFC 7240 lets a server pass over a preference. */

@@ -148,7 +148,9 @@ static void permissions_and_models_both_count(void **state)
         char value[64] = "Bearer ";
         request.headers = 0;
         add_header("Authorization", strcat(value, row[i].token));
+        grant = NULL;
         assert_int_equal(check(row[i].needs, row[i].model), row[i].lacks ? FORBIDDEN : OK);
+        assert_int_equal(grant == NULL, row[i].lacks != 0);
         if (!row[i].lacks) continue;
         assert_int_equal(refusal.reason, ACCESS_FORBIDDEN);
         assert_int_equal(refusal.permission, row[i].lacks);
