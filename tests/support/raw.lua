@@ -1,5 +1,5 @@
 -- tests/support/raw.lua -- requests as bytes, what each must be answered with, and whether the connection lives on. raw_http_spec sends
--- them, whole and in two pieces; the fuzzer of the whole path starts from them (`luajit tests/support/raw.lua FOLDER` writes a file each).
+-- them, whole and in two pieces; the fuzzer of the whole path starts from them (tests/fuzz/serve_request.lua).
 --
 -- A case is { name, bytes, statuses, closes }: the statuses of all answers in order ("400|501": either), 100s left out. `answered` keeps the connection
 -- open, so that what follows on it shows whether both sides agree where the request ended; `refused` ends it behind the answer.
@@ -269,13 +269,5 @@ refused("a greeting of TLS", "\22\3\1\2\0\1\0\1\252\3\3")
 refused("a command of Redis", "*1\r\n$4\r\nPING\r\n", "501")
 refused("a plain command of Redis", "SET a b\r\n", "501")
 refused("PROXY, which nobody asked for", "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n" .. get(), "400|501")
-
-if arg and arg[0] and arg[0]:match "raw%.lua$" and arg[1] then
-  for i, case in ipairs(raw) do
-    local file = assert(io.open(("%s/%03d"):format(arg[1], i), "wb"))
-    file:write(case.bytes)
-    file:close()
-  end
-end
 
 return raw
