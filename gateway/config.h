@@ -32,6 +32,9 @@ struct config_list {
     X(redis_timeout,   DURATION, "redis-timeout",    "1s",              "deadline of a Redis command")                      \
     X(drain,           DURATION, "drain",            "10s",             "how long a stopping gateway waits for answers in flight") \
     X(header_timeout,  DURATION, "header-timeout",   "10s",             "for a request's head to arrive")                   \
+    X(body_timeout,    DURATION, "body-timeout",     "30s",             "for a body to arrive, and for each 1 KiB a second of a longer one") \
+    X(send_timeout,    DURATION, "send-timeout",     "30s",             "for a client to read something of its answer")     \
+    X(client_bytes,    SIZE,     "client-bytes",     "128MiB",          "bound of bodies and answers that slow clients make us hold") \
     X(idle_timeout,    DURATION, "idle-timeout",     "75s",             "between the requests of a connection")             \
     X(max_headers,     SIZE,     "max-headers",      "16KiB",           "largest header block (and at most 64 fields)")     \
     X(max_uri,         SIZE,     "max-uri",          "8KiB",            "longest request target")                           \

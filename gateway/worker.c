@@ -147,9 +147,10 @@ static struct http_config http_config_of(struct worker *w)
     return (struct http_config){
         .limits = {.max_uri = c->max_uri, .max_headers = c->max_headers, .max_body = c->max_body},
         .header_timeout_ms = c->header_timeout,
-        .body_timeout_ms = 30000,
+        .body_timeout_ms = c->body_timeout,
         .idle_timeout_ms = c->idle_timeout,
-        .send_timeout_ms = 30000,
+        .send_timeout_ms = c->send_timeout,
+        .client_bytes = c->client_bytes ? c->client_bytes / c->workers + 1 : 0,
         .max_requests = 0,
         .max_connections = (unsigned)c->max_connections,
         .open = w->config.open,

@@ -36,6 +36,7 @@
     X(METRIC_EVICTIONS,      COUNTER,   "perigee_evictions_total",     "",                   "Records evicted to stay within the bound") \
     X(METRIC_CONNECTIONS,    GAUGE,     "perigee_connections",         "",                   "Open client connections")   \
     X(METRIC_HTTP_REFUSED,   COUNTER,   "perigee_http_refused_total",  "code",               "Requests refused before they reached a model") \
+    X(METRIC_HTTP_CUT,       COUNTER,   "perigee_http_cut_total",      "why",                "Answers that slow clients did not get to their end") \
     X(METRIC_AUTH_FAILURES,  COUNTER,   "perigee_auth_failures_total", "reason",             "Requests that their token, or the lack of one, refused") \
     X(METRIC_LUA_BYTES,      GAUGE,     "perigee_lua_bytes",           "",                   "Memory of all Lua states")  \
     X(METRIC_UPSTREAM_TIME,  HISTOGRAM, "perigee_upstream_seconds",    "kind,outcome",       "Time handlers waited for sources") \

@@ -52,6 +52,7 @@ void connection_close(struct http_connection *c)
     if (c->closing) return;
     c->closing = true;
     list_remove(&c->link);
+    hold_bytes(c, 0);
     server_connection_closing(c);
     drop_backlog(c);
     uv_close(&c->handle, on_closed);
@@ -82,8 +83,16 @@ static enum wait wait_of(const struct http_connection *c)
     if (c->writing) return WAIT_SEND;
     if (c->turn && c->turn->with_handler) return WAIT_HANDLER;
     if (c->backlog) return WAIT_RESUME;
-    if (c->turn) return http_parser_in_body(&c->turn->parser) ? WAIT_BODY : WAIT_HEAD;
+    bool started = c->turn && http_parser_started(&c->turn->parser); /* blank lines buy no time */
+    if (started) return http_parser_in_body(&c->turn->parser) ? WAIT_BODY : WAIT_HEAD;
     return c->requests ? WAIT_IDLE : WAIT_HEAD;
+}
+
+/* What it makes us keep while we wait for it. */
+static size_t bytes_held(const struct http_connection *c, enum wait wait)
+{
+    if (wait == WAIT_SEND) return c->stream.write_queue_size;
+    return wait == WAIT_BODY && c->turn->parser.body ? c->turn->parser.body->n : 0;
 }
 
 void connection_settle(struct http_connection *c)
@@ -91,8 +100,12 @@ void connection_settle(struct http_connection *c)
     if (c->closing) return;
     enum wait wait = wait_of(c);
     bool for_client = wait == WAIT_IDLE || wait == WAIT_HEAD || wait == WAIT_BODY;
-    if (for_client && c->ended) connection_close(c);
-    else await(c, wait);
+    if (for_client && c->ended) {
+        connection_close(c);
+        return;
+    }
+    await(c, wait);
+    hold_bytes(c, bytes_held(c, wait));
 }
 
 /* -- refusing -- */
@@ -127,6 +140,28 @@ static bool fast_enough(struct http_connection *c)
     return got - before >= c->server->config.body_timeout_ms * BODY_RATE / 1000;
 }
 
+/* Not an end that a client could take for that of its answer. */
+static void cut(struct http_connection *c, enum cut why)
+{
+    struct linger at_once = {.l_onoff = 1};
+    uv_os_fd_t fd;
+    hold_count_cut(c->server, why);
+    if (c->handle.type == UV_TCP && !uv_fileno(&c->handle, &fd))
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    connection_close(c);
+}
+
+void connection_shed(struct http_connection *c)
+{
+    if (c->wait == WAIT_SEND) {
+        cut(c, CUT_CLIENT_BYTES);
+        return;
+    }
+    refuse(c, OVERLOADED);
+    send_flush(c);
+    connection_settle(c);
+}
+
 void connection_expire(struct http_connection *c)
 {
     bool goes_on = (c->wait == WAIT_SEND && still_sending(c)) || (c->wait == WAIT_BODY && fast_enough(c));
@@ -136,11 +171,8 @@ void connection_expire(struct http_connection *c)
     } else if (late) {
         refuse(c, REQUEST_TIMEOUT);
         send_flush(c);
-    } else if (c->wait == WAIT_SEND && c->handle.type == UV_TCP) {
-        struct linger at_once = {.l_onoff = 1};
-        uv_os_fd_t fd;
-        if (!uv_fileno(&c->handle, &fd)) setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-        connection_close(c);
+    } else if (c->wait == WAIT_SEND) {
+        cut(c, CUT_SEND_TIMEOUT);
     } else {
         connection_close(c);
     }
@@ -200,7 +232,7 @@ static struct slice take(struct http_connection *c, struct slice in)
     }
     c->taking = false;
     send_flush(c);
-    bool blank = !c->closing && c->turn && !c->turn->with_handler && !http_parser_started(&c->turn->parser);
+    bool blank = !c->closing && c->turn && !c->turn->with_handler && http_parser_untouched(&c->turn->parser);
     if (blank) {
         turn_give_back(c->turn);
         c->turn = NULL;

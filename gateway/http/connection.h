@@ -48,9 +48,11 @@ struct http_config {
     uint64_t body_timeout_ms;   /* between the head and the end of the body, at a minimum of 1 KiB/s beyond it */
     uint64_t idle_timeout_ms;   /* between requests; then close */
     uint64_t send_timeout_ms;   /* without progress of a write; then reset */
-    unsigned max_requests;      /* a connection, then Connection: close; 0 = no limit */
-    unsigned max_connections;   /* of all servers that share `open`; beyond it: 503, Retry-After: 1, close */
-    _Atomic unsigned *open;     /* shared count; must outlive the server */
+    size_t
+        client_bytes; /* of bodies under way and answers unsent, beside one of either; then the slowest go. 0 = no limit */
+    unsigned max_requests;    /* a connection, then Connection: close; 0 = no limit */
+    unsigned max_connections; /* of all servers that share `open`; beyond it: 503, Retry-After: 1, close */
+    _Atomic unsigned *open;   /* shared count; must outlive the server */
     exchange_handler *handler;
     refusal_writer *refused;
     void *owner;

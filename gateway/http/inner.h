@@ -1,7 +1,8 @@
-/* http/inner.h -- what server.c, connection.c and send.c share; nobody else includes it.
+/* http/inner.h -- what server.c, connection.c, hold.c and send.c share; nobody else includes it.
  *
  *   server.c      accepts, counts, drains, watches the deadlines of all connections
  *   connection.c  one client: reads, feeds the parser, hands requests up, keeps what came too early
+ *   hold.c        how many bytes are kept for clients that send or read slowly
  *   send.c        answers on their way out: head, gathering, slow readers, the last answer
  *
  * Between requests a connection is the struct below and nothing else. While a request is under way it holds a `turn`,
@@ -30,6 +31,9 @@ enum wait {
     WAITS
 };
 
+/* Why an answer was not sent to its end. */
+enum cut { CUT_SEND_TIMEOUT, CUT_CLIENT_BYTES, CUTS };
+
 struct turn {
     struct exchange exchange;
     struct http_parser parser;
@@ -57,6 +61,7 @@ struct http_connection {
     unsigned requests;              /* handed up so far */
     unsigned discarded;             /* bytes read and thrown away while lingering */
     size_t slices, bytes;           /* of the answers queued and not yet being written */
+    size_t held;                    /* bytes of its body so far, or of its answers unsent, as counted in server->held */
     uint8_t wait;
     bool renew : 1;     /* the next wait is a new one, even if of the same kind */
     bool taking : 1;    /* parsing now: answers gather until the end of it */
@@ -86,11 +91,13 @@ struct http_server {
     unsigned surplus;
     unsigned orphans; /* turns whose connection is gone and whose handler has yet to answer */
     unsigned handles; /* not closed yet */
+    size_t held;      /* bytes, for clients that send or read slowly: the sum of all connections' */
+    bool shedding;
     uint64_t next_id;
     uint64_t accept_again; /* 0, or when to try after a failed accept */
     uv_timer_t tick;
     uv_idle_t resume; /* runs while WAIT_RESUME is not empty */
-    struct counter *open_metric, *refused_metric[STATUS_COUNT];
+    struct counter *open_metric, *refused_metric[STATUS_COUNT], *cut_metric[CUTS];
     struct slice surplus_answer; /* made at first need */
     char date[30];
     uint64_t date_until;      /* loop time at which the second ends */
@@ -110,11 +117,16 @@ void server_connection_closing(struct http_connection *c);
 void server_handle_closed(struct http_server *s);
 void server_resume_soon(struct http_server *s);
 
+/* hold.c */
+void hold_count_cut(struct http_server *s, enum cut why);
+void hold_bytes(struct http_connection *c, size_t bytes); /* so many, now; others may have to go for it */
+
 /* connection.c */
 void connection_open(struct http_server *s, int fd, bool is_unix, bool surplus); /* takes the descriptor */
-void connection_settle(struct http_connection *c);  /* what it waits for now, and until when; may close */
-void connection_go_on(struct http_connection *c);   /* with the backlog, if it may */
-void connection_expire(struct http_connection *c);  /* its deadline has passed */
+void connection_settle(struct http_connection *c); /* what it waits for now, and until when; may close */
+void connection_go_on(struct http_connection *c);  /* with the backlog, if it may */
+void connection_expire(struct http_connection *c); /* its deadline has passed */
+void connection_shed(struct http_connection *c);   /* it goes, while it sends a body or reads an answer, to make room */
 void connection_discard(struct http_connection *c); /* from now on reads only to throw away */
 void connection_close(struct http_connection *c);   /* at once; harmless when closing already */
 

@@ -396,7 +396,9 @@ void http_parser_done(struct http_parser *p)
     http_parser_init(p, p->limits);
 }
 
-bool http_parser_started(const struct http_parser *p) { return p->phase > BLANK || p->saw_cr; }
+bool http_parser_started(const struct http_parser *p) { return p->phase > BLANK; }
+
+bool http_parser_untouched(const struct http_parser *p) { return p->phase == BLANK && !p->saw_cr; }
 
 bool http_parser_in_body(const struct http_parser *p) { return p->phase == BODY || p->phase == TRAILERS; }
 

@@ -62,6 +62,9 @@ void http_parser_done(struct http_parser *p);
 /* True once the first byte of a request was taken and until it is complete; blank lines before it do not count. */
 bool http_parser_started(const struct http_parser *p);
 
+/* True while it stands between two requests, and not within a blank line either. */
+bool http_parser_untouched(const struct http_parser *p);
+
 /* True once the header block is complete. */
 bool http_parser_in_body(const struct http_parser *p);
 

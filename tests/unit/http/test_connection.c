@@ -440,7 +440,61 @@ static void resets_readers_that_stopped(void **state)
     until(b, b->big->refs == 1);
     until(b, client_ended(&c));
     assert_true(c.reset);
+    assert_int_equal(bench_metric(b, METRIC_HTTP_CUT, "send-timeout"), 1);
     client_close(&c);
+    bench_free(b);
+}
+
+/* Of clients that do not read, those that began first go when the answers they wait for are too much; the newest never does. */
+static void holds_only_so_much_for_readers(void **state)
+{
+    struct bench *b = bench_new();
+    b->config.client_bytes = 2 * BIG_BYTES;
+    bench_start_at(b, "127.0.0.1:0");
+    struct client c[5];
+    for (int i = 0; i < 5; i++) {
+        c[i] = client_open(b);
+        client_say(b, &c[i], "GET /big" HOST "\r\n");
+        until(b, b->handled == (unsigned)i + 1);
+        assert_in_range(b->server->held, 0, 3 * BIG_BYTES);
+    }
+    until(b, http_server_connections(b->server) == 3);
+    assert_int_equal(bench_metric(b, METRIC_HTTP_CUT, "client-bytes"), 2);
+    for (int i = 0; i < 5; i++) {
+        until(b, client_ended(&c[i]) || c[i].in.n > BIG_BYTES);
+        assert_int_equal(c[i].in.n > BIG_BYTES, i >= 2);
+        assert_int_equal(c[i].reset, i < 2);
+        client_close(&c[i]);
+    }
+    until(b, !http_server_connections(b->server));
+    assert_int_equal(b->server->held, 0);
+    bench_free(b);
+}
+
+static void holds_only_so_much_of_bodies(void **state)
+{
+    struct bench *b = bench_new();
+    static const char most[60000];
+    b->config.client_bytes = 100000;
+    bench_start_at(b, "127.0.0.1:0");
+    struct client c[4];
+    for (int i = 0; i < 4; i++) {
+        c[i] = client_open(b);
+        client_say(b, &c[i], "PUT /x" HOST "Content-Length: 60001\r\n\r\n");
+        client_send(b, &c[i], (struct slice){most, sizeof most});
+        uint64_t from = uv_now(&b->loop);
+        until(b, uv_now(&b->loop) > from); /* so that one has waited longer than the next */
+    }
+    until(b, client_ended(&c[0]) && client_ended(&c[1]));
+    assert_true(has(&c[0], "503 Service Unavailable") && has(&c[1], "503 Service Unavailable"));
+    assert_in_range(b->server->held, 1, 160000);
+    for (int i = 2; i < 4; i++) {
+        client_say(b, &c[i], "x");
+        until(b, has(&c[i], "PUT /x"));
+    }
+    assert_int_equal(b->server->held, 0);
+    assert_int_equal(bench_metric(b, METRIC_HTTP_REFUSED, "overloaded"), 2);
+    for (int i = 0; i < 4; i++) client_close(&c[i]);
     bench_free(b);
 }
 
@@ -660,6 +714,8 @@ int main(void)
         cmocka_unit_test(closes_idle_connections),
         cmocka_unit_test(serves_slow_readers),
         cmocka_unit_test(resets_readers_that_stopped),
+        cmocka_unit_test(holds_only_so_much_for_readers),
+        cmocka_unit_test(holds_only_so_much_of_bodies),
         cmocka_unit_test(answers_whom_only_half_closes),
         cmocka_unit_test(tells_the_handler_who_left),
         cmocka_unit_test(a_handler_may_not_care_who_left),
