@@ -260,7 +260,8 @@ static bool admits(const struct store_condition *when, const struct entry *e, ui
 
 /* memory_put_when, and with a mark memory_keep. */
 static enum status put(struct memory *m, const struct store_condition *when, const uint32_t *mark, struct slice key,
-                       struct blob *b, uint64_t until_ms, uint64_t now_ms, unsigned char previous[8], uint8_t *previous_n)
+                       struct blob *b, uint64_t until_ms, uint64_t now_ms, unsigned char previous[8],
+                       uint8_t *previous_n)
 {
     uint64_t hash = hash_seeded(key);
     struct stripe *s = stripe_of(m, hash);
