@@ -14,6 +14,6 @@ local words = {
 }
 files["schemas"] = words
 files["bench/schemas"] = words
-files["bench/*.lua"] = { globals = { "wrk", "request", "response", "setup", "init", "done", "delay" } }
+files["bench/*.lua"] = { globals = { "ngx", "wrk", "request", "response", "setup", "init", "done", "delay" } }
 files["schemas/*_spec.lua"] = { std = "+busted", max_line_length = false }
 files["tests"] = { std = "+busted", max_line_length = false, ignore = { "212/_.*", "213", "421", "431" } }
