@@ -3,8 +3,8 @@
 #include "serve/access.h"
 
 #include "base/log.h"
+#include "serve/demand.h"
 #include "serve/problem.h"
-#include "serve/terms.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -14,8 +14,7 @@
 /* "no-cache" makes the loader work, whatever is stored. */
 unsigned access_of_read(const struct http_request *request)
 {
-    bool only_if_cached;
-    return terms_mode(request, &only_if_cached) == FETCH_RELOAD ? PERMIT_READ | PERMIT_REFRESH : PERMIT_READ;
+    return demand_of(request, true).mode == FETCH_RELOAD ? PERMIT_READ | PERMIT_REFRESH : PERMIT_READ;
 }
 
 /* Every operation has its row, so that the compiler asks about a new one. */
@@ -104,6 +103,8 @@ enum status access_check(const struct tokens *tokens, const struct http_request 
     if (st == OK) *grant = g;
     return st;
 }
+
+bool access_may_refresh(const struct grant *grant) { return !grant || grant->permits & PERMIT_REFRESH; }
 
 /* RFC 7240 lets a server pass over a preference. */
 void access_curb(const struct grant *grant, struct http_request *request)

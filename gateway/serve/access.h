@@ -46,6 +46,9 @@ struct refusal {
 enum status access_check(const struct tokens *tokens, const struct http_request *request, const struct need *need,
                          const struct grant **grant, struct refusal *refusal);
 
+/* May who has this grant make a loader work before its time? NULL: there are no tokens. */
+bool access_may_refresh(const struct grant *grant);
+
 /* Takes from a permitted request what it must not have: a write is not answered with the record where the token does not read. */
 void access_curb(const struct grant *grant, struct http_request *request);
 

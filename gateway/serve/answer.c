@@ -38,20 +38,6 @@ bool answer_etag_listed(struct slice header, const char *etag, bool weak)
     return false;
 }
 
-struct slice cache_directive(struct slice header, const char *name)
-{
-    while (header.p) {
-        struct slice value = slice_trim(slice_cut(&header, ','));
-        struct slice directive = slice_trim(slice_cut(&value, '='));
-        if (!slice_ieq(directive, slice_of(name))) continue;
-        value = value.p ? slice_trim(value) : SLICE("");
-        if (value.n >= 2 && value.p[0] == '"' && value.p[value.n - 1] == '"')
-            value = slice_from(value.p + 1, value.n - 2);
-        return value;
-    }
-    return (struct slice){NULL, 0};
-}
-
 /* Seconds left, rounded up, so that a record that is still good never claims 0. */
 static uint64_t left_s(uint64_t fresh_until_ms, uint64_t now_ms)
 {
@@ -84,27 +70,36 @@ static void tell(struct reply *reply, const char *name, const struct value *v)
     reply_header(reply, name, slice_from(v->text, v->n));
 }
 
-/* RFC 9211: where this answer came from. What never expires has no ttl. */
-static void put_cache_status(struct exchange *ex, const struct freshness *fresh, uint64_t left, uint64_t now_ms)
+/* RFC 9211: where it was found, or why a handler was asked and what became of that; of a record that is found how long it is fresh, and below 0
+ * how long ago it was. `status` is that of the answer. Where nobody was asked and something is not there, there is only its code. */
+static void put_cache_status(struct exchange *ex, const struct freshness *fresh, enum status status, uint64_t left,
+                             uint64_t now_ms)
 {
     const struct serve *s = ex->owner;
     bool stale = fresh->source == SOURCE_STALE, near = fresh->source == SOURCE_NEAR;
     bool found = fresh->source == SOURCE_STORE || near || stale;
+    bool asked = fresh->source == SOURCE_LOADED || fresh->source == SOURCE_COLLAPSED;
     bool stored = fresh->source == SOURCE_LOADED && fresh->stored;
+    bool failed = status != OK && status != MISSING;
     struct value v = {.n = 0};
-    put(&v, found                         ? SLICE("perigee; hit")
-            : fresh->mode == FETCH_RELOAD ? SLICE("perigee; fwd=request")
-            : fresh->was_stale            ? SLICE("perigee; fwd=stale")
-                                          : SLICE("perigee; fwd=uri-miss"));
+    put(&v, found                           ? SLICE("perigee; hit")
+            : !asked                        ? SLICE("perigee")
+            : fresh->cause == CAUSE_REQUEST ? SLICE("perigee; fwd=request")
+            : fresh->cause == CAUSE_STALE   ? SLICE("perigee; fwd=stale")
+                                            : SLICE("perigee; fwd=uri-miss"));
     if (fresh->source == SOURCE_COLLAPSED) put(&v, SLICE("; collapsed"));
     if (stored) put(&v, SLICE("; stored"));
     if ((found || stored) && fresh->fresh_until_ms != CLOCK_NEVER) {
         put(&v, stale ? SLICE("; ttl=-") : SLICE("; ttl="));
         put_number(&v, stale ? left_s(now_ms, fresh->fresh_until_ms) : left);
     }
-    if (found) {
+    if (found || failed || !asked) {
         put(&v, SLICE("; detail="));
-        put(&v, stale ? SLICE("stale") : near ? SLICE("near") : slice_of(s->store_detail));
+        enum status code = status == OK ? MISSING : status; /* of a part of the document */
+        put(&v, !found  ? slice_of(status_code(code))
+                : stale ? SLICE("stale")
+                : near  ? SLICE("near")
+                        : slice_of(s->store_detail));
     }
     tell(&ex->reply, "Cache-Status", &v);
 }
@@ -128,7 +123,7 @@ static void put_age(struct exchange *ex, const struct freshness *fresh, uint64_t
 }
 
 /* Age, Cache-Control and Cache-Status; an answer that was not kept must not be kept by others either. */
-static void put_freshness(struct exchange *ex, const struct freshness *fresh, uint64_t now_ms)
+static void put_freshness(struct exchange *ex, const struct freshness *fresh, enum status status, uint64_t now_ms)
 {
     struct reply *reply = &ex->reply;
     bool kept = fresh->known && fresh->stored;
@@ -144,7 +139,7 @@ static void put_freshness(struct exchange *ex, const struct freshness *fresh, ui
     } else {
         reply_header(reply, "Cache-Control", SLICE("no-store"));
     }
-    put_cache_status(ex, fresh, left, now_ms);
+    put_cache_status(ex, fresh, status, left, now_ms);
 }
 
 /* The head of 200 or 304, by what the client has already. Returns whether a body follows. */
@@ -156,7 +151,7 @@ static bool answer_found(struct exchange *ex, uint64_t tag, const struct freshne
     bool unchanged = condition.p && answer_etag_listed(condition, etag, true);
     reply_begin(&ex->reply, unchanged ? 304 : 200);
     reply_header(&ex->reply, "ETag", slice_of(etag));
-    put_freshness(ex, fresh, now_ms);
+    put_freshness(ex, fresh, OK, now_ms);
     if (!unchanged) reply_header(&ex->reply, "Content-Type", SLICE("application/json"));
     return !unchanged;
 }
@@ -165,7 +160,7 @@ static void answer_problem(struct exchange *ex, const struct problem *p, const s
                            const struct record_key *key, const struct freshness *fresh, uint64_t now_ms)
 {
     problem_fill_cacheable(ex, p, model, key);
-    put_freshness(ex, fresh, now_ms);
+    put_freshness(ex, fresh, p->status, now_ms);
 }
 
 /* -- explained -- */

@@ -24,8 +24,4 @@ void answer_etag(uint64_t tag, char out[19]);
  * every tag; what is no entity tag names none. */
 bool answer_etag_listed(struct slice header, const char *etag, bool weak);
 
-/* The value of a directive of a Cache-Control header ("max-age" -> "60"); an empty, present slice for one without a value;
- * {NULL,0} when it is not there. Quotes are taken off. */
-struct slice cache_directive(struct slice header, const char *name);
-
 #endif

@@ -162,7 +162,7 @@ static enum status begin_get(struct inquiry *q)
     *d = (struct documents){.serve = q->asks->serve,
                             .served = q->served,
                             .arena = &q->arena,
-                            .mode = FETCH_LOAD,
+                            .demand = &demand_nothing,
                             .request = q->trail.request,
                             .trail = &q->trail,
                             .done = on_documents};
@@ -246,7 +246,7 @@ static enum status begin_fetch(struct inquiry *q)
     q->fetch = (struct fetch){.serve = q->asks->serve,
                               .served = q->served,
                               .key = &q->call.key,
-                              .mode = FETCH_LOAD,
+                              .demand = &demand_nothing,
                               .request = q->trail.request,
                               .trail = &q->trail,
                               .done = on_result};
@@ -275,7 +275,7 @@ static enum status begin_call(struct inquiry *q)
                             .served = q->served,
                             .arena = &q->arena,
                             .json = arena_dup(&q->arena, q->ask->json), /* as that of a delete */
-                            .mode = FETCH_LOAD,
+                            .demand = &demand_nothing,
                             .trail = &q->trail,
                             .done = on_called};
     q->holds = CALL;

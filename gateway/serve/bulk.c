@@ -51,7 +51,7 @@ struct bulk {
     struct terms terms;        /* of each save */
     const struct grant *grant; /* NULL: everything is permitted */
     struct tokens *tokens;     /* keep it */
-    bool only_if_cached;
+    struct demand demand;      /* of each read */
     struct bulk_read *read;
     size_t reads;
     struct documents documents;
@@ -102,7 +102,7 @@ static void put_read(struct bulk *b, struct bulk_read *r, struct buffer *text)
     if (!doc) {
         put_problem(text, r->problem.status, &r->problem);
     } else if (doc->status != OK) {
-        bool uncached = doc->status == MISSING && b->only_if_cached && doc->absent;
+        bool uncached = doc->status == MISSING && b->demand.only_if_cached && doc->absent;
         put_problem(text, uncached ? NOT_CACHED : doc->status, &doc->problem);
     } else {
         put_tag(text, 200, doc->tag);
@@ -395,10 +395,11 @@ void bulk_answer(struct exchange *ex, struct served *served, const struct grant 
     b->served = served;
     b->grant = grant;
     b->trail.request = ex->id;
+    b->demand = demand_of(&ex->request, access_may_refresh(grant));
     b->documents = (struct documents){.serve = ex->owner,
                                       .served = served,
                                       .arena = &ex->arena,
-                                      .mode = terms_mode(&ex->request, &b->only_if_cached),
+                                      .demand = &b->demand,
                                       .request = ex->id,
                                       .done = on_documents};
     if (read_options(b, &why) != OK || read_body(b, &why) != OK) {

@@ -103,7 +103,7 @@ static enum status attributes_start(struct call *c)
     w->fetch = (struct fetch){.serve = c->serve,
                               .served = served_of(c->served->generation, method->owner),
                               .key = &w->record,
-                              .mode = c->mode,
+                              .demand = c->demand,
                               .request = c->trail->request,
                               .trail = c->trail,
                               .done = on_fetched};

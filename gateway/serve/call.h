@@ -16,14 +16,14 @@ typedef void call_done(struct call *c, enum status status);
 /* Embed it; set the first part. While it is under way the owner holds a reference to served->generation. */
 struct call {
     struct serve *serve;
-    struct served *served;     /* of the method */
-    struct arena *arena;       /* lives until done */
-    struct slice query;        /* as sent; absent: none */
-    struct slice form;         /* a body of type application/x-www-form-urlencoded; absent: none */
-    struct slice json;         /* a body of JSON; absent: none */
-    bool may_explain;          /* the query may have `_explain` */
-    enum fetch_mode mode;      /* for the record whose attributes are needed */
-    const struct trail *trail; /* of who calls; kept */
+    struct served *served;       /* of the method */
+    struct arena *arena;         /* lives until done */
+    struct slice query;          /* as sent; absent: none */
+    struct slice form;           /* a body of type application/x-www-form-urlencoded; absent: none */
+    struct slice json;           /* a body of JSON; absent: none */
+    bool may_explain;            /* the query may have `_explain` */
+    const struct demand *demand; /* for the record whose attributes are needed; kept */
+    const struct trail *trail;   /* of who calls; kept */
     call_done *done;
 
     /* the result */

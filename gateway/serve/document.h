@@ -59,8 +59,8 @@ struct documents {
     struct served *served; /* the model of all roots */
     struct arena *arena;   /* lives until documents_finish */
     struct view view;
-    enum fetch_mode mode;
-    uint64_t request; /* for the log */
+    const struct demand *demand; /* kept */
+    uint64_t request;            /* for the log */
     const struct trail *trail;
     struct document *document; /* n of them */
     size_t n;

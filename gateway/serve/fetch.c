@@ -26,18 +26,20 @@ static enum status status_of(const struct envelope *e) { return e->kind == ENVEL
 
 /* -- loading -- */
 
+static bool can_fall_back(const struct fetch *f) { return f->old && f->use == USE_IF_NO_BETTER; }
+
 /* What was at hand becomes the result. */
-static enum status use_stale(struct fetch *f)
+static enum status fall_back(struct fetch *f)
 {
-    f->blob = f->stale;
-    f->stale = NULL;
+    f->blob = f->old;
+    f->old = NULL;
     f->source = SOURCE_STALE;
     f->stored = true;
     open_whole(f->blob, &f->entry);
     return OK;
 }
 
-static enum status failed(struct fetch *f, enum status status) { return f->stale ? use_stale(f) : status; }
+static enum status failed(struct fetch *f, enum status status) { return can_fall_back(f) ? fall_back(f) : status; }
 
 static bool is_failure(enum status status) { return status != OK && status != MISSING; }
 
@@ -50,8 +52,8 @@ static bool must_look_again(const struct fetch *f, const struct flight_outcome *
 static void look_again(struct fetch *f)
 {
     f->again = true;
-    blob_unref(f->stale);
-    f->stale = NULL;
+    blob_unref(f->old);
+    f->old = NULL;
     enum status status = fetch_start(f, clock_wall_ms());
     if (status != PENDING) f->done(f, status);
 }
@@ -66,8 +68,8 @@ static void on_landed(struct flight_waiter *w, const struct flight_outcome *outc
         look_again(f);
         return;
     }
-    if (f->stale && (!outcome || is_failure(outcome->status))) {
-        f->done(f, use_stale(f));
+    if (can_fall_back(f) && (!outcome || is_failure(outcome->status))) {
+        f->done(f, fall_back(f));
         return;
     }
     f->source = outcome->found ? SOURCE_STORE : f->led ? SOURCE_LOADED : SOURCE_COLLAPSED;
@@ -99,9 +101,18 @@ static enum status begin_wait(struct fetch *f)
 static enum status may_load(struct fetch *f)
 {
     struct backoff *backoff = flight_backoff(f->serve->flights);
-    if (f->mode == FETCH_RELOAD) backoff_forget(backoff, f->key->stored);
+    if (f->demand->mode == FETCH_RELOAD) backoff_forget(backoff, f->key->stored);
     if (backoff_holds(backoff, f->key->stored, clock_mono_us() / 1000, &f->problem)) return f->problem.status;
     return begin_wait(f);
+}
+
+static enum fetch_cause cause_of(const struct fetch *f)
+{
+    struct envelope e;
+    if (f->demand->mode == FETCH_RELOAD) return CAUSE_REQUEST;
+    if (!f->old) return CAUSE_MISS;
+    open_whole(f->old, &e);
+    return e.fresh_until_ms > clock_wall_ms() ? CAUSE_REQUEST : CAUSE_STALE;
 }
 
 enum status fetch_load(struct fetch *f, unsigned landings)
@@ -109,23 +120,23 @@ enum status fetch_load(struct fetch *f, unsigned landings)
     struct flight *flight;
     struct slice key = f->key->stored;
     f->source = SOURCE_NOWHERE;
-    f->was_stale = f->stale != NULL;
+    f->cause = cause_of(f);
     enum status status = may_load(f);
     if (status != OK) return failed(f, status);
     f->waiter.done = on_landed;
-    f->waiter.content = f->stale != NULL;
+    f->waiter.content = can_fall_back(f);
     enum flight_role role = flight_join(f->serve->flights, key, &f->waiter, &flight);
     if (role == FLIGHT_LATE || role == FLIGHT_FULL) wait_end(&f->wait);
-    if (role == FLIGHT_LATE) return use_stale(f);
+    if (role == FLIGHT_LATE) return fall_back(f);
     if (role == FLIGHT_FULL)
         return failed(f, problem_set(&f->problem, OVERLOADED, NULL, "too many requests wait for loads"));
     f->waiting_for_flight = true;
     f->led = role == FLIGHT_LEAD;
     if (f->led) {
-        enum fill_look look = f->mode == FETCH_RELOAD                               ? FILL_BLIND
+        enum fill_look look = f->demand->mode == FETCH_RELOAD                       ? FILL_BLIND
                               : landings != flight_landings(f->serve->flights, key) ? FILL_LOOK_AGAIN
                                                                                     : FILL_HAS_LOOKED;
-        fill_start(f->serve, f->served, f->key, f->request, f->trail, flight, f->stale, look);
+        fill_start(f->serve, f->served, f->key, f->request, f->trail, flight, f->old, look);
     }
     return PENDING;
 }
@@ -167,19 +178,22 @@ static enum status found(struct fetch *f, struct blob *blob, enum life life)
     f->blob = blob;
     f->source = fetch_found_source(life, &f->near);
     f->stored = true;
-    if (life != LIFE_FRESH && f->mode == FETCH_LOAD) fetch_refresh(f->serve, f->served, f->key, f->request, blob);
+    if (life != LIFE_FRESH && f->demand->mode == FETCH_LOAD)
+        fetch_refresh(f->serve, f->served, f->key, f->request, blob);
     return status_of(&f->entry);
 }
 
 /* The store has answered. Takes the blob. */
 static enum status looked(struct fetch *f, enum status status, struct blob *blob, uint64_t now_ms)
 {
-    bool loads = f->served->model->loads && f->mode != FETCH_LOOK;
+    const struct model *m = f->served->model;
+    bool loads = m->loads && f->demand->mode != FETCH_LOOK;
     if (status == OK) {
         enum life life;
         status = fetch_open(f->serve, f->served, f->key->stored, blob, now_ms, &f->near, &f->entry, &life);
-        if (status == OK && life != LIFE_STALE_ERROR) return found(f, blob, life);
-        if (status == OK && loads) f->stale = blob;
+        if (status == OK) f->use = demand_use(f->demand, m, &f->entry, life, now_ms);
+        if (status == OK && f->use == USE_NOW) return found(f, blob, life);
+        if (status == OK && loads) f->old = blob;
         else blob_unref(blob);
         if (status == OK) status = MISSING;
     }
@@ -199,10 +213,10 @@ enum status fetch_start(struct fetch *f, uint64_t now_ms)
 {
     f->source = SOURCE_NOWHERE;
     f->landings = flight_landings(f->serve->flights, f->key->stored);
-    if (f->mode == FETCH_RELOAD && f->served->model->loads) return fetch_load(f, f->landings);
+    if (f->demand->mode == FETCH_RELOAD && f->served->model->loads) return fetch_load(f, f->landings);
     f->near = (struct near_look){.hit = false};
     struct store *store = f->serve->store;
-    bool near_will_do = f->mode != FETCH_RELOAD && !f->again;
+    bool near_will_do = f->demand->mode != FETCH_RELOAD && !f->again;
     struct blob *copy = NULL;
     if (near_will_do && store_near_up(store)) copy = store_look_near(store, f->key->stored, now_ms, &f->near);
     if (copy) return looked(f, OK, copy, now_ms);
@@ -240,8 +254,7 @@ void fetch_set_times(struct freshness *fresh, const struct model *m, const struc
 
 struct freshness fetch_freshness(const struct fetch *f)
 {
-    struct freshness fresh = {
-        .source = f->source, .mode = f->mode, .known = f->blob != NULL, .stored = f->stored, .was_stale = f->was_stale};
+    struct freshness fresh = {.source = f->source, .cause = f->cause, .known = f->blob != NULL, .stored = f->stored};
     if (f->blob) fetch_set_times(&fresh, f->served->model, &f->entry);
     return fresh;
 }
@@ -253,6 +266,6 @@ void fetch_finish(struct fetch *f)
     wait_end(&f->wait);
     f->waiting_for_store = f->waiting_for_flight = false;
     blob_unref(f->blob);
-    blob_unref(f->stale);
-    f->blob = f->stale = NULL;
+    blob_unref(f->old);
+    f->blob = f->old = NULL;
 }

@@ -5,7 +5,7 @@
 #include "model/envelope.h"
 #include "model/key.h"
 #include "script/trail.h"
-#include "serve/life.h"
+#include "serve/demand.h"
 #include "serve/serve.h"
 #include "serve/waits.h"
 
@@ -14,28 +14,28 @@ struct fetch;
 /* The result is in *f; the owner reads it, then calls fetch_finish. */
 typedef void fetch_done(struct fetch *f, enum status status);
 
-enum fetch_mode {
-    FETCH_LOAD,   /* look, then load */
-    FETCH_LOOK,   /* look only: HEAD, only-if-cached */
-    FETCH_RELOAD, /* load without looking: no-cache (a model without a loader is looked up) */
-};
-
 enum fetch_source {
     SOURCE_NEAR,      /* found: a near copy */
     SOURCE_STORE,     /* found */
     SOURCE_STALE,     /* found; it should be newer, but it will do */
     SOURCE_LOADED,    /* this fetch led the load */
     SOURCE_COLLAPSED, /* another one did */
-    SOURCE_NOWHERE,   /* not found, nothing loaded */
+    SOURCE_NOWHERE,   /* not found, nobody asked to load */
+};
+
+/* Why it was loaded, that is, why nothing that was found would do. */
+enum fetch_cause {
+    CAUSE_REQUEST, /* something would, but for what the client demands; or it said not to look */
+    CAUSE_STALE,   /* something was, but old */
+    CAUSE_MISS,
 };
 
 /* What can be told of where an answer came from and how long it holds. */
 struct freshness {
     enum fetch_source source;
-    enum fetch_mode mode;
-    bool known;     /* the two times are those of a record, or of a negative */
-    bool stored;    /* it stands in the store, or does so now */
-    bool was_stale; /* it was loaded because what was found would not do */
+    enum fetch_cause cause; /* of what was loaded */
+    bool known;             /* the times are those of a record, or of a negative */
+    bool stored;            /* it stands in the store, or does so now */
     uint64_t stored_ms, fresh_until_ms;
     uint64_t while_until_ms, error_until_ms; /* how long it may be used while it is loaded anew, and where that fails */
 };
@@ -45,20 +45,22 @@ struct fetch {
     struct serve *serve;
     struct served *served;
     const struct record_key *key; /* kept until fetch_finish */
-    enum fetch_mode mode;
-    uint64_t request;          /* the exchange's id: the log names it where a load fails */
-    const struct trail *trail; /* of the handler that asks; NULL: a client does */
+    const struct demand *demand;  /* kept likewise */
+    uint64_t request;             /* the exchange's id: the log names it where a load fails */
+    const struct trail *trail;    /* of the handler that asks; NULL: a client does */
     fetch_done *done;
 
     /* the result */
     struct blob *blob;     /* OK: the record; MISSING: the negative, or NULL */
     struct envelope entry; /* a view into blob */
     enum fetch_source source;
+    enum fetch_cause cause;
     bool stored;            /* a loaded record was kept */
     uint64_t load_us;       /* how long the load took that this fetch waited for; 0: none */
     struct problem problem; /* for failures */
 
-    struct blob *stale; /* at hand for the case that no better one comes: given to fetch_load, one reference */
+    struct blob *old; /* what was found and would not do: given to fetch_load, one reference */
+    enum use use;     /* ... and what it is good for still */
 
     /* private */
     struct store_op op;
@@ -66,7 +68,7 @@ struct fetch {
     struct flight_waiter waiter;
     struct wait wait; /* of the load that asks for this one */
     unsigned landings;
-    bool waiting_for_store, waiting_for_flight, led, was_stale, again;
+    bool waiting_for_store, waiting_for_flight, led, again;
 };
 
 /* OK, MISSING, or a failure now; or PENDING, and done later. `now_ms` is wall time. */
@@ -87,7 +89,7 @@ void fetch_refresh(struct serve *s, struct served *served, const struct record_k
 /* The store had nothing that holds: what that makes of it, MISSING or a failure, where nobody can load. */
 enum status fetch_nothing(enum status looked, struct problem *why);
 
-/* Goes on with the load of what was not found, or is stale: PENDING, a failure, or OK where the stale one must do. The model loads. */
+/* Goes on with the load of what was not found, or would not do: PENDING, a failure, or OK where the old one must do. The model loads. */
 enum status fetch_load(struct fetch *f, unsigned landings);
 
 /* Where it was found; or is it stale? */

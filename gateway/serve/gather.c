@@ -192,6 +192,7 @@ static void loaded(struct loading *l, enum status status)
     struct blob *blob = l->fetch.blob;
     l->fetch.blob = NULL;
     record->entry = l->fetch.entry;
+    record->cause = l->fetch.cause;
     record->problem = &l->fetch.problem;
     record->load_us = l->fetch.load_us;
     if (status == OK && !is_sound(l->gather, record, blob)) {
@@ -229,22 +230,23 @@ static bool has_key(struct gather *g, struct record *record)
     return false;
 }
 
-/* Takes the blob `stale`, which may be NULL. */
-static void load(struct gather *g, struct record *record, struct blob *stale)
+/* Takes the blob `old`, which may be NULL. */
+static void load(struct gather *g, struct record *record, struct blob *old, enum use use)
 {
     struct loading *l = arena_alloc(g->arena, sizeof *l);
     if (!has_key(g, record)) {
-        blob_unref(stale);
+        blob_unref(old);
         settle_without(g, record, MISSING);
         return;
     }
     l->fetch = (struct fetch){.serve = g->serve,
                               .served = record->served,
                               .key = record->key,
-                              .mode = g->mode,
+                              .demand = g->demand,
                               .request = g->request,
                               .trail = g->trail,
-                              .stale = stale,
+                              .old = old,
+                              .use = use,
                               .done = on_loaded};
     l->gather = g;
     l->record = record;
@@ -266,23 +268,26 @@ static void refresh(struct gather *g, struct record *record)
 /* Takes the blob. */
 static void looked(struct gather *g, struct record *record, enum status status, struct blob *blob, uint64_t now_ms)
 {
-    bool loads = record->served->model->loads && g->mode != FETCH_LOOK;
-    struct blob *stale = NULL;
+    const struct model *m = record->served->model;
+    bool loads = m->loads && g->demand->mode != FETCH_LOOK;
+    struct blob *old = NULL;
+    enum use use = USE_NOT;
     if (blob) {
         enum life life;
         status =
             fetch_open(g->serve, record->served, record->stored, blob, now_ms, &record->near, &record->entry, &life);
         if (status == OK && !is_sound(g, record, blob)) status = MISSING;
-        if (status == OK && life != LIFE_STALE_ERROR) {
+        if (status == OK) use = demand_use(g->demand, m, &record->entry, life, now_ms);
+        if (status == OK && use == USE_NOW) {
             settle(g, record, fetch_found_source(life, &record->near), true, OK, blob);
-            if (life != LIFE_FRESH && g->mode == FETCH_LOAD) refresh(g, record);
+            if (life != LIFE_FRESH && g->demand->mode == FETCH_LOAD) refresh(g, record);
             return;
         }
-        if (status == OK && loads) stale = blob;
+        if (status == OK && loads) old = blob;
         else blob_unref(blob);
         if (status == OK) status = MISSING;
     }
-    if (loads && (status == MISSING || status == STORE_UNAVAILABLE)) load(g, record, stale);
+    if (loads && (status == MISSING || status == STORE_UNAVAILABLE)) load(g, record, old, use);
     else settle_without(g, record, status);
 }
 
@@ -341,8 +346,8 @@ static struct look *want(struct gather *g, struct look *look, struct record *rec
 {
     bool loads = record->served->model->loads;
     if (loads) record->landings = flight_landings(g->serve->flights, record->stored);
-    if (loads && g->mode == FETCH_RELOAD) {
-        load(g, record, NULL);
+    if (loads && g->demand->mode == FETCH_RELOAD) {
+        load(g, record, NULL, USE_NOT);
         return look;
     }
     struct blob *copy = NULL;
@@ -362,7 +367,7 @@ enum status gather_start(struct gather *g, uint64_t now_ms)
 {
     if (g->timed) g->began_us = clock_mono_us();
     struct look *look = NULL;
-    bool near = g->mode != FETCH_RELOAD && store_near_up(g->serve->store);
+    bool near = g->demand->mode != FETCH_RELOAD && store_near_up(g->serve->store);
     for (struct record *record = g->wanted; record; record = record->next_wanted)
         look = want(g, look, record, near, now_ms);
     if (look) look_start(look, now_ms);

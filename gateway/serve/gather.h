@@ -21,6 +21,7 @@ struct record {
     struct blob *blob;             /* of the record or negative, or NULL */
     struct envelope entry;         /* a view into blob, whose references fit the model */
     enum fetch_source source;
+    enum fetch_cause cause;
     bool kept;
     uint64_t waited_us,
         load_us; /* for it, from the beginning of its level; of these, by its loader: only where gather->timed */
@@ -37,9 +38,9 @@ typedef void gather_done(struct gather *g);
 struct gather {
     struct serve *serve;
     struct generation *generation;
-    struct arena *arena; /* lives until gather_finish; so do the texts that records were named by */
-    enum fetch_mode mode;
-    uint64_t request; /* for the log */
+    struct arena *arena;         /* lives until gather_finish; so do the texts that records were named by */
+    const struct demand *demand; /* kept */
+    uint64_t request;            /* for the log */
     const struct trail *trail;
     bool timed; /* somebody wants to know how long it took */
     gather_done *done;

@@ -59,7 +59,7 @@ struct calling {
     struct exchange *ex;
     struct served *served;
     enum operation op;
-    bool only_if_cached;
+    struct demand demand;
     struct trail trail; /* of nobody but this request */
     struct call call;
     struct fetch fetch;
@@ -140,7 +140,7 @@ static enum outcome outcome_of(const struct fetch *f, enum status status)
 static void result_answer(struct calling *c, enum status status)
 {
     struct fetch *f = &c->fetch;
-    if (status == MISSING && c->only_if_cached && !f->blob)
+    if (status == MISSING && c->demand.only_if_cached && !f->blob)
         status = problem_set(&f->problem, NOT_CACHED, NULL, "only-if-cached was asked, and there is no copy");
     if (c->call.explain) answer_explained(c->ex, f, status, clock_wall_ms());
     else if (status == OK || status == MISSING) answer_fetch(c->ex, f, status, clock_wall_ms());
@@ -159,7 +159,7 @@ static void fetch(struct calling *c)
     c->fetch = (struct fetch){.serve = c->ex->owner,
                               .served = c->served,
                               .key = &c->call.key,
-                              .mode = c->call.mode,
+                              .demand = &c->demand,
                               .request = c->ex->id,
                               .done = on_fetched};
     enum status status = fetch_start(&c->fetch, clock_wall_ms());
@@ -172,7 +172,7 @@ static void fetch(struct calling *c)
 static void called(struct calling *c, enum status status)
 {
     struct problem *why = &c->call.problem;
-    if (status == MISSING && c->only_if_cached)
+    if (status == MISSING && c->demand.only_if_cached)
         status = problem_set(why, NOT_CACHED, NULL, "only-if-cached was asked, and the record it needs is not here");
     if (status == OK) {
         if (c->op == OP_FORGET) forget(c);
@@ -213,34 +213,35 @@ static enum status read_body(const struct http_request *r, struct call *call, st
 }
 
 /* What the request asks for beside its parameters. */
-static enum status read_request(struct calling *c, struct problem *why)
+static enum status read_request(struct calling *c, const struct grant *grant, struct problem *why)
 {
     struct http_request *r = &c->ex->request;
     if (c->op == OP_FORGET) return terms_unconditional(r, why);
-    c->call.mode = terms_mode(r, &c->only_if_cached);
+    c->demand = demand_of(r, access_may_refresh(grant));
     if (r->method == METHOD_HEAD) c->op = OP_HEAD;
     if (r->method != METHOD_POST) return OK;
     ignore_condition(r);
     return read_body(r, &c->call, why);
 }
 
-void method_answer(struct exchange *ex, struct served *served, enum operation op)
+void method_answer(struct exchange *ex, struct served *served, enum operation op, const struct grant *grant)
 {
     struct problem why;
     struct calling *c = arena_zalloc(&ex->arena, sizeof *c);
     c->ex = ex;
     c->served = served;
     c->op = op;
+    c->demand = demand_nothing;
     c->trail.request = ex->id;
     c->call = (struct call){.serve = ex->owner,
                             .served = served,
                             .arena = &ex->arena,
                             .query = ex->request.query,
                             .may_explain = op != OP_FORGET,
-                            .mode = FETCH_LOAD,
+                            .demand = &c->demand,
                             .trail = &c->trail,
                             .done = on_called};
-    if (read_request(c, &why) != OK) {
+    if (read_request(c, grant, &why) != OK) {
         problem_reply(ex, served, op, &why, NULL);
         return;
     }

@@ -7,7 +7,7 @@
 /* The method of this name of a model or form; NULL, and NOT_FOUND with the nearest name, when it has none. */
 struct served *method_find(struct served *owner, struct slice name, struct problem *why);
 
-/* Answers the exchange, now or later. `served` is the method's. */
-void method_answer(struct exchange *ex, struct served *served, enum operation op);
+/* Answers the exchange, now or later. `served` is the method's; `grant` that of the token, NULL: everything is permitted. */
+void method_answer(struct exchange *ex, struct served *served, enum operation op, const struct grant *grant);
 
 #endif

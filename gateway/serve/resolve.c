@@ -33,7 +33,7 @@ static void fail(struct resolve *r, struct document *doc, const struct occurrenc
 {
     struct slice path = path_of(o, r->owner->arena);
     doc->status = problem_set(&doc->problem, status, path.p, "%s", detail);
-    if (status != MISSING) doc->fresh = (struct freshness){.mode = r->owner->mode, .source = SOURCE_NOWHERE};
+    if (status != MISSING) doc->fresh = (struct freshness){.source = o->record->source, .cause = o->record->cause};
     doc->level = NULL;
     r->losses = true;
 }
@@ -48,7 +48,7 @@ static void fail_missing(struct resolve *r, struct document *doc, const struct o
 static void lose(struct resolve *r, struct document *doc, struct occurrence *lost)
 {
     const struct record *record = lost->record;
-    bool unknown = r->owner->mode == FETCH_LOOK && record->served->model->loads && !record->blob;
+    bool unknown = r->owner->demand->mode == FETCH_LOOK && record->served->model->loads && !record->blob;
     struct occurrence *o = lost;
     r->losses = true;
     while (o->parent && (unknown || o->edge->missing == EDGE_FAIL)) o = o->parent;
@@ -74,6 +74,7 @@ static void join_freshness(struct freshness *whole, const struct record *record)
     static const int weight[] = {[SOURCE_NEAR] = 0,    [SOURCE_STORE] = 1,     [SOURCE_STALE] = 2,
                                  [SOURCE_NOWHERE] = 3, [SOURCE_COLLAPSED] = 4, [SOURCE_LOADED] = 5};
     if (weight[record->source] > weight[whole->source]) whole->source = record->source;
+    if (record->cause > whole->cause) whole->cause = record->cause;
     whole->stored &= record->kept;
     if (!record->blob) return;
     struct freshness one;
@@ -312,7 +313,7 @@ static void plant(struct resolve *r, struct document *doc)
     const struct documents *d = r->owner;
     doc->status = OK;
     doc->absent = false;
-    doc->fresh = (struct freshness){.mode = d->mode, .source = SOURCE_NEAR, .stored = true};
+    doc->fresh = (struct freshness){.source = SOURCE_NEAR, .stored = true};
     doc->tag = doc->bytes = doc->occurrences = 0;
     doc->root = doc->level = doc->last = arena_alloc(d->arena, sizeof *doc->root);
     *doc->root = (struct occurrence){.record = gather_root(&r->gather, d->served, doc->key),
@@ -328,7 +329,7 @@ enum status documents_start(struct documents *d, uint64_t now_ms)
                           .gather = {.serve = d->serve,
                                      .generation = d->served->generation,
                                      .arena = d->arena,
-                                     .mode = d->mode,
+                                     .demand = d->demand,
                                      .request = d->request,
                                      .trail = d->trail,
                                      .timed = d->view.explain,

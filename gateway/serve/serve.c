@@ -5,6 +5,7 @@
  *       gate_check      may it? (access.c)                      now
  *       read            GET, HEAD
  *         view            which record, how much of it          now
+ *         demand          how far to look, what of that will do now
  *         fetch           store, else one flight of its loader  now or later
  *         or documents    the same, and all it refers to        now or later
  *         answer          record -> headers and slices          now
@@ -162,8 +163,7 @@ struct read {
     struct exchange *ex;
     enum operation op;
     const struct record_key *key;
-    enum fetch_mode mode;
-    bool only_if_cached;
+    struct demand demand;
     bool waiting; /* holds a reference to its generation */
 };
 
@@ -211,7 +211,7 @@ static void read_wait(struct read *r, struct served *served, void (*on_gone)(str
 static void on_record_read(struct fetch *f, enum status status)
 {
     struct record_read *r = container_of(f, struct record_read, fetch);
-    if (status == MISSING && r->read.only_if_cached && !f->blob) status = not_cached(&f->problem, NULL);
+    if (status == MISSING && r->read.demand.only_if_cached && !f->blob) status = not_cached(&f->problem, NULL);
     if (status == OK || status == MISSING) answer_fetch(r->read.ex, f, status, clock_wall_ms());
     else answer_failure(r->read.ex, f);
     fetch_finish(f);
@@ -234,7 +234,7 @@ static void read_record(struct read read, struct served *served)
     r->fetch = (struct fetch){.serve = ex->owner,
                               .served = served,
                               .key = read.key,
-                              .mode = read.mode,
+                              .demand = &r->read.demand,
                               .request = ex->id,
                               .done = on_record_read};
     enum status st = fetch_start(&r->fetch, clock_wall_ms());
@@ -248,7 +248,7 @@ static void on_document_read(struct documents *d)
 {
     struct document_read *r = container_of(d, struct document_read, documents);
     struct document *doc = &r->document;
-    if (doc->status == MISSING && r->read.only_if_cached && doc->absent) {
+    if (doc->status == MISSING && r->read.demand.only_if_cached && doc->absent) {
         doc->status = not_cached(&doc->problem, doc->problem.path);
         doc->fresh.known = false;
     }
@@ -274,7 +274,7 @@ static void read_document(struct read read, struct served *served, struct view v
                                       .served = served,
                                       .arena = &ex->arena,
                                       .view = view,
-                                      .mode = read.mode,
+                                      .demand = &r->read.demand,
                                       .request = ex->id,
                                       .document = &r->document,
                                       .n = 1,
@@ -285,7 +285,7 @@ static void read_document(struct read read, struct served *served, struct view v
 
 /* -- both -- */
 
-static void read_start(struct exchange *ex, struct served *served, enum operation op)
+static void read_start(struct exchange *ex, struct served *served, enum operation op, const struct grant *grant)
 {
     struct problem why;
     struct view view;
@@ -294,15 +294,14 @@ static void read_start(struct exchange *ex, struct served *served, enum operatio
         problem_reply(ex, served, op, &why, NULL);
         return;
     }
-    struct read read = {.ex = ex, .op = op, .key = key};
-    read.mode = terms_mode(&ex->request, &read.only_if_cached);
+    struct read read = {.ex = ex, .op = op, .key = key, .demand = demand_of(&ex->request, access_may_refresh(grant))};
     if (view_is_record(&view)) read_record(read, served);
     else read_document(read, served, view);
 }
 
 void serve_anew(struct exchange *ex, struct served *served, const struct record_key *key, const struct view *view)
 {
-    struct read read = {.ex = ex, .op = OP_REFRESH, .key = key, .mode = FETCH_RELOAD};
+    struct read read = {.ex = ex, .op = OP_REFRESH, .key = key, .demand = demand_anew};
     if (view_is_record(view)) read_record(read, served);
     else read_document(read, served, *view);
 }
@@ -363,7 +362,7 @@ void serve_request(struct exchange *ex)
     }
     switch (route.op) {
     case OP_GET:
-    case OP_HEAD: read_start(ex, served, route.op); break;
+    case OP_HEAD: read_start(ex, served, route.op, grant); break;
     case OP_PUT: save_put(ex, served, grant); break;
     case OP_PATCH: patch_record(ex, served); break;
     case OP_DELETE: save_delete(ex, served); break;
@@ -375,7 +374,7 @@ void serve_request(struct exchange *ex)
     case OP_SCHEMA:
     case OP_OPENAPI: describe_answer(ex, served, route.op); break;
     case OP_CALL:
-    case OP_FORGET: method_answer(ex, served, route.op); break;
+    case OP_FORGET: method_answer(ex, served, route.op, grant); break;
     case OP_OPTIONS:
     case OPERATIONS: options_reply(ex, served, &route); break;
     }

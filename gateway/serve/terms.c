@@ -1,17 +1,10 @@
-/* serve/terms.c -- the headers of a read; headers and query options of a write. */
+/* serve/terms.c -- headers and query options of a write. */
 #include "serve/terms.h"
 
 #include "base/units.h"
 #include "model/envelope.h"
 #include "serve/answer.h"
-
-enum fetch_mode terms_mode(const struct http_request *request, bool *only_if_cached)
-{
-    struct slice control = http_request_header(request, "cache-control");
-    *only_if_cached = cache_directive(control, "only-if-cached").p != NULL;
-    if (request->method == METHOD_HEAD || *only_if_cached) return FETCH_LOOK;
-    return cache_directive(control, "no-cache").p ? FETCH_RELOAD : FETCH_LOAD;
-}
+#include "serve/demand.h"
 
 static bool is_condition(struct slice name)
 {
@@ -56,15 +49,25 @@ static bool preference(struct slice prefer, const char *name, const char *value)
     return false;
 }
 
+/* Of several the least, as in a read. */
+static enum status take_max_age(struct terms *terms, struct slice text, struct problem *why)
+{
+    uint64_t seconds;
+    if (!units_uint(text, UINT32_MAX, &seconds))
+        return problem_set(why, MALFORMED_REQUEST, NULL, "Cache-Control: max-age takes a number of seconds");
+    if (!terms->has_life || seconds * 1000 < terms->life_ms) terms->life_ms = seconds * 1000;
+    terms->has_life = true;
+    return OK;
+}
+
 static enum status read_max_age(const struct http_request *request, struct terms *terms, struct problem *why)
 {
-    struct slice max_age = cache_directive(http_request_header(request, "cache-control"), "max-age");
-    uint64_t seconds;
-    if (!max_age.p) return OK;
-    if (!units_uint(max_age, UINT32_MAX, &seconds))
-        return problem_set(why, MALFORMED_REQUEST, NULL, "Cache-Control: max-age takes a number of seconds");
-    terms->has_life = true;
-    terms->life_ms = seconds * 1000;
+    struct slice name, argument;
+    for (size_t i = 0; i < request->headers; i++) {
+        if (!slice_ieq(request->header[i].name, SLICE("cache-control"))) continue;
+        for (struct slice rest = request->header[i].value; demand_directive(&rest, &name, &argument);)
+            if (slice_ieq(name, SLICE("max-age")) && take_max_age(terms, argument, why) != OK) return why->status;
+    }
     return OK;
 }
 

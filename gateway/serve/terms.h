@@ -1,12 +1,12 @@
-/* serve/terms.h -- what a request asks beside the record itself. A read: how far to look for it. A write: conditions, media type, the
- * record's life, and how it wants to be answered; PUT and PATCH read the same terms. */
+/* serve/terms.h -- what a write asks beside the record itself: media type, the record's life, and how it wants to be answered; PUT and PATCH
+ * read the same terms. */
 #ifndef PERIGEE_SERVE_TERMS_H
 #define PERIGEE_SERVE_TERMS_H
 
-#include "serve/fetch.h"
-
-/* What the client's Cache-Control asks of a read (RFC 9111 5.2.1). HEAD looks only, and so does only-if-cached, which is told apart. */
-enum fetch_mode terms_mode(const struct http_request *request, bool *only_if_cached);
+#include "http/reply.h"
+#include "http/request.h"
+#include "model/key.h"
+#include "serve/route.h"
 
 struct terms {
     bool has_life;

@@ -180,7 +180,13 @@ for _, store in ipairs { "memory", "redis" } do
       forbidden(gw:get("/models/Loaded?id=loads", bearer("reader", { ["Cache-Control"] = "no-cache" })), "refresh", "Loaded")
       forbidden(gw:get("/models/Loaded?id=never", bearer "writer"), "read", "Loaded")
       unauthorized(gw:get "/models/Loaded?id=never")
+      for _, control in ipairs { "max-age=0", "min-fresh=900" } do -- passed over
+        assert.is_true(check.cache_status(gw:get("/models/Loaded?id=loads", bearer("reader", { ["Cache-Control"] = control }))).hit)
+      end
       assert.equal(before, loads())
+      check.status(gw:get("/models/Loaded?id=loads", bearer("loader", { ["Cache-Control"] = "max-age=0" })), 200)
+      assert.equal(before + 1, loads())
+      before = before + 1
       check.status(gw:get("/models/Loaded?id=loads", bearer("loader", { ["Cache-Control"] = "no-cache" })), 200)
       assert.equal(before + 1, loads())
     end)

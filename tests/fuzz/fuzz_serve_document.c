@@ -95,7 +95,7 @@ static void read_document(struct slice query)
     struct documents d = {.serve = &world.serve,
                           .served = &world.served,
                           .arena = &arena,
-                          .mode = FETCH_LOAD,
+                          .demand = &demand_nothing,
                           .document = &doc,
                           .n = 1,
                           .done = never};

@@ -1,4 +1,4 @@
-/* Entity tag lists, Cache-Control directives, routes: the pure parts of serve/. */
+/* Entity tag lists and routes: pure parts of serve/. */
 #include "serve/answer.h"
 #include "serve/route.h"
 
@@ -34,18 +34,6 @@ static void tags_are_found_in_lists(void **state)
     assert_false(listed("\"unterminated", true));
     assert_false(listed("\"a\" " TAG, true)); /* no comma */
     assert_false(listed("W/", true));
-}
-
-static void directives_are_found(void **state)
-{
-    struct slice h = SLICE("no-store, Max-Age=60 ,s-maxage=\"5\", no-cache");
-    assert_true(slice_eq(cache_directive(h, "max-age"), SLICE("60")));
-    assert_true(slice_eq(cache_directive(h, "s-maxage"), SLICE("5")));
-    assert_non_null(cache_directive(h, "no-cache").p);
-    assert_int_equal(cache_directive(h, "no-cache").n, 0);
-    assert_null(cache_directive(h, "only-if-cached").p);
-    assert_null(cache_directive(h, "age").p);
-    assert_null(cache_directive((struct slice){NULL, 0}, "max-age").p);
 }
 
 static enum status route(enum http_method method, const char *name, const char *path, struct route *r)
@@ -151,7 +139,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_tag_is_its_64_bits_in_quotes),
         cmocka_unit_test(tags_are_found_in_lists),
-        cmocka_unit_test(directives_are_found),
         cmocka_unit_test(paths_lead_to_models),
         cmocka_unit_test(other_paths_and_methods_are_refused),
         cmocka_unit_test(descriptions_are_only_read),

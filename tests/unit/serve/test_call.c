@@ -192,6 +192,7 @@ static enum status start(int method, struct call with)
     call.served = &w.served[method];
     call.arena = &w.arena;
     call.trail = &client;
+    call.demand = &demand_nothing;
     call.done = on_done;
     return status = call_start(&call);
 }

@@ -25,6 +25,8 @@ static struct field of_place[] = {{.name = TEXT("name"), .kind = FIELD_KEY, .typ
                                   {.name = TEXT("phone"), .kind = FIELD_VALUE}};
 static struct model place = {.name = TEXT("Place"), .index = 0, .field = of_place, .fields = 2};
 
+static const struct demand look_only = {.mode = FETCH_LOOK};
+
 static struct model user;
 static struct field of_user[] = {
     {.name = TEXT("id"), .kind = FIELD_KEY, .type = TYPE_STRING},
@@ -189,7 +191,7 @@ struct reading {
 
 static void never(struct documents *d) { fail_msg("a memory store answers at once"); }
 
-static struct reading *begin(const struct model *m, const char *query, enum fetch_mode mode)
+static struct reading *begin(const struct model *m, const char *query, const struct demand *demand)
 {
     struct reading *r = test_calloc(1, sizeof *r);
     arena_init(&r->arena);
@@ -200,16 +202,16 @@ static struct reading *begin(const struct model *m, const char *query, enum fetc
                                       .served = w.list[m->index],
                                       .arena = &r->arena,
                                       .view = r->view,
-                                      .mode = mode,
+                                      .demand = demand,
                                       .document = r->document,
                                       .n = 1,
                                       .done = never};
     return r;
 }
 
-static struct reading *read_in(const char *query, enum fetch_mode mode)
+static struct reading *read_in(const char *query, const struct demand *demand)
 {
-    struct reading *r = begin(&user, query, mode);
+    struct reading *r = begin(&user, query, demand);
     assert_int_equal(documents_start(&r->documents, NOW), OK);
     return r;
 }
@@ -249,7 +251,7 @@ static const char *text_of(struct reading *r, size_t i)
 
 static const char *read_text(const char *query)
 {
-    struct reading *r = read_in(query, FETCH_LOAD);
+    struct reading *r = read_in(query, &demand_nothing);
     const char *text = text_of(r, 0);
     end(r);
     return text;
@@ -257,16 +259,16 @@ static const char *read_text(const char *query)
 
 static uint64_t read_tag(const char *query)
 {
-    struct reading *r = read_in(query, FETCH_LOAD);
+    struct reading *r = read_in(query, &demand_nothing);
     assert_int_equal(r->document[0].status, OK);
     uint64_t tag = r->document[0].tag;
     end(r);
     return tag;
 }
 
-static void assert_fails(const char *query, enum fetch_mode mode, enum status status, const char *path)
+static void assert_fails(const char *query, const struct demand *demand, enum status status, const char *path)
 {
-    struct reading *r = read_in(query, mode);
+    struct reading *r = read_in(query, demand);
     assert_string_equal(status_code(r->document[0].status), status_code(status));
     assert_int_equal(r->document[0].problem.status, status);
     assert_string_equal(r->document[0].problem.path, path);
@@ -373,17 +375,17 @@ static void a_fail_edge_takes_who_refers_along(void **state)
 {
     put_place("acme", "1");
     person("a", .work = "x");
-    assert_fails("id=a", FETCH_LOAD, MISSING, "work");
+    assert_fails("id=a", &demand_nothing, MISSING, "work");
     person("b", .mother = "a", .friends = "a c a", .seats = "acme");
     person("c", .work = "acme");
     assert_string_equal(read_text("id=b"), "{\"id\":\"b\",\"mother\":null,\"friends\":[{\"id\":\"c\",\"work\":" ACME
                                            "}],\"seats\":[" ACME "]}");
     person("d", .team = "c c e");
     person("e", .team = "c a");
-    assert_fails("id=d", FETCH_LOAD, MISSING, "team[2].team[1].work");
-    assert_fails("id=nobody", FETCH_LOAD, MISSING, "");
+    assert_fails("id=d", &demand_nothing, MISSING, "team[2].team[1].work");
+    assert_fails("id=nobody", &demand_nothing, MISSING, "");
     person("e", .work = "x", .team = "x y");
-    assert_fails("id=e", FETCH_LOAD, MISSING, "work"); /* the first one is told */
+    assert_fails("id=e", &demand_nothing, MISSING, "work"); /* the first one is told */
     person("f", .mother = "d", .note = "n");
     assert_string_equal(read_text("id=f"), "{\"id\":\"f\",\"note\":\"n\",\"mother\":null}");
 }
@@ -405,7 +407,7 @@ static void what_is_known_to_be_missing_counts_for_how_long(void **state)
 {
     put_negative(&user, "gone", NOW + 5000);
     person("a", .mother = "gone", .stored_ms = NOW - 7000, .fresh_until_ms = NOW + 60000);
-    struct reading *r = read_in("id=a", FETCH_LOAD);
+    struct reading *r = read_in("id=a", &demand_nothing);
     struct freshness fresh = r->document[0].fresh;
     assert_string_equal(text_of(r, 0), "{\"id\":\"a\",\"mother\":null}");
     assert_true(fresh.known && fresh.stored);
@@ -413,11 +415,11 @@ static void what_is_known_to_be_missing_counts_for_how_long(void **state)
     assert_int_equal(fresh.stored_ms, NOW - 7000);
     assert_int_equal(fresh.fresh_until_ms, NOW + 5000);
     end(r);
-    assert_fails("id=gone", FETCH_LOAD, MISSING, "");
+    assert_fails("id=gone", &demand_nothing, MISSING, "");
     person("a", .mother = "b", .fresh_until_ms = NOW + 60000);
     person("b", .team = "x c");
     person("c", .fresh_until_ms = NOW + 10); /* below what is lost: it does not count */
-    r = read_in("id=a", FETCH_LOAD);
+    r = read_in("id=a", &demand_nothing);
     assert_string_equal(text_of(r, 0), "{\"id\":\"a\",\"mother\":null}");
     assert_int_equal(r->document[0].fresh.fresh_until_ms, NOW + 60000);
     assert_false(r->document[0].fresh.stored); /* nobody knows for how long `x` is missing */
@@ -430,18 +432,18 @@ static void who_looks_only_must_find_everything(void **state)
     person("a", .mother = "x", .friends = "b");
     person("b", .note = "n");
     user.loads = true;
-    assert_fails("id=a", FETCH_LOOK, MISSING, "mother");
+    assert_fails("id=a", &look_only, MISSING, "mother");
     put_negative(&user, "x", NOW + 5000);
-    struct reading *r = read_in("id=a", FETCH_LOOK);
+    struct reading *r = read_in("id=a", &look_only);
     assert_string_equal(text_of(r, 0), "{\"id\":\"a\",\"mother\":null,\"friends\":[{\"id\":\"b\",\"note\":\"n\"}]}");
     end(r);
     person("a", .friends = "y");
-    r = read_in("id=a", FETCH_LOOK);
+    r = read_in("id=a", &look_only);
     assert_int_equal(r->document[0].status, MISSING);
     assert_true(r->document[0].absent);
     end(r);
     person("a", .team = "x");
-    r = read_in("id=a", FETCH_LOOK);
+    r = read_in("id=a", &look_only);
     assert_int_equal(r->document[0].status, MISSING);
     assert_false(r->document[0].absent); /* it is known */
     end(r);
@@ -474,7 +476,7 @@ static void fields_shows_only_what_it_names(void **state)
                         "{\"mother\":{\"id\":\"b\",\"work\":" ACME "},\"seats\":[" ACME "]}");
     assert_string_equal(read_text("id=a&_fields=team"), "{}"); /* unset */
     assert_string_equal(read_text("id=a&_fields=mother&_include=friends"), "{\"mother\":" STUB("b") "}");
-    assert_fails("id=a&_fields=work", FETCH_LOAD, MISSING, "work"); /* what is not asked for may be missing */
+    assert_fails("id=a&_fields=work", &demand_nothing, MISSING, "work"); /* what is not asked for may be missing */
 }
 
 /* -- the tag -- */
@@ -558,18 +560,18 @@ static void a_document_has_a_thousand_records_at_most(void **state)
 {
     for (int i = 0; i < 1001; i++) put_person(many(i, 1), (struct person){.note = "n"});
     person("a", .friends = many(0, 1000));
-    struct reading *r = read_in("id=a", FETCH_LOAD);
+    struct reading *r = read_in("id=a", &demand_nothing);
     assert_int_equal(r->document[0].status, OK);
     end(r);
     person("a", .friends = many(0, 999), .mother = "eve");
     person("eve", .mother = "u999");
-    assert_fails("id=a", FETCH_LOAD, DEPTH_EXCEEDED, "mother.mother");
+    assert_fails("id=a", &demand_nothing, DEPTH_EXCEEDED, "mother.mother");
     person("eve", .mother = "u998");
-    r = read_in("id=a", FETCH_LOAD);
+    r = read_in("id=a", &demand_nothing);
     assert_int_equal(r->document[0].status, OK);
     end(r);
     person("a", .friends = many(0, 999), .mother = "a"); /* a cycle is no record more */
-    r = read_in("id=a", FETCH_LOAD);
+    r = read_in("id=a", &demand_nothing);
     assert_int_equal(r->document[0].status, OK);
     end(r);
 }
@@ -581,10 +583,10 @@ static void a_small_graph_may_be_a_large_tree(void **state)
         const char *next = many(i + 1, 1);
         put_person(many(i, 1), (struct person){.mother = next, .friends = next});
     }
-    struct reading *r = read_in("id=u0&_depth=12", FETCH_LOAD);
+    struct reading *r = read_in("id=u0&_depth=12", &demand_nothing);
     assert_int_equal(r->document[0].status, OK);
     end(r);
-    r = read_in("id=u0&_depth=64", FETCH_LOAD);
+    r = read_in("id=u0&_depth=64", &demand_nothing);
     assert_int_equal(r->document[0].status, DEPTH_EXCEEDED);
     assert_non_null(strstr(r->document[0].problem.detail, "too many places"));
     assert_true(r->arena.used < DOCUMENT_OCCURRENCES_MAX * 256);
@@ -600,7 +602,7 @@ static void a_document_has_so_many_bytes_at_most(void **state)
     char *ids = arena_bytes(&w.arena, 1000), *p = ids;
     for (int i = 0; i < 75; i++) p += sprintf(p, "%sbig", i ? " " : "");
     person("a", .friends = ids); /* 75 times 900 kB */
-    struct reading *r = read_in("id=a", FETCH_LOAD);
+    struct reading *r = read_in("id=a", &demand_nothing);
     assert_int_equal(r->document[0].status, DEPTH_EXCEEDED);
     end(r);
     ids[4 * 70 - 1] = 0;
@@ -634,11 +636,11 @@ static void references_that_do_not_fit_are_a_damaged_record(void **state)
     assert_string_equal(read_text("id=a"), "{\"id\":\"a\",\"mother\":{\"id\":\"b\",\"note\":\"n\"}}");
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         person("a", .mother = "b", .first = &bad[i]);
-        assert_fails("id=a", FETCH_LOAD, MISSING, "");
+        assert_fails("id=a", &demand_nothing, MISSING, "");
     }
     assert_int_equal(metrics_counter(w.metrics, METRIC_DAMAGED, &user.name)->v, (int)(sizeof bad / sizeof *bad));
     person("a", .friends = "b b b", .lacks = 1);
-    assert_fails("id=a", FETCH_LOAD, MISSING, "");
+    assert_fails("id=a", &demand_nothing, MISSING, "");
     person("c", .friends = "a b a");
     assert_string_equal(read_text("id=c"), "{\"id\":\"c\",\"friends\":[{\"id\":\"b\",\"note\":\"n\"}]}");
 }
@@ -658,7 +660,7 @@ static void what_is_over_is_missing(void **state)
 {
     person("a", .mother = "b");
     person("b", .fresh_until_ms = NOW + 1);
-    struct reading *r = begin(&user, "id=a", FETCH_LOAD);
+    struct reading *r = begin(&user, "id=a", &demand_nothing);
     assert_int_equal(documents_start(&r->documents, NOW + 2), OK);
     assert_string_equal(text_of(r, 0), "{\"id\":\"a\",\"mother\":null}");
     end(r);
@@ -674,7 +676,7 @@ static void large_parts_are_sent_from_where_they_are_stored(void **state)
     person("big", .note = note);
     person("a", .friends = "big big b big", .mother = "big");
     person("b", .note = "small");
-    struct reading *r = read_in("id=a", FETCH_LOAD);
+    struct reading *r = read_in("id=a", &demand_nothing);
     struct reply reply;
     size_t large = 0;
     reply_init(&reply, &w.arena);
@@ -696,7 +698,7 @@ static void many_roots_share_what_they_refer_to(void **state)
     person("a", .work = "acme", .mother = "b");
     person("b", .work = "acme");
     person("c", .work = "x");
-    struct reading *r = begin(&user, "id=a", FETCH_LOAD);
+    struct reading *r = begin(&user, "id=a", &demand_nothing);
     const char *const queries[] = {"id=a", "id=c", "id=b", "id=a"};
     for (int i = 0; i < 4; i++) {
         struct view view;
@@ -715,7 +717,7 @@ static void many_roots_share_what_they_refer_to(void **state)
 
 static void a_reading_that_never_began_is_finished_too(void **state)
 {
-    struct reading *r = begin(&user, "id=a", FETCH_LOAD);
+    struct reading *r = begin(&user, "id=a", &demand_nothing);
     end(r);
 }
 
