@@ -166,18 +166,18 @@ static void answer_problem(struct exchange *ex, const struct problem *p, const s
 /* -- explained -- */
 
 /* Without an entity tag, and nobody is to keep it: it tells of this one answer. */
-static void put_provenance(struct exchange *ex, const struct freshness *fresh, uint64_t now_ms)
+static void put_provenance(struct exchange *ex, const struct freshness *fresh, enum status status, uint64_t now_ms)
 {
     bool kept = fresh->known && fresh->stored;
     put_age(ex, fresh, now_ms);
-    put_cache_status(ex, fresh, kept ? left_s(fresh->fresh_until_ms, now_ms) : 0, now_ms);
+    put_cache_status(ex, fresh, status, kept ? left_s(fresh->fresh_until_ms, now_ms) : 0, now_ms);
 }
 
 static void begin_explained(struct exchange *ex, const struct freshness *fresh, uint64_t now_ms)
 {
     reply_begin(&ex->reply, 200);
     reply_header(&ex->reply, "Cache-Control", SLICE("no-store"));
-    put_provenance(ex, fresh, now_ms);
+    put_provenance(ex, fresh, OK, now_ms);
     reply_header(&ex->reply, "Content-Type", SLICE("application/json"));
 }
 
@@ -186,7 +186,7 @@ static void answer_explained_problem(struct exchange *ex, const struct problem *
                                      uint64_t now_ms)
 {
     problem_fill_with(ex, p, model, key, EXPLAIN_MEMBER, why);
-    put_provenance(ex, fresh, now_ms);
+    put_provenance(ex, fresh, p->status, now_ms);
 }
 
 void answer_explained(struct exchange *ex, struct fetch *f, enum status status, uint64_t now_ms)
