@@ -164,7 +164,7 @@ static void on_limit(struct host_timer *timer)
     snprintf(why, sizeof why, "%s",
              *s->failed ? s->failed
              : s->ready ? "the server does not answer"
-                        : "no connection in time");
+                        : redis_link_late(s->connection));
     *s->failed = 0;
     let_go(s);
     fail_all(s, why);

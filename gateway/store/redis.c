@@ -397,7 +397,7 @@ static void on_timer(uv_timer_t *timer)
     struct redis *r = container_of(timer, struct redis, timer);
     switch (r->state) {
     case DOWN: attempt(r); break;
-    case CONNECTING: go_down(r, TIMEOUT, "no connection in time", 0); break;
+    case CONNECTING: go_down(r, TIMEOUT, redis_link_late(r->link), 0); break;
     case UP: on_deadline(r); break;
     case CLOSING: break;
     }

@@ -170,9 +170,9 @@ static const struct parameter {
 static enum status unknown_parameter(struct slice name, struct problem *why)
 {
     size_t nearest = 0, least = SIZE_MAX;
-    for (size_t i = 0; i < name.n; i++) { /* it may be the rest of a password */
-        if ((name.p[i] < 'a' || name.p[i] > 'z') && name.p[i] != '_')
-            return refuse(why, "options are written ?name=value&name=value, and a ? in a password %3F");
+    for (size_t i = 0; i < name.n || i == 0; i++) { /* it may be the rest of a password */
+        bool fine = name.n && ((name.p[i] >= 'a' && name.p[i] <= 'z') || name.p[i] == '_');
+        if (!fine) return refuse(why, "options are written ?name=value&name=value, and a ? in a password %3F");
     }
     for (size_t i = 0; i < PARAMETERS; i++) {
         size_t edits = slice_distance(name, slice_of(parameters[i].name));
@@ -256,7 +256,6 @@ enum status redis_config_parse(struct slice url, struct redis_config *c, struct 
 
 enum status redis_config_served(const struct redis_config *c, struct problem *why)
 {
-    if (c->tls.on) return refuse(why, "rediss:// is not served yet");
     if (c->topology == REDIS_SENTINEL) return refuse(why, "redis+sentinel:// is not served yet");
     if (c->topology == REDIS_CLUSTER) return refuse(why, "redis+cluster:// is not served yet");
     return OK;

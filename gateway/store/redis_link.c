@@ -22,8 +22,8 @@ struct redis_link {
     struct lookup *lookup;                     /* while the name is looked up */
     struct addrinfo *addresses, *next_address; /* what it found, and what is left to try */
     struct redis_socket *socket;               /* from the first address that could be dialled on */
-    bool opened, ready;
-    unsigned greetings; /* replies to come before it is ready */
+    bool opened, greeted, ready;               /* greeted: the server has answered something */
+    unsigned greetings;                        /* replies to come before it is ready */
 };
 
 void redis_link_close(struct redis_link *l)
@@ -67,6 +67,13 @@ void redis_link_send(struct redis_link *l, struct redis_question question, sds c
 
 size_t redis_link_unsent(const struct redis_link *l) { return redis_socket_unsent(l->socket); }
 
+const char *redis_link_late(const struct redis_link *l)
+{
+    return l->socket && redis_socket_is_shaking(l->socket)
+               ? "no TLS handshake in time (does the server speak TLS on this port?)"
+               : "no connection in time";
+}
+
 int redis_link_fd(const struct redis_link *l) { return redis_socket_fd(l->socket); }
 
 void redis_link_read(struct redis_link *l) { redis_socket_read(l->socket); }
@@ -102,6 +109,7 @@ static void on_opened(void *arg)
 static void on_greeting(struct redis_link *l, const struct redis_reply *reply)
 {
     unsigned left = l->greetings--;
+    l->greeted = true;
     bool is_ping = left == 1, is_select = left == 2 && l->config->database;
     bool error = reply->head.type == REDIS_REPLY_ERROR;
     if (is_ping && strcmp(reply->error, "NOPERM") == 0) error = false; /* it lives and knows us */
@@ -137,7 +145,8 @@ static void on_lost(void *arg, const char *lost_why)
 {
     struct redis_link *l = arg;
     char why[128];
-    snprintf(why, sizeof why, "%s", lost_why);
+    bool may_want_tls = l->opened && !l->greeted && !l->config->tls.on && !l->config->path[0];
+    snprintf(why, sizeof why, "%s%s", lost_why, may_want_tls ? " (does it speak TLS: rediss://?)" : "");
     l->socket = NULL;
     if (l->opened || !dial_next(l, why)) lose(l, (struct redis_loss){why, false});
 }
@@ -147,7 +156,8 @@ static bool dial(struct redis_link *l, const char *ip, char why[128])
     static const struct redis_socket_events events = {on_opened, on_reply, on_lost};
     const struct redis_config *c = l->config;
     struct redis_pushes pushes = {l->events->changed, l->events->hearing, l->arg};
-    struct redis_socket_options options = {ip, c->address[0].port, c->path, c->max_value, &events, l, pushes};
+    struct redis_socket_options options = {
+        ip, c->address[0].port, c->path, &c->tls, c->address[0].host, c->max_value, &events, l, pushes};
     l->socket = redis_socket_open(l->loop, &options, why);
     return l->socket != NULL;
 }

@@ -31,6 +31,9 @@ struct redis_link *redis_link_open(uv_loop_t *loop, const struct redis_config *c
 /* Ends and frees it; nothing is called any more. */
 void redis_link_close(struct redis_link *l);
 
+/* What it waits for when its time is over: a sentence for the log. */
+const char *redis_link_late(const struct redis_link *l);
+
 /* Queues a command; only when ready. */
 void redis_link_send(struct redis_link *l, struct redis_question question, sds command);
 

@@ -1,14 +1,18 @@
 /* store/redis_socket.c -- the seam between hiredis and libuv.
  *
- * Lives: redis_socket_open -> on_connect -> (redis_socket_send -> on_flush)* -> on_reply* -> on_cleanup -> on_closed. hiredis owns
+ * Lives: redis_socket_open -> on_connect -> (shake) -> (redis_socket_send -> on_flush)* -> on_reply* -> on_cleanup -> on_closed. hiredis owns
  * its context and frees it; on_cleanup is the moment when it begins to do so, and from there `ac` is NULL. The handles
  * outlive it until libuv closes them.
  *
  * hiredis asks for writability after each command. We flush from a prepare handle instead, once before the loop waits, and
- * poll for writability only while connecting or after a short write. */
+ * poll for writability only while connecting or after a short write.
+ *
+ * TLS (redis_tls.h) stands below hiredis' read and write, and before them while hands are shaken: until that is over nobody is told that
+ * the socket is open, so nothing is ever sent in clear. */
 #include "store/redis_socket.h"
 
 #include "base/list.h"
+#include "store/redis_tls.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -24,7 +28,8 @@ struct redis_socket {
     const struct redis_socket_events *events;
     void *arg;
     struct redis_judge judge;
-    redisContextFuncs funcs; /* hiredis' own, with our read and write */
+    struct redis_tls_session *tls; /* NULL: in clear */
+    redisContextFuncs funcs;       /* hiredis' own, with our read and write */
     ssize_t (*plain_read)(redisContext *, char *, size_t);
     size_t reply_max;
     uv_poll_t poll;
@@ -33,8 +38,8 @@ struct redis_socket {
     int watched;     /* what poll is started for */
     int handles;     /* not closed yet */
     unsigned unsent; /* questions in the output buffer */
-    bool connected, flushing, closing;
-    bool more; /* the last read filled its buffer */
+    bool connected, opened, flushing, closing;
+    bool more; /* the last read filled its buffer, or TLS has more than went into it */
 };
 
 static struct redis_socket *socket_of(redisContext *c) { return container_of(c, redisAsyncContext, c)->data; }
@@ -46,15 +51,32 @@ static ssize_t fail(redisContext *c, int err, const char *why)
     return -1;
 }
 
+static ssize_t read_over_tls(struct redis_socket *s, char *p, size_t n)
+{
+    redisContext *c = &s->ac->c;
+    ssize_t got = redis_tls_read(s->tls, c->fd, p, n);
+    s->more = got > 0 && redis_tls_can_read(s->tls);
+    return got < 0 ? fail(c, REDIS_ERR_IO, redis_tls_fault(s->tls)) : got;
+}
+
 /* Reads on only while the reply begun so far is within its cap: the reader buffers no more than that and one read. */
 static ssize_t read_bounded(redisContext *c, char *p, size_t n)
 {
     struct redis_socket *s = socket_of(c);
     s->more = false;
     if (c->reader->len - c->reader->pos > s->reply_max) return fail(c, REDIS_ERR_PROTOCOL, "a reply too long");
+    if (s->tls) return read_over_tls(s, p, n);
     ssize_t got = s->plain_read(c, p, n);
     s->more = got == (ssize_t)n;
     return got;
+}
+
+/* Does nothing lie there? */
+static bool is_quiet(struct redis_socket *s)
+{
+    char first;
+    if (s->tls) return redis_tls_is_quiet(s->tls, s->ac->c.fd);
+    return recv(s->ac->c.fd, &first, 1, MSG_PEEK | MSG_DONTWAIT) != 1;
 }
 
 /* As hiredis does it, but no SIGPIPE; and when nothing is asked, nothing may lie there as an answer: what came after the
@@ -62,11 +84,14 @@ static ssize_t read_bounded(redisContext *c, char *p, size_t n)
 static ssize_t write_quietly(redisContext *c)
 {
     struct redis_socket *s = socket_of(c);
-    char first;
-    if (s->judge.outstanding == 0 && !s->judge.pushes.changed && recv(c->fd, &first, 1, MSG_PEEK | MSG_DONTWAIT) == 1)
-        return fail(c, REDIS_ERR_PROTOCOL, "a reply without a question");
+    if (s->judge.outstanding == 0 && !s->judge.pushes.changed && !is_quiet(s))
+        return fail(c, REDIS_ERR_PROTOCOL, s->tls ? redis_tls_fault(s->tls) : "a reply without a question");
     s->judge.outstanding += s->unsent;
     s->unsent = 0;
+    if (s->tls) {
+        ssize_t written = redis_tls_write(s->tls, c->fd, c->obuf, sdslen(c->obuf));
+        return written < 0 ? fail(c, REDIS_ERR_IO, redis_tls_fault(s->tls)) : written;
+    }
     ssize_t n = send(c->fd, c->obuf, sdslen(c->obuf), MSG_NOSIGNAL);
     if (n >= 0) return n;
     if (errno == EAGAIN || errno == EINTR) return 0;
@@ -75,7 +100,7 @@ static ssize_t write_quietly(redisContext *c)
 
 static bool has_part_of_a_reply(const struct redis_socket *s)
 {
-    return s->ac && s->ac->c.reader->len > s->ac->c.reader->pos;
+    return s->ac && (s->ac->c.reader->len > s->ac->c.reader->pos || (s->tls && redis_tls_holds(s->tls)));
 }
 
 static void read_once(struct redis_socket *s)
@@ -87,24 +112,17 @@ static void read_once(struct redis_socket *s)
     if (tells && !s->closing) pushes.hearing(pushes.arg, has_part_of_a_reply(s));
 }
 
+static void on_awake(uv_idle_t *handle);
+
 static void read_some(struct redis_socket *s, int times)
 {
     do {
         read_once(s);
     } while (s->ac && s->more && --times > 0);
+    if (s->ac && s->tls && s->more) uv_idle_start(&s->awake, on_awake); /* no poll tells of what TLS has */
 }
 
-static void on_poll(uv_poll_t *handle, int status, int events)
-{
-    struct redis_socket *s = container_of(handle, struct redis_socket, poll);
-    if (status < 0) { /* an error waits on the socket: let hiredis meet it */
-        events = s->watched;
-        s->watched = 0; /* libuv stopped the handle */
-    }
-    if (events & UV_WRITABLE) redisAsyncHandleWrite(s->ac);
-    if (s->ac && (events & UV_READABLE)) read_some(s, READS_MAX);
-    if (s->ac && status < 0 && !s->watched) uv_poll_start(&s->poll, s->watched = events, on_poll);
-}
+static void on_poll(uv_poll_t *handle, int status, int events);
 
 static void watch(struct redis_socket *s, int events)
 {
@@ -117,18 +135,53 @@ static void watch(struct redis_socket *s, int events)
     }
 }
 
+/* One step of the handshake. */
+static void shake(struct redis_socket *s)
+{
+    enum redis_tls_progress progress = redis_tls_shake(s->tls, s->ac->c.fd);
+    if (progress == TLS_FAILED) {
+        redisAsyncHandleRead(s->ac); /* reads that it has ended */
+    } else if (progress == TLS_DONE && !redis_tls_must_write(s->tls)) {
+        watch(s, UV_READABLE);
+        s->opened = true;
+        s->events->opened(s->arg);
+    } else {
+        watch(s, UV_READABLE | (redis_tls_must_write(s->tls) ? UV_WRITABLE : 0));
+    }
+}
+
+static bool is_shaking(const struct redis_socket *s) { return s->ac && s->connected && !s->opened && !s->closing; }
+
+static void on_poll(uv_poll_t *handle, int status, int events)
+{
+    struct redis_socket *s = container_of(handle, struct redis_socket, poll);
+    if (status < 0) { /* an error waits on the socket: let hiredis meet it */
+        events = s->watched;
+        s->watched = 0; /* libuv stopped the handle */
+    }
+    if ((events & UV_WRITABLE) && !is_shaking(s)) redisAsyncHandleWrite(s->ac);
+    if (is_shaking(s)) shake(s);
+    else if (s->ac && (events & UV_READABLE)) read_some(s, READS_MAX);
+    if (s->ac && status < 0 && !s->watched) uv_poll_start(&s->poll, s->watched = events, on_poll);
+}
+
 static void on_flush(uv_prepare_t *handle)
 {
     struct redis_socket *s = container_of(handle, struct redis_socket, flush);
     uv_prepare_stop(handle);
-    uv_idle_stop(&s->awake);
+    if (!s->more) uv_idle_stop(&s->awake);
     if (redis_socket_unsent(s) == 0) return;
     s->flushing = true;
     redisAsyncHandleWrite(s->ac);
     s->flushing = false;
 }
 
-static void on_awake(uv_idle_t *handle) {}
+static void on_awake(uv_idle_t *handle)
+{
+    struct redis_socket *s = container_of(handle, struct redis_socket, awake);
+    if (!uv_is_active((uv_handle_t *)&s->flush)) uv_idle_stop(handle);
+    if (s->more) read_some(s, READS_MAX);
+}
 
 /* The hooks through which hiredis says what it waits for. */
 static void add_read(void *data)
@@ -164,7 +217,9 @@ static void del_write(void *data)
 static void on_closed(uv_handle_t *handle)
 {
     struct redis_socket *s = handle->data;
-    if (--s->handles == 0) free(s);
+    if (--s->handles > 0) return;
+    redis_tls_free(s->tls);
+    free(s);
 }
 
 static void on_cleanup(void *data)
@@ -174,6 +229,7 @@ static void on_cleanup(void *data)
     uv_close((uv_handle_t *)&s->poll, on_closed);
     uv_close((uv_handle_t *)&s->flush, on_closed);
     uv_close((uv_handle_t *)&s->awake, on_closed);
+    if (s->tls) redis_tls_end(s->tls, s->ac->c.fd);
     s->ac = NULL;
     if (!s->closing) s->events->lost(s->arg, why);
 }
@@ -183,7 +239,8 @@ static void on_connect(redisAsyncContext *ac, int status)
     struct redis_socket *s = ac->data;
     if (status != REDIS_OK) return; /* on_cleanup comes */
     s->connected = true;
-    if (!s->closing) s->events->opened(s->arg);
+    s->opened = !s->tls;
+    if (s->opened && !s->closing) s->events->opened(s->arg);
 }
 
 static void on_reply(redisAsyncContext *ac, void *reply, void *question)
@@ -223,6 +280,9 @@ static void attach(struct redis_socket *s, uv_loop_t *loop, redisAsyncContext *a
 struct redis_socket *redis_socket_open(uv_loop_t *loop, const struct redis_socket_options *o, char why[128])
 {
     redisOptions options = {0};
+    struct redis_tls_session *tls = NULL;
+    bool wants_tls = o->tls && o->tls->on;
+    if (wants_tls && !(tls = redis_tls_new(o->tls, o->host, why))) return NULL;
     if (o->ip) {
         REDIS_OPTIONS_SET_TCP(&options, o->ip, o->port);
     } else {
@@ -233,6 +293,7 @@ struct redis_socket *redis_socket_open(uv_loop_t *loop, const struct redis_socke
     if (ac->err) {
         snprintf(why, 128, "%s", ac->errstr);
         redisAsyncFree(ac);
+        redis_tls_free(tls);
         return NULL;
     }
     fcntl(ac->c.fd, F_SETFD, FD_CLOEXEC);
@@ -240,6 +301,7 @@ struct redis_socket *redis_socket_open(uv_loop_t *loop, const struct redis_socke
 
     struct redis_socket *s = calloc(1, sizeof *s);
     if (!s) abort();
+    s->tls = tls;
     s->events = o->events;
     s->arg = o->arg;
     s->reply_max = o->max_value + REPLY_SLACK;
@@ -261,6 +323,8 @@ void redis_socket_send(struct redis_socket *s, struct redis_question question, c
     (void)queued;
     s->unsent++;
 }
+
+bool redis_socket_is_shaking(const struct redis_socket *s) { return is_shaking(s); }
 
 int redis_socket_fd(const struct redis_socket *s) { return s->ac->c.fd; }
 

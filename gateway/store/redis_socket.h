@@ -1,4 +1,4 @@
-/* store/redis_socket.h -- one connection to one address, from connect to its end: hiredis' asynchronous context on libuv.
+/* store/redis_socket.h -- one connection to one address, from connect to its end: hiredis' asynchronous context on libuv, in clear or over TLS.
  *
  * What is sent in one turn of the loop leaves in one write, just before the loop waits again. Replies come in the order of
  * the questions, each to `reply`; when the connection ends by itself, `lost` is called once and that was the last call.
@@ -13,7 +13,7 @@
 struct redis_socket;
 
 struct redis_socket_events {
-    void (*opened)(void *arg); /* connected; send the greeting here */
+    void (*opened)(void *arg); /* connected, and over TLS sure of whom we speak with; send the greeting here */
     void (*reply)(void *arg, struct redis_reply *reply);
     void (*lost)(void *arg, const char *why); /* the link frees itself; `why` is good for the call */
 };
@@ -22,7 +22,9 @@ struct redis_socket_options {
     const char *ip; /* a numeric address, or NULL: path */
     int port;
     const char *path;
-    size_t max_value; /* a reply of this many bytes and REPLY_SLACK more ends the connection */
+    const struct redis_tls *tls; /* NULL, or not on: in clear */
+    const char *host;            /* of TLS: whom ip is to be */
+    size_t max_value;            /* a reply of this many bytes and REPLY_SLACK more ends the connection */
     const struct redis_socket_events *events;
     void *arg;
     struct redis_pushes pushes;
@@ -39,12 +41,15 @@ void redis_socket_close(struct redis_socket *s);
 /* Queues one formatted command. */
 void redis_socket_send(struct redis_socket *s, struct redis_question question, const char *command, size_t n);
 
+/* Over TLS: connected, and not opened yet. */
+bool redis_socket_is_shaking(const struct redis_socket *s);
+
 int redis_socket_fd(const struct redis_socket *s);
 
 /* Bytes that the socket did not take yet. */
 size_t redis_socket_unsent(const struct redis_socket *s);
 
-/* Reads what has arrived, without waiting for the loop to say so. */
+/* Reads what has arrived, without waiting for the loop to say so; only when opened. */
 void redis_socket_read(struct redis_socket *s);
 
 #endif

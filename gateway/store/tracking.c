@@ -185,7 +185,7 @@ static void on_timer(uv_timer_t *timer)
     struct tracking *t = container_of(timer, struct tracking, timer);
     switch (t->state) {
     case DOWN: attempt(t); break;
-    case ASKING: go_down(t, SILENT, "no connection in time"); break;
+    case ASKING: go_down(t, SILENT, redis_link_late(t->link)); break;
     case UP: ping(t); break;
     case CLOSING: break;
     }

@@ -1,5 +1,7 @@
 -- tests/support/redis.lua -- a real redis-server of the test's own, on a free port, with its files in a temporary folder; and a few
--- lines of RESP to look into it.
+-- lines of RESP to look into it. With REDIS_OVER_TLS=1 in the environment `url` is one of TLS, so that suites which know nothing of that
+-- run over it.
+local certs = require "tests.support.certs"
 local process = require "tests.support.process"
 local socket = require "socket"
 
@@ -7,17 +9,44 @@ local redis = {}
 local Redis = {}
 Redis.__index = Redis
 
--- Starts one, on `port` when given, and waits until it answers.
-function redis.start(port)
+-- What all servers of this run show, with REDIS_OVER_TLS, and on which second port; both outlive a server that is started anew.
+local shared = { ports = {} }
+
+local function shared_tls(port)
+  if os.getenv "REDIS_OVER_TLS" ~= "1" then return nil end
+  if not shared.authority then
+    shared.authority = certs.authority()
+    shared.shown = shared.authority:issue()
+    shared.shown.ca = shared.authority.ca
+    shared.at_end = newproxy(true)
+    getmetatable(shared.at_end).__gc = function() shared.authority:remove() end
+  end
+  shared.ports[port] = shared.ports[port] or process.free_port()
+  local tls = { port = shared.ports[port] }
+  for name, path in pairs(shared.shown) do tls[name] = path end
+  return tls
+end
+
+-- Starts one, on `port` when given, and waits until it answers. Options: tls ({ ca =, cert =, key = }, paths, and optionally clients =
+-- "yes": they must show a certificate): it listens for TLS, too, on tls_port, and `tls_url` has its ca; args (more words).
+function redis.start(port, options)
+  options = options or {}
   local folder = process.temp()
   port = port or process.free_port()
   local self = setmetatable({ port = port, url = ("redis://127.0.0.1:%d/0"):format(port), folder = folder }, Redis)
   self.path = folder .. "/redis.sock"
-  self.process = process.start {
-    argv = { "redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder,
-      "--unixsocket", self.path, "--loglevel", "warning" },
-    folder = folder,
-  }
+  local argv = { "redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder,
+    "--unixsocket", self.path, "--loglevel", "warning" }
+  local tls = options.tls or shared_tls(port)
+  if tls then
+    self.tls_port = tls.port or process.free_port()
+    self.tls_url = ("rediss://127.0.0.1:%d/0?ca=%s"):format(self.tls_port, tls.ca)
+    if not options.tls then self.url = self.tls_url end
+    for _, word in ipairs { "--tls-port", self.tls_port, "--tls-cert-file", tls.cert, "--tls-key-file", tls.key, "--tls-ca-cert-file", tls.ca,
+      "--tls-auth-clients", tls.clients or "no" } do argv[#argv + 1] = word end
+  end
+  for _, word in ipairs(options.args or {}) do argv[#argv + 1] = word end
+  self.process = process.start { argv = argv, folder = folder }
   process.eventually("redis-server answers", 10, function()
     assert(self.process:alive(), self.process:out())
     return self:try "PING" == "PONG"

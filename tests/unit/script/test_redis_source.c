@@ -174,7 +174,7 @@ static void test_errors(void **state)
         {"redis()", "redis: the URL must be a string, got nil"},
         {"redis 'http://h:secret/'", "redis: a store is redis://host:port/db"},
         {"redis 'redis://u:secret@/0'", "redis: the host is neither a name nor an address"},
-        {"redis 'rediss://u:secret@h/0'", "redis: rediss:// is not served yet"},
+        {"redis 'redis+cluster://u:secret@h/0'", "redis: redis+cluster:// is not served yet"},
         {"redis('redis://h', 5)", "redis: the options must be a table, got number"},
         {"redis('redis://h', {timout = 1})", "redis: unknown option `timout` (there are: timeout)"},
         {"redis('redis://h', {timeout = -1})", "redis: timeout: expected a duration"},
