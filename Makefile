@@ -5,7 +5,7 @@ STEPS ?= 100000
 SEED ?= $(shell date +%s)
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: run test build bench fuzz asan tsan property soak lint format docs docker clean help
+.PHONY: run test build bench fuzz asan tsan property soak accept lint format docs docker clean help
 
 run: ## build, start the gateway with the example models, show a miss, a hit and a save; stays up until Ctrl-C
 	@scripts/run
@@ -38,9 +38,13 @@ soak: build ## what a million failed loads and a hundred thousand missing keys l
 	@scripts/deps test
 	@luajit tests/property/soak.lua
 
-bench: build ## measure, beside the floor and the peers; rows are kept in bench/results
+bench: build ## measure, beside the floor and the peers (QUICK=1: within 4 minutes); rows are kept in bench/results
 	@scripts/deps bench
 	@bench/run
+
+accept: build ## keep what a request costs now, in instructions, as the figures that make test compares with
+	@scripts/deps test
+	@BENCH_ACCEPT=1 PERIGEE_BIN=$(CURDIR)/build/perigee busted --lua=luajit -o plainTerminal --pattern=_spec tests/bench
 
 lint: ## layers, layout, clang-tidy, luacheck; the OpenAPI document where its linters are installed
 	@scripts/deps build test lint
