@@ -88,6 +88,27 @@ for _, store in ipairs { "memory", "redis" } do
       check.problem(gw:get "/models/Pair?a=default&b=us", 404, "missing")
     end)
 
+    -- A cache or proxy before the gateway must not take one address for another.
+    it("what is like an address of a record is none", function()
+      check.status(gw:put("/models/Text?name=alike", '{"value":1}'), 201)
+      for _, path in ipairs {
+        "/models/Text/?name=alike", "/models/Text;x?name=alike", "/models/Text;x=1/?name=alike", "/models/Text/x.css?name=alike",
+        "/models/Text.css?name=alike", "/models/Text/..%2fText?name=alike", "/models//Text?name=alike", "/models/./Text?name=alike",
+        "/models/text?name=alike", "/models/Text%20?name=alike", "/models/Text%00?name=alike", "/models/Text/%2e%2e/Text?name=alike",
+        "/models/Text%2f?name=alike", "/models/Text%3fname=alike",
+      } do
+        check.status(gw:get(path), 404)
+      end
+      for _, name in ipairs { "alike;x", "alike/x.css", "alike/", "Alike", "alike.css", "alike?x", "alike%3Fx", "alike%23x", "alike%00", "alike%20" } do
+        check.problem(gw:get("/models/Text?name=" .. name), 404, "missing")
+      end
+      for _, query in ipairs { "?name=alike&", "?&name=alike", "?name=alike&name=alike", "?Name=alike", "?name[]=alike", "?name=alike;x=1&x" } do
+        local response = gw:get("/models/Text" .. query)
+        assert(response.status == 400 or response.status == 404, query .. " " .. response.status)
+      end
+      assert.equal(1, check.document(gw:get "/models/%54ext?n%61me=%61like").value) -- the same address in other letters
+    end)
+
     it("models do not share keys", function()
       check.status(gw:put("/models/Any?id=4711", '{"value":"any"}'), 201)
       check.status(gw:put("/models/Whole?id=4711", '{"value":"whole"}'), 201)

@@ -22,6 +22,12 @@ model "Odd" { id = key(), v = field(), options = { expires = 60 },
   from_miss = function(self)
     local odd = { nan = 0/0, inf = 1/0, func = sleep, bytes = "\255\254", library = http,
       sparse = { [1] = 1, [1000] = 2 }, mixed = { 1, 2, x = 3 }, boolean_key = { [true] = 1 } }
+    odd.bytes_in_key = { ["\255"] = 1 }
+    odd.far = { [2 ^ 40] = 1 }
+    if self.id == "endless" then
+      odd.endless = {}
+      for i = 1, 1000000 do odd.endless[i] = i end
+    end
     local cycle = {}
     cycle[1] = cycle
     odd.cycle = cycle
@@ -237,7 +243,8 @@ for _, store in ipairs { "memory", "redis" } do
     end)
 
     it("loader-error for what JSON cannot say, naming the field, and nothing is kept", function()
-      for _, id in ipairs { "nan", "inf", "func", "bytes", "library", "sparse", "mixed", "boolean_key", "cycle", "deep" } do
+      for _, id in ipairs { "nan", "inf", "func", "bytes", "library", "sparse", "mixed", "boolean_key", "cycle", "deep", "bytes_in_key",
+        "far", "endless" } do
         local problem = check.problem(gw:get("/models/Odd?id=" .. id), 502, "loader-error")
         assert.equal("Odd", problem.model)
         assert.truthy((problem.path or ""):match "^v", id .. ": " .. tostring(problem.path))
