@@ -14,6 +14,7 @@ local words = {
 }
 files["schemas"] = words
 files["bench/schemas"] = words
+files["tests/support/models"] = words
 files["bench/*.lua"] = { globals = { "ngx", "wrk", "request", "response", "setup", "init", "done", "delay" } }
 files["schemas/*_spec.lua"] = { std = "+busted", max_line_length = false }
 files["tests"] = { std = "+busted", max_line_length = false, ignore = { "212/_.*", "213", "421", "431" } }

@@ -28,11 +28,12 @@ fuzz: ## every fuzz target for SECONDS=60 each
 	@scripts/deps build test
 	@scripts/fuzz $(SECONDS)
 
-property: build ## random reads, writes and loads on real gateways, STEPS=100000 on each store and among failures, all judged (SEED=N)
+property: build ## random reads, writes and loads on real gateways, STEPS=100000 on each store and among failures, all judged; and random calls out of the OpenAPI document (SEED=N)
 	@scripts/deps test
 	@luajit tests/property/interleave.lua --store memory --steps $(STEPS) --seed $(SEED)
 	@luajit tests/property/interleave.lua --store redis --steps $(STEPS) --seed $(SEED)
 	@luajit tests/property/interleave.lua --store redis --steps $(STEPS) --seed $(SEED) --chaos 1
+	@tests/property/openapi.py --requests 20000 --seed $(SEED)
 
 soak: build ## what a million failed loads and a hundred thousand missing keys leave in memory
 	@scripts/deps test

@@ -95,6 +95,18 @@ static bool is_used(const struct problems *p, int http, unsigned used)
     return false;
 }
 
+/* What may come with a problem of this status, beside Cache-Control. */
+static void put_headers(struct buffer *b, int http)
+{
+    bool of_records = http == 404 || http == 422 || http == 502 || http == 503 || http == 504;
+    jot(b, "'headers':{'Cache-Control':{" REF "headers/Cache-Control'}");
+    if (of_records) jot(b, ",'Age':{" REF "headers/Age'},'Cache-Status':{" REF "headers/Cache-Status'}");
+    if (http >= 502 && http <= 504) jot(b, ",'Retry-After':{" REF "headers/Retry-After'}");
+    if (http == 401 || http == 403) jot(b, ",'WWW-Authenticate':{" REF "headers/WWW-Authenticate'}");
+    if (http == 415) jot(b, ",'Accept-Patch':{" REF "headers/Accept-Patch'}");
+    jot(b, "},");
+}
+
 /* One response for all of p's codes of this HTTP status. */
 static void put_problem(struct buffer *b, const struct problems *p, int http, unsigned used)
 {
@@ -103,8 +115,8 @@ static void put_problem(struct buffer *b, const struct problems *p, int http, un
     if (!is_used(p, http, used)) return;
     jot(b, ",'%s.%d':{'description':'", p->name, http);
     for (size_t i = 0; i < n; i++) jot(b, "%s%s: %s", i ? "; " : "", status_code(code[i]), status_title(code[i]));
-    jot(b, "','headers':{'Cache-Control':{" REF "headers/Cache-Control'}%s},",
-        http == 503 ? ",'Retry-After':{" REF "headers/Retry-After'}" : "");
+    jot(b, "',");
+    put_headers(b, http);
     jot(b, "'content':{'application/problem+json':{'schema':{'allOf':[{" REF "schemas/_Problem'},");
     jot(b, "{'type':'object','properties':{'status':{'const':%d},'code':{'enum':[", http);
     for (size_t i = 0; i < n; i++) jot(b, "%s'%s'", i ? "," : "", status_code(code[i]));

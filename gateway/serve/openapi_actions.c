@@ -14,22 +14,30 @@ static bool any(const struct registry *r, bool loaders)
     return false;
 }
 
+/* The model in examples. */
+static const struct model *first(const struct registry *r, bool loaders)
+{
+    size_t i = 0;
+    while (!has(r->model[i], loaders)) i++;
+    return r->model[i];
+}
+
 bool openapi_has_records(const struct registry *r) { return any(r, false); }
 bool openapi_has_loaders(const struct registry *r) { return any(r, true); }
 
 void openapi_put_model_parameter(struct buffer *b, const struct registry *r, bool loaders)
 {
-    bool first = true;
+    bool is_first = true;
     jot(b,
         "'parameters':[{'name':'model','in':'path','required':true,'description':'The name of a model%s.','schema':{"
         "'type':'string','enum':[",
         loaders ? " that loads what is missing" : "");
     for (size_t i = 0; i < r->models; i++) {
         if (!has(r->model[i], loaders)) continue;
-        jot_comma(b, &first);
+        jot_comma(b, &is_first);
         jot(b, "'%.*s'", SLICE_ARG(r->model[i]->name));
     }
-    jot(b, "]}}]");
+    jot(b, "]},'example':'%.*s'}]", SLICE_ARG(first(r, loaders)->name));
 }
 
 #define VIEW       "{" REF "parameters/_fields'}"
@@ -43,16 +51,18 @@ static bool refers(const struct registry *r)
     return false;
 }
 
-/* One path with its one call, up to its responses; `id` is the action's name with a capital, `parameters` members of the call. */
-static void begin(struct buffer *b, const struct registry *r, const char *action, const char *id, bool loaders,
-                  const char *text, const char *parameters)
+/* One path with its one call, up to its responses: of one record's keys, or of many; `id` is the action's name with a capital, `parameters` members of the call. */
+static void begin(struct buffer *b, const struct registry *r, const char *action, const char *id, bool of_many,
+                  bool loaders, const char *text, const char *parameters)
 {
     jot(b, ",'/models/{model}/_%s':{", action);
     openapi_put_model_parameter(b, r, loaders);
     jot(b,
         ",'post':{'operationId':'%s','tags':['" OPENAPI_TAG_ACTIONS "'],%s,%s'requestBody':{'required':true,'content':{"
-        "'application/json':{'schema':{" REF "schemas/_%s'}}}},'responses':{",
-        action, text, parameters, id);
+        "'application/json':{'schema':{" REF "schemas/_%s'},'example':{%s",
+        action, text, parameters, id, of_many ? "'get':[" : "'keys':");
+    schema_put_key_example(b, first(r, loaders));
+    jot(b, of_many ? "]}}}},'responses':{" : "}}}},'responses':{");
 }
 
 static void end(struct buffer *b, enum call_kind kind)
@@ -64,7 +74,7 @@ static void end(struct buffer *b, enum call_kind kind)
 static void put_refresh(struct buffer *b, const struct registry *r)
 {
     begin(
-        b, r, "refresh", "Refresh", true,
+        b, r, "refresh", "Refresh", false, true,
         "'summary':'Load a record','description':'Whether it is there or not. With `wait` the answer is the record, as "
         "a read with no-cache answers it; without, it is loaded behind the answer.'",
         refers(r) ? "'parameters':[" VIEW REFERENCES "]," : "'parameters':[" VIEW "],");
@@ -76,19 +86,19 @@ static void put_refresh(struct buffer *b, const struct registry *r)
 void openapi_put_actions(struct buffer *b, const struct registry *r)
 {
     if (!openapi_has_records(r)) return;
-    begin(b, r, "touch", "Touch", false,
+    begin(b, r, "touch", "Touch", false, false,
           "'summary':'Give a record a new life','description':'As if it had just been saved. Nothing is loaded.'", "");
     jot(b, "'204':{" REF "responses/saved'}");
     end(b, TOUCH);
     begin(
-        b, r, "invalidate", "Invalidate", false,
+        b, r, "invalidate", "Invalidate", false, false,
         "'summary':'Invalidate a record','description':'Whether it is there or not. What is being loaded meanwhile is "
         "not kept.'",
         "");
     jot(b, "'204':{'description':'The record is not there, or only as a fallback.'}");
     end(b, INVALIDATE);
     if (openapi_has_loaders(r)) put_refresh(b, r);
-    begin(b, r, "bulk", "Bulk", false,
+    begin(b, r, "bulk", "Bulk", true, false,
           "'summary':'Read, save and delete many records','description':'Reads see what is there before the writes; "
           "deletes come after saves. Each has an end of its own.'",
           refers(r) ? "'parameters':[" VIEW REFERENCES TERMS ",{" REF "parameters/_cascade'}],"

@@ -31,6 +31,11 @@ const char openapi_headers[] =
     "'Location':{'description':'Where the record is read.','schema':{'type':'string','format':'uri-reference'}},"
     "'Preference-Applied':{'description':'The preference that was followed (RFC 7240).','schema':{'type':'string'},"
     "'example':'return=representation'},"
+    "'WWW-Authenticate':{'description':'That a token is needed, or what is wrong with it (RFC "
+    "6750).','schema':{'type':'string'},'example':'Bearer "
+    "realm=\\\"perigee\\\"'},"
+    "'Accept-Patch':{'description':'What a patch may be (RFC 5789), where it was "
+    "one.','schema':{'type':'string'},'example':'application/merge-patch+json'},"
     "'Retry-After':{'description':'Seconds until another try is worth "
     "it.','schema':{'type':'integer','minimum':0},'example':1}";
 
@@ -63,7 +68,7 @@ const char openapi_parameters[] =
     "'_explain':{'name':'_explain','in':'query','description':'1: the answer tells where it came from, in one more "
     "member, $explain, of the record "
     "or problem; a method is then answered with an object of value and $explain. Such an answer has no "
-    "ETag.','schema':{'enum':[0,1]},'example':1},"
+    "ETag.','schema':{'type':'integer','enum':[0,1]},'example':1},"
     "'Prefer':{'name':'Prefer','in':'header','description':'return=representation: answer with the record (RFC 7240).',"
     "'schema':{'type':'string'},'example':'return=representation'}";
 
@@ -76,7 +81,7 @@ const char openapi_parameters_of_references[] =
     "commas between them.','schema':{'type':'string'}},"
     "'_cascade':{'name':'_cascade','in':'query','description':'1: records that are given inside this one are saved "
     "with "
-    "it.','schema':{'enum':[0,1]},'example':1}";
+    "it.','schema':{'type':'integer','enum':[0,1]},'example':1}";
 
 const char openapi_responses[] =
     "'found':{'description':'The record is there.'," RECORD_HEADERS "},"

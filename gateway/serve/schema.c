@@ -221,7 +221,7 @@ static void put_required(struct buffer *b, const struct model *m, enum schema_of
     buffer_char(b, ']');
 }
 
-static void put_key_example(struct buffer *b, const struct model *target)
+void schema_put_key_example(struct buffer *b, const struct model *target)
 {
     bool first = true;
     buffer_char(b, '{');
@@ -241,7 +241,7 @@ static void put_field_example(struct buffer *b, const struct field *f)
         return;
     }
     if (f->kind == FIELD_REFERENCES) buffer_char(b, '[');
-    put_key_example(b, f->target);
+    schema_put_key_example(b, f->target);
     if (f->kind == FIELD_REFERENCES) buffer_char(b, ']');
 }
 

@@ -41,6 +41,9 @@ void schema_put_description(struct buffer *b, const struct model *m, const struc
 /* A value that this key, argument or field takes. */
 void schema_put_example(struct buffer *b, const struct field *f);
 
+/* An object of such values: the keys of a record. */
+void schema_put_key_example(struct buffer *b, const struct model *m);
+
 /* ,"default":... where there is one. */
 void schema_put_default(struct buffer *b, const struct field *f);
 
