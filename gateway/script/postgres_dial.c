@@ -33,7 +33,8 @@ struct postgres_dial {
 
 void postgres_explain(const PGconn *pg, char *why, size_t max)
 {
-    const char *text = libpq.errorMessage(pg);
+    const char *text = libpq.errorMessage(pg), *next;
+    while ((next = strstr(text, "\nconnection to ")) != NULL) text = next + 1;
     snprintf(why, max, "%.*s", (int)strcspn(text, "\n"), text);
     if (!*why) snprintf(why, max, "connection lost");
 }

@@ -17,7 +17,8 @@ struct postgres_dial *postgres_dial_start(struct script_host *h, const struct po
                                           void *arg);
 void postgres_dial_cancel(struct postgres_dial *d); /* `done` is not called */
 
-/* libpq's explanation of what is wrong with the connection, its first line: the others guess. Never has a password. */
+/* libpq's explanation of what is wrong with the connection: of the last address it tried, the first line; the others guess. Never has a
+ * password. */
 void postgres_explain(const PGconn *pg, char *why, size_t max);
 
 #endif
