@@ -36,7 +36,8 @@
 #define SWEEP_MS        100
 #define SWEEP_RECORDS   2000
 #define DRAIN_CHECK_MS  5
-#define SPARE_FDS       64 /* beside connections: loops, Redis, SQLite, upstreams */
+#define CLOCK_SET_MS    1000 /* less is how clocks are kept right */
+#define SPARE_FDS       64   /* beside connections: loops, Redis, SQLite, upstreams */
 
 struct gateway {
     struct config config;
@@ -61,6 +62,7 @@ struct gateway {
     struct tokens *tokens;   /* in force; NULL: there is no token file */
     struct metrics *metrics; /* what belongs to no worker */
     bool draining, closing;
+    bool clock_apart; /* from the system's: it was set, and is being followed */
     uint64_t drain_until_us;
 };
 
@@ -247,9 +249,20 @@ static void on_stop_signal(uv_signal_t *handle, int signum)
 
 /* -- the start -- */
 
+/* Says once that the system's clock was set. */
+static void follow_clock(struct gateway *g)
+{
+    int64_t apart_ms = clock_follow();
+    bool apart = apart_ms > CLOCK_SET_MS || apart_ms < -CLOCK_SET_MS;
+    if (apart && !g->clock_apart)
+        log_warn("the system's clock was set: the lives of records follow it slowly", LOG_NUMBER("by_ms", apart_ms));
+    g->clock_apart = apart;
+}
+
 static void on_sweep(uv_timer_t *timer)
 {
     struct gateway *g = container_of(timer, struct gateway, sweep);
+    follow_clock(g);
     memory_sweep(g->memory, clock_wall_ms(), SWEEP_RECORDS);
     if (g->near) near_sweep(g->near, clock_wall_ms(), SWEEP_RECORDS);
 }

@@ -42,7 +42,7 @@ uint64_t log_dropped(void) { return dropped; }
 
 static void put_time(struct buffer *b)
 {
-    uint64_t now_ms = clock_wall_ms();
+    uint64_t now_ms = clock_date_ms();
     time_t seconds = (time_t)(now_ms / 1000);
     struct tm t;
     gmtime_r(&seconds, &t);

@@ -17,7 +17,7 @@ static struct slice date_now(struct http_server *s)
 {
     uint64_t now = uv_now(s->loop);
     if (now >= s->date_until) {
-        uint64_t wall = clock_wall_ms();
+        uint64_t wall = clock_date_ms();
         clock_http_date(wall, s->date);
         s->date_until = now + 1000 - wall % 1000;
     }

@@ -59,13 +59,32 @@ static void tells_the_time(void **state)
     assert_true(second >= first);
 }
 
+static void approaches_by_a_tenth(void **state)
+{
+    assert_int_equal(clock_approach(1000, 1000, 50), 1000);
+    assert_int_equal(clock_approach(1000, 1004, 50), 1004);
+    assert_int_equal(clock_approach(1000, 1006, 50), 1005);
+    assert_int_equal(clock_approach(1000, 994, 50), 995);
+    assert_int_equal(clock_approach(1000, 996, 50), 996);
+    assert_int_equal(clock_approach(-1000, 3600000, 100), -990);
+    assert_int_equal(clock_approach(0, -3600000, 100), -10);
+    assert_int_equal(clock_approach(1000, 2000, 0), 1000);
+}
+
+static void follows_the_system(void **state)
+{
+    uint64_t wall = clock_wall_ms(), date = clock_date_ms();
+    assert_in_range(date - wall + 5, 0, 10);
+    for (int i = 0; i < 3; i++) assert_in_range(clock_follow() + 5, 0, 10);
+    assert_true(clock_wall_ms() >= wall);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(writes_dates),
-        cmocka_unit_test(agrees_with_strftime),
-        cmocka_unit_test(adds_without_wrapping),
-        cmocka_unit_test(tells_the_time),
+        cmocka_unit_test(writes_dates),          cmocka_unit_test(agrees_with_strftime),
+        cmocka_unit_test(adds_without_wrapping), cmocka_unit_test(tells_the_time),
+        cmocka_unit_test(approaches_by_a_tenth), cmocka_unit_test(follows_the_system),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
