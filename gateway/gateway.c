@@ -373,6 +373,7 @@ static void start_admin(struct gateway *g)
 static void start_signals(struct gateway *g)
 {
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a log file may be as large as it may get: its lines are dropped and counted */
     uv_signal_init(&g->loop, &g->on_term);
     uv_signal_init(&g->loop, &g->on_int);
     uv_signal_init(&g->loop, &g->on_hup);
