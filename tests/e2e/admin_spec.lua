@@ -2,6 +2,7 @@
 local check = require "tests.support.check"
 local gateway = require "tests.support.gateway"
 local http = require "tests.support.http"
+local process = require "tests.support.process"
 
 local models = [[
 model "Note" { id = key(), text = field() }
@@ -153,6 +154,65 @@ for _, store in ipairs { "memory", "redis" } do
       assert.is_nil(gw:log():find(secret, 1, true))
     end)
 
+    it("counts every answer once, what was refused before it was a request, too", function()
+      gw:hang_up()
+      local function count() return gw:metric "perigee_requests_total" + gw:metric "perigee_http_refused_total" end
+      local kinds = {
+        { 200, http.format("GET", "/models/Note?id=1") }, { 404, http.format("GET", "/models/None?id=1") }, { 405, http.format("PROPFIND", "/models/Note?id=1") },
+        { 400, http.format("GET", "/models/Note?id=%zz") }, { 400, "GET / HTTP/1.1\r\n\r\n" }, { 501, http.format("BREW", "/") }, { 505, "GET / HTTP/2.0\r\n\r\n" },
+        { 414, http.format("GET", "/" .. ("x"):rep(9000)) }, { 431, http.format("GET", "/", { X = ("x"):rep(17000) }) },
+        { 413, http.format("PUT", "/models/Note?id=1", { ["Content-Length"] = "9999999" }) }, { 417, http.format("GET", "/", { Expect = "x" }) },
+        { 400, http.format("PUT", "/models/Note?id=1", {}, "{") }, { 502, http.format("GET", "/models/Loaded?id=bad") }, { 204, http.format("OPTIONS", "*") },
+        { 204, http.format("DELETE", "/models/Note?id=2") }, { 400, http.format("GET", "/models/Note?id=1", { ["Content-Length"] = "1, 1" }) },
+      }
+      gw:put("/models/Note?id=1", '{"text":1}')
+      gw:hang_up()
+      local before, sent = count(), 0
+      for _ = 1, 5 do
+        for _, kind in ipairs(kinds) do
+          local connection = http.connect(gw.address)
+          connection:send(kind[2])
+          check.status(connection:receive(), kind[1])
+          connection:close()
+          sent = sent + 1
+        end
+      end
+      assert.equal(before + sent, count())
+    end)
+
+    it("never counts down, whatever is reloaded and whatever it is called", function()
+      local function counters()
+        local series, types = parse(gw:admin("/metrics").body)
+        local list = {}
+        for name, value in pairs(series) do
+          local family = name:match "^[%w_]+"
+          if types[family] == "counter" or name:find "_bucket{" or family:find "_count$" then list[name] = value end
+        end
+        return list
+      end
+      local last = counters()
+      for round = 1, 6 do
+        for i = 1, 20 do
+          gw:get("/models/Loaded?id=round" .. round .. "." .. i)
+          gw:request("GET", "/models/" .. http.escape('x"} 1\n# HELP y z\n\\' .. i) .. "?id=1")
+          http.request(gw.address, ("M"):rep(i), "/models/Note?id=1")
+        end
+        if round % 2 == 0 then check.status(gw:admin("/admin/reload", "POST"), 200) end
+        local now = counters()
+        for name, value in pairs(last) do assert(now[name] and now[name] >= value, name) end
+        last = now
+      end
+    end)
+
+    it("tells metrics that promtool has nothing against", function()
+      if os.execute "command -v promtool >/dev/null" ~= 0 then return pending "no promtool here" end
+      local folder = process.temp()
+      process.write(folder .. "/metrics", gw:admin("/metrics").body)
+      local code, out, err = process.run { argv = { "sh", "-c", "promtool check metrics <" .. folder .. "/metrics" } }
+      assert(code == 0 and out .. err == "", out .. err)
+      process.remove(folder)
+    end)
+
     it("counts open connections", function()
       gw:hang_up()
       local open = {}
@@ -183,7 +243,6 @@ end)
 
 describe("without an admin plane", function()
   it("the data plane serves all the same", function()
-    local process = require "tests.support.process"
     local folder = process.temp()
     gateway.write_models(folder .. "/schemas", models)
     local running = process.start {
