@@ -9,9 +9,10 @@
 #include "store/redis.h"
 
 #include "base/clock.h"
-#include "base/hash.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "store/pause.h"
+#include "store/redis_error.h"
 #include "store/redis_inner.h"
 #include "store/redis_link.h"
 
@@ -19,11 +20,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define BACKOFF_MIN_MS 100
-#define BACKOFF_MAX_MS 2500
-#define BACKOFF_AUTH   1000       /* not sooner, when our credentials were refused */
-#define UNSENT_MAX     (8u << 20) /* bytes that wait for the socket; beyond it OVERLOADED */
-#define KEPT_MAX       (8u << 20) /* bytes of scripts that may have to be asked again; beyond it they go whole */
+#define PAUSE_AUTH_MS 1000       /* before the next connection, when our credentials were refused: at least */
+#define STEADY_MS     5000       /* as long up, it was a good connection, however it ends */
+#define READONLY_MS   10000      /* how often we look for another server where ours takes no writes */
+#define QUIET_MS      5000       /* without an error, and the log says that they are over */
+#define UNSENT_MAX    (8u << 20) /* bytes that wait for the socket; beyond it OVERLOADED */
+#define KEPT_MAX      (8u << 20) /* bytes of scripts that may have to be asked again; beyond it they go whole */
 
 static const struct {
     const char *label;
@@ -43,12 +45,6 @@ static const struct {
     [REDIS_FILL] = {"fill", 1, {EXPECT_NUMBER}},
     [REDIS_DROP] = {"lease-drop", 1, {EXPECT_NUMBER}},
 };
-
-/* How a command fails, as a metric's label. */
-enum outcome { REFUSED, OVERLOAD, TIMEOUT, LOST, ERROR_REPLY, WRONG_TYPE, TOO_LONG, NO_SCRIPT, OUTCOMES };
-
-static const char *const outcomes[OUTCOMES] = {"refused", "overloaded", "timeout",  "lost",
-                                               "error",   "wrong-type", "too-long", "no-script"};
 
 struct redis_slot {
     struct redis_command *command; /* NULL: cancelled */
@@ -73,8 +69,10 @@ struct redis {
     bool useful;             /* this connection has answered a command */
     bool told;               /* the log knows that it is down */
     uint64_t up_us;          /* when it came up */
-    uint64_t backoff_ms;     /* how long to wait after the next loss, at most */
-    uint64_t attempts;
+    struct pause pause;      /* before the next connection */
+    uint64_t readonly_us;    /* when we last left a server because it takes no writes; 0: never */
+    bool refusing;           /* commands are answered by errors, and the log knows */
+    uint64_t refused_us;     /* when one last was */
 
     struct redis_slot *ring; /* max_inflight slots */
     unsigned front, waiting;
@@ -83,7 +81,7 @@ struct redis {
 
     struct metrics *metrics;
     struct histogram *time[REDIS_KINDS];
-    struct counter *errors[REDIS_KINDS][OUTCOMES], *up;
+    struct counter *errors[REDIS_KINDS][REDIS_OUTCOMES], *up;
 
     void (*closed)(void *arg);
     void *closed_arg;
@@ -113,11 +111,11 @@ static sds let_out(struct redis *r, struct redis_slot *s, int i)
     return command;
 }
 
-static void count_error(struct redis *r, enum redis_kind kind, enum outcome outcome)
+static void count_error(struct redis *r, enum redis_kind kind, enum redis_outcome outcome)
 {
     struct counter **c = &r->errors[kind][outcome];
     if (!*c) {
-        struct slice labels[] = {slice_of(kinds[kind].label), slice_of(outcomes[outcome])};
+        struct slice labels[] = {slice_of(kinds[kind].label), slice_of(redis_outcome_label(outcome))};
         *c = metrics_counter(r->metrics, METRIC_STORE_ERRORS, labels);
     }
     counter_add(*c, 1);
@@ -140,7 +138,7 @@ static void finish(struct redis *r, enum status status, struct blob *value)
     c->done(c, status, value);
 }
 
-static void fail_all(struct redis *r, enum outcome outcome)
+static void fail_all(struct redis *r, enum redis_outcome outcome)
 {
     /* Not those that a callback starts meanwhile: they are refused, since the state was changed before. */
     while (r->waiting > 0) {
@@ -161,19 +159,18 @@ static void let_go(struct redis *r)
     r->link = NULL;
 }
 
-static uint64_t next_backoff(struct redis *r)
+/* A server that answers some commands and then hangs is no good one: it costs a deadline each time. */
+static bool was_good(const struct redis *r, enum redis_outcome outcome)
 {
-    bool was_good = r->state == UP && (r->useful || clock_mono_us() - r->up_us >= BACKOFF_MAX_MS * 1000);
-    if (was_good) r->backoff_ms = BACKOFF_MIN_MS;
-    uint64_t half = r->backoff_ms / 2, salt[] = {(uintptr_t)r, r->attempts};
-    r->backoff_ms = r->backoff_ms * 2 < BACKOFF_MAX_MS ? r->backoff_ms * 2 : BACKOFF_MAX_MS;
-    return half + hash_seeded(slice_from(salt, sizeof salt)) % (half + 1);
+    if (r->state != UP) return false;
+    return (r->useful && outcome != OUTCOME_TIMEOUT) || clock_mono_us() - r->up_us >= STEADY_MS * 1000;
 }
 
 /* The one way down: every command under way ends here. Touch nothing of theirs afterwards. */
-static void go_down(struct redis *r, enum outcome outcome, const char *why, uint64_t wait_at_least)
+static void go_down(struct redis *r, enum redis_outcome outcome, const char *why, uint64_t wait_at_least)
 {
-    uint64_t wait = next_backoff(r);
+    if (was_good(r, outcome)) pause_reset(&r->pause);
+    uint64_t wait = pause_next(&r->pause);
     if (wait < wait_at_least) wait = wait_at_least;
     if (!r->told) {
         log_warn(r->state == UP ? "store lost" : "store unreachable", LOG_TEXT("store", r->name), LOG_TEXT("why", why),
@@ -236,33 +233,51 @@ static void on_ready(void *arg)
 
 /* ---- replies */
 
-/* Errors that say the server as a whole does not serve us now. */
-static bool is_down_error(const char *error)
+/* The log is told when commands begin to be refused and when that is over, but not of each. */
+static void note_refusal(struct redis *r, enum redis_kind kind, const char *word)
 {
-    static const char *const words[] = {"LOADING", "MASTERDOWN", "NOAUTH", "DENIED"};
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        if (strcmp(error, words[i]) == 0) return true;
-    }
-    return false;
+    if (!r->refusing)
+        log_warn("store refuses commands", LOG_TEXT("store", r->name), LOG_TEXT("command", kinds[kind].label),
+                 LOG_TEXT("why", word[0] ? word : "error"));
+    r->refusing = true;
+    r->refused_us = clock_mono_us();
+}
+
+static void note_success(struct redis *r)
+{
+    if (!r->refusing || clock_mono_us() - r->refused_us < QUIET_MS * 1000) return;
+    log_info("store takes commands again", LOG_TEXT("store", r->name));
+    r->refusing = false;
+}
+
+/* Another server may have become the one to write to, under the same name; but do not ask for it all the time. */
+static bool may_look_for_another(const struct redis *r)
+{
+    return r->readonly_us == 0 || clock_mono_us() - r->readonly_us >= READONLY_MS * 1000;
 }
 
 static void on_error(struct redis *r, const struct redis_reply *reply)
 {
     struct redis_slot *s = front(r);
-    if (is_down_error(reply->error)) {
-        go_down(r, ERROR_REPLY, reply->error, 0);
-    } else if (s->kind == REDIS_GET && strcmp(reply->error, "WRONGTYPE") == 0) {
-        count_error(r, s->kind, WRONG_TYPE);
+    enum redis_outcome outcome = redis_outcome_of(reply->error);
+    if (redis_outcome_is_down(outcome)) {
+        go_down(r, outcome, reply->error, 0);
+    } else if (outcome == OUTCOME_READONLY && may_look_for_another(r)) {
+        r->readonly_us = clock_mono_us();
+        go_down(r, outcome, reply->error, 0);
+    } else if (s->kind == REDIS_GET && outcome == OUTCOME_WRONGTYPE) {
+        count_error(r, s->kind, outcome);
         finish(r, MISSING, NULL);
     } else {
-        count_error(r, s->kind, ERROR_REPLY);
+        note_refusal(r, s->kind, reply->error);
+        count_error(r, s->kind, outcome);
         finish(r, STORE_UNAVAILABLE, NULL);
     }
 }
 
 static void on_value(struct redis *r, struct redis_reply *reply)
 {
-    if (reply->too_long) count_error(r, REDIS_GET, TOO_LONG);
+    if (reply->too_long) count_error(r, REDIS_GET, OUTCOME_TOO_LONG);
     struct blob *value = reply->value;
     reply->value = NULL;
     finish(r, value ? OK : MISSING, value);
@@ -271,7 +286,7 @@ static void on_value(struct redis *r, struct redis_reply *reply)
 static void on_values(struct redis *r, struct redis_reply *reply)
 {
     struct redis_command *c = front(r)->command;
-    if (reply->too_long || reply->too_much) count_error(r, REDIS_MGET, TOO_LONG);
+    if (reply->too_long || reply->too_much) count_error(r, REDIS_MGET, OUTCOME_TOO_LONG);
     for (unsigned i = 0; c && !reply->too_much && i < reply->values_n; i++) {
         c->values[i] = reply->values[i];
         reply->values[i] = NULL;
@@ -309,7 +324,7 @@ static void ask_again(struct redis *r)
     struct redis_slot asked = *front(r);
     sds by_hash = let_out(r, &asked, 0);
     asked.by_hash = false;
-    count_error(r, asked.kind, NO_SCRIPT);
+    count_error(r, asked.kind, OUTCOME_NOSCRIPT);
     r->front = (r->front + 1) % r->config.max_inflight;
     struct redis_slot *s = place(r, r->waiting - 1);
     *s = asked;
@@ -334,12 +349,15 @@ static void on_reply(void *arg, struct redis_reply *reply)
     }
     enum redis_expect asked = kinds[s->kind].expect[s->replied++];
     bool error = reply->head.type == REDIS_REPLY_ERROR;
-    if (asked == EXPECT_PREFIX && !(error && is_down_error(reply->error))) {
+    if (asked == EXPECT_PREFIX && !(error && redis_outcome_is_down(redis_outcome_of(reply->error)))) {
         on_previous(s, reply);
         if (s->replied < kinds[s->kind].commands) return;
     }
     histogram_add(r->time[s->kind], clock_mono_us() - s->started_us);
-    if (!error) r->useful = true;
+    if (!error) {
+        r->useful = true;
+        note_success(r);
+    }
     if (error) {
         on_error(r, reply);
     } else if (asked == EXPECT_VALUE) {
@@ -362,7 +380,7 @@ static void on_lost(void *arg, struct redis_loss loss)
 {
     struct redis *r = arg;
     r->link = NULL;
-    go_down(r, LOST, loss.why, loss.refused_us ? BACKOFF_AUTH : 0);
+    go_down(r, OUTCOME_LOST, loss.why, loss.refused_us ? PAUSE_AUTH_MS : 0);
 }
 
 static void attempt(struct redis *r)
@@ -370,10 +388,9 @@ static void attempt(struct redis *r)
     static const struct redis_link_events events = {.ready = on_ready, .reply = on_reply, .lost = on_lost};
     char why[128];
     r->state = CONNECTING;
-    r->attempts++;
     arm(r, r->config.timeout_ms);
     r->link = redis_link_open(r->loop, &r->config, &events, r, why);
-    if (!r->link) go_down(r, LOST, why, 0);
+    if (!r->link) go_down(r, OUTCOME_LOST, why, 0);
 }
 
 /* ---- time */
@@ -386,7 +403,7 @@ static void on_deadline(struct redis *r)
     if (is_late(r)) redis_link_read(r->link);
     if (r->state != UP) return;
     if (is_late(r)) {
-        go_down(r, TIMEOUT, "no answer in time", 0);
+        go_down(r, OUTCOME_TIMEOUT, "no answer in time", 0);
     } else {
         watch_deadline(r);
     }
@@ -397,7 +414,7 @@ static void on_timer(uv_timer_t *timer)
     struct redis *r = container_of(timer, struct redis, timer);
     switch (r->state) {
     case DOWN: attempt(r); break;
-    case CONNECTING: go_down(r, TIMEOUT, redis_link_late(r->link), 0); break;
+    case CONNECTING: go_down(r, OUTCOME_TIMEOUT, redis_link_late(r->link), 0); break;
     case UP: on_deadline(r); break;
     case CLOSING: break;
     }
@@ -425,7 +442,6 @@ struct redis *redis_open(uv_loop_t *loop, const struct redis_config *config, str
     counter_set(r->up, 0);
     r->loop = loop;
     uv_timer_init(loop, &r->timer);
-    r->backoff_ms = BACKOFF_MIN_MS;
     r->first = true;
     attempt(r);
     return r;
@@ -450,7 +466,7 @@ void redis_close(struct redis *r, void (*closed)(void *arg), void *arg)
     counter_set(r->up, 0);
     let_go(r);
     uv_close((uv_handle_t *)&r->timer, on_closed);
-    fail_all(r, LOST);
+    fail_all(r, OUTCOME_LOST);
 }
 
 bool redis_up(const struct redis *r) { return r->state == UP; }
@@ -462,12 +478,12 @@ enum status redis_ask(struct redis *r, enum redis_kind kind, struct redis_comman
     *c = (struct redis_command){.done = done};
     bool may_wait = r->first && r->state == CONNECTING;
     if (r->state != UP && !may_wait) {
-        count_error(r, kind, REFUSED);
+        count_error(r, kind, OUTCOME_REFUSED);
         return STORE_UNAVAILABLE;
     }
     size_t unsent = r->state == UP ? redis_link_unsent(r->link) : r->held_bytes;
     if (r->waiting == r->config.max_inflight || unsent > UNSENT_MAX) {
-        count_error(r, kind, OVERLOAD);
+        count_error(r, kind, OUTCOME_OVERLOADED);
         return OVERLOADED;
     }
     c->slot = place(r, r->waiting++);

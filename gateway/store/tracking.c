@@ -4,17 +4,15 @@
 #include "store/tracking.h"
 
 #include "base/clock.h"
-#include "base/hash.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "store/pause.h"
 #include "store/redis_link.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
 #define PING_MS        (NEAR_LAG_MS / 4)
-#define BACKOFF_MIN_MS 100
-#define BACKOFF_MAX_MS 2500
 #define REFUSED_MS     5000        /* a server that does not know tracking, or grants it not, will hardly do so soon */
 #define LINE_MAX_BYTES (64u << 10) /* of one answer, or one key */
 
@@ -36,8 +34,7 @@ struct tracking {
     bool pinging;            /* a ping has no answer yet */
     uint64_t asked_us;       /* when what waits for an answer was sent */
     bool told;               /* the log knows that it is down */
-    uint64_t backoff_ms;
-    uint64_t attempts;
+    struct pause pause;
 
     struct counter *up, *invalidations, *flushes[LOSSES];
     void (*closed)(void *arg);
@@ -52,16 +49,9 @@ static uint64_t after(uint64_t since_us) { return since_us + NEAR_LAG_MS * 1000;
 
 /* -- down -- */
 
-static uint64_t next_backoff(struct tracking *t)
-{
-    uint64_t half = t->backoff_ms / 2, salt[] = {(uintptr_t)t, t->attempts};
-    t->backoff_ms = t->backoff_ms * 2 < BACKOFF_MAX_MS ? t->backoff_ms * 2 : BACKOFF_MAX_MS;
-    return half + hash_seeded(slice_from(salt, sizeof salt)) % (half + 1);
-}
-
 static void go_down(struct tracking *t, enum loss loss, const char *why)
 {
-    uint64_t wait = next_backoff(t);
+    uint64_t wait = pause_next(&t->pause);
     if (loss == REFUSED && wait < REFUSED_MS) wait = REFUSED_MS;
     if (t->state == UP) {
         near_end(t->near);
@@ -140,7 +130,7 @@ static void on_reply(void *arg, struct redis_reply *reply)
         go_down(t, t->state == UP ? LOST : REFUSED, reply->error[0] ? reply->error : "error");
     } else if (t->state == UP) {
         t->pinging = false;
-        t->backoff_ms = BACKOFF_MIN_MS; /* it was good for something */
+        pause_reset(&t->pause); /* it was good for something */
         near_trust(t->near, after(t->asked_us));
     } else if (!is_hello) {
         begin(t);
@@ -159,7 +149,6 @@ static void attempt(struct tracking *t)
     static const struct redis_link_events events = {on_ready, on_reply, on_lost, on_changed, on_hearing};
     char why[128];
     t->state = ASKING;
-    t->attempts++;
     arm(t, t->config.timeout_ms);
     t->link = redis_link_open(t->loop, &t->config, &events, t, why);
     if (!t->link) go_down(t, LOST, why);
@@ -214,7 +203,6 @@ struct tracking *tracking_open(uv_loop_t *loop, const struct redis_config *confi
         if (i != REFUSED) t->flushes[i] = metrics_counter(metrics, METRIC_NEAR_FLUSHES, &label);
     }
     uv_timer_init(loop, &t->timer);
-    t->backoff_ms = BACKOFF_MIN_MS;
     attempt(t);
     return t;
 }

@@ -162,7 +162,7 @@ describe("Redis", function()
         assert.equal(round, check.document(gw:get("/models/Loaded?id=" .. i)).text)
       end
     end
-    assert(gw:metric("perigee_store_errors_total", { outcome = "no-script" }) >= 20)
+    assert(gw:metric("perigee_store_errors_total", { outcome = "noscript" }) >= 20)
     assert.equal(0, gw:metric("perigee_store_errors_total", { outcome = "error" }))
     for _, connection in ipairs(connections) do connection:close() end
     gw:finish()

@@ -3,6 +3,7 @@
 #include "support.h"
 
 #include "base/log.h"
+#include "store/pause.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -447,9 +448,91 @@ static void test_reconnects_back_off(void **state)
     struct world *w = world_new();
     w->peer.greeted = greet_and_close;
     world_open(w);
-    run_for(&w->loop, 3000);
-    /* 100 200 400 800 1600, each between a half and the whole: at least 5 attempts within 3 s, at most 7. */
-    assert_in_range(w->peer.connections, 5, 7);
+    run_for(&w->loop, 5000);
+    /* After 100, 400, 1600, 1900 ms, each less a fifth at most: at least 4 attempts within 5 s, at most 6. */
+    assert_in_range(w->peer.connections, 4, 6);
+    world_free(w);
+}
+
+/* However it is shaken: as often as a crowd may bear, and soon enough for who has come back. */
+static void test_pauses(void **state)
+{
+    for (int crowd = 0; crowd < 100; crowd++) {
+        struct pause *p = calloc(1, sizeof *p);
+        uint64_t time = 0, attempts = 0;
+        for (; time < 30000; attempts++) {
+            uint64_t pause = pause_next(p);
+            assert_in_range(pause, attempts ? 300 : 75, PAUSE_MAX_MS);
+            time += pause;
+        }
+        assert_in_range(attempts, 17, 20);
+        pause_reset(p);
+        assert_in_range(pause_next(p), 75, PAUSE_MIN_MS);
+        free(p);
+    }
+}
+
+/* -- what its errors mean -- */
+
+static const char *refusal; /* to everything but PING */
+
+static void script_refusing(struct visit *v, int argc, struct slice *argv)
+{
+    if (refusal && !slice_eq(argv[0], SLICE("PING"))) say(v, refusal);
+    else script_values(v, argc, argv);
+}
+
+/* One server of ours takes no writes: perhaps another has the name by now; but that is not asked again for each of them. */
+static void test_a_replica_is_left_once(void **state)
+{
+    struct world *w = world_up();
+    struct ask a;
+    w->peer.script = script_refusing;
+    refusal = "-READONLY You can't write against a read only replica.\r\n";
+    assert_int_equal(do_put(&w->loop, w->redis, &a, "k", "v", 0), STORE_UNAVAILABLE);
+    assert_false(redis_up(w->redis));
+    assert_true(run_until(&w->loop, is_up, w->redis, 5000));
+    assert_int_equal(w->peer.connections, 2);
+    for (int i = 0; i < 5; i++) assert_int_equal(do_put(&w->loop, w->redis, &a, "k", "v", 0), STORE_UNAVAILABLE);
+    assert_true(redis_up(w->redis));
+    assert_int_equal(w->peer.connections, 2);
+    refusal = NULL;
+    assert_int_equal(do_put(&w->loop, w->redis, &a, "k", "v", 0), OK);
+    assert_int_equal(errors_of(w->metrics, "put", "readonly"), 6);
+    world_free(w);
+}
+
+static void test_a_busy_server_is_down(void **state)
+{
+    struct world *w = world_up();
+    struct ask a;
+    w->peer.script = script_refusing;
+    refusal = "-BUSY Redis is busy running a script.\r\n";
+    assert_int_equal(do_get(&w->loop, w->redis, &a, "k"), STORE_UNAVAILABLE);
+    assert_false(redis_up(w->redis));
+    refusal = NULL;
+    assert_true(run_until(&w->loop, is_up, w->redis, 5000));
+    assert_int_equal(errors_of(w->metrics, "get", "busy"), 1);
+    world_free(w);
+}
+
+/* Answers one, hangs on the next, again and again: that is no reason to come back sooner each time. */
+static void test_a_server_that_hangs_again_and_again(void **state)
+{
+    struct world *w = world_new();
+    struct ask a;
+    w->peer.script = script_silent;
+    w->config.timeout_ms = 50;
+    world_open(w);
+    unsigned hung = 0;
+    for (uint64_t start = clock_mono_us(); clock_mono_us() - start < 3000000;) {
+        if (!run_until(&w->loop, is_up, w->redis, 500)) continue;
+        assert_int_equal(do_get(&w->loop, w->redis, &a, "good"), OK);
+        assert_value(&a, "value of good");
+        assert_int_equal(do_get(&w->loop, w->redis, &a, "silent"), STORE_UNAVAILABLE);
+        hung++;
+    }
+    assert_in_range(hung, 3, 5); /* 100, 400, 1600, 1900 ms apart */
     world_free(w);
 }
 
@@ -740,6 +823,10 @@ int main(void)
         cmocka_unit_test(test_a_lost_connection_fails_all_and_comes_back),
         cmocka_unit_test(test_it_starts_before_the_server),
         cmocka_unit_test(test_reconnects_back_off),
+        cmocka_unit_test(test_a_server_that_hangs_again_and_again),
+        cmocka_unit_test(test_a_busy_server_is_down),
+        cmocka_unit_test(test_a_replica_is_left_once),
+        cmocka_unit_test(test_pauses),
         cmocka_unit_test(test_close_inside_an_answer),
         cmocka_unit_test(test_close_inside_a_loss),
         cmocka_unit_test(test_close_ends_what_is_under_way),

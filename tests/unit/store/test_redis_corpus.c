@@ -86,8 +86,9 @@ static bool ended_well(struct trial *t)
 /* Errors of one command leave the connection; what says that the server is down, and all that does not fit, ends it. */
 static bool keeps_connection(struct trial *t)
 {
-    static const char *const down[] = {"err-loading", "err-masterdown", "err-noauth", "err-protected"};
-    for (size_t i = 0; i < 4; i++) {
+    static const char *const down[] = {"err-loading",   "err-masterdown", "err-noauth",
+                                       "err-protected", "err-busy",       "err-readonly"};
+    for (size_t i = 0; i < sizeof down / sizeof *down; i++) {
         if (is(t->id, down[i])) return false;
     }
     return is(t->kind, "error") || is(t->kind, "valid") || is(t->kind, "corrupt") || is(t->id, "push-resp3") ||

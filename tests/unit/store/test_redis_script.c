@@ -125,7 +125,7 @@ static void test_what_is_forgotten_is_asked_again(void **state)
     assert_value(&get[2], "c");
     assert_int_equal(peer.by_hash, 2);
     assert_int_equal(peer.whole, 4);
-    assert_int_equal(errors_of(w->metrics, "lease-keep", "no-script"), 1);
+    assert_int_equal(errors_of(w->metrics, "lease-keep", "noscript"), 1);
     assert_int_equal(errors_of(w->metrics, "lease-keep", "error"), 0);
     assert_int_equal(w->peer.connections, 1);
     world_free(w);
@@ -163,7 +163,7 @@ static void test_it_is_asked_again_once(void **state)
     assert_int_equal(wait_for(&w->loop, &a), STORE_UNAVAILABLE);
     assert_int_equal(peer.by_hash, 1);
     assert_int_equal(peer.whole, 2);
-    assert_int_equal(errors_of(w->metrics, "lease-keep", "error"), 1);
+    assert_int_equal(errors_of(w->metrics, "lease-keep", "noscript"), 2);
     assert_int_equal(do_get(&w->loop, w->redis, &get, "k"), OK);
     assert_value(&get, "k");
     world_free(w);

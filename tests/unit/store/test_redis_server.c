@@ -348,7 +348,7 @@ static void test_a_replacement_that_may_not_be(void **state)
     assert_int_equal(do_put(&c.loop, c.redis, &a, "k", "v", 0), OK);
     ask_replace(c.redis, &a, "k", SLICE("v"), SLICE("w"), 0);
     assert_int_equal(wait_for(&c.loop, &a), STORE_UNAVAILABLE);
-    assert_int_equal(errors_of(c.metrics, "replace", "error"), 1);
+    assert_int_equal(errors_of(c.metrics, "replace", "noperm"), 1);
     assert_true(redis_up(c.redis));
     assert_int_equal(do_get(&c.loop, c.redis, &a, "k"), OK);
     assert_value(&a, "v");
@@ -377,7 +377,7 @@ static void test_another_type_is_missing_and_can_be_replaced(void **state)
     start(&s, &c);
     assert_int_equal(tell(&s, "LPUSH k a b"), 2);
     assert_int_equal(do_get(&c.loop, c.redis, &a, "k"), MISSING);
-    assert_int_equal(errors_of(c.metrics, "get", "wrong-type"), 1);
+    assert_int_equal(errors_of(c.metrics, "get", "wrongtype"), 1);
     assert_int_equal(do_put(&c.loop, c.redis, &a, "k", "v", 0), OK);
     assert_int_equal(a.c.previous_n, 0);
     assert_int_equal(do_get(&c.loop, c.redis, &a, "k"), OK);
@@ -482,7 +482,7 @@ static void test_a_full_server_fails_writes_only(void **state)
     assert_int_equal(do_put(&c.loop, c.redis, &a, "k", "v", 0), OK);
     assert_int_equal(tell(&s, "CONFIG SET maxmemory 1"), 2);
     assert_int_equal(do_put(&c.loop, c.redis, &a, "k", "w", 0), STORE_UNAVAILABLE);
-    assert_int_equal(errors_of(c.metrics, "put", "error"), 1);
+    assert_int_equal(errors_of(c.metrics, "put", "oom"), 1);
     assert_int_equal(do_get(&c.loop, c.redis, &a, "k"), OK);
     assert_value(&a, "v");
     assert_true(redis_up(c.redis));
