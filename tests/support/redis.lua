@@ -54,6 +54,14 @@ function redis.start(port, options)
   return self
 end
 
+-- The first part of the server's version.
+function redis.version()
+  local pipe = io.popen "redis-server --version"
+  local text = pipe:read "*a"
+  pipe:close()
+  return tonumber(text:match " v=(%d+)")
+end
+
 local function read_reply(sock)
   local line = assert(sock:receive "*l")
   local kind, rest = line:sub(1, 1), line:sub(2)
@@ -70,13 +78,17 @@ local function read_reply(sock)
   return list
 end
 
+local function format(...)
+  local parts = { "*" .. select("#", ...) .. "\r\n" }
+  for _, word in ipairs { ... } do parts[#parts + 1] = ("$%d\r\n%s\r\n"):format(#tostring(word), word) end
+  return table.concat(parts)
+end
+
 -- One command on a connection of its own.
 function Redis:command(...)
   local sock = assert(socket.connect("127.0.0.1", self.port))
   sock:settimeout(5)
-  local parts = { "*" .. select("#", ...) .. "\r\n" }
-  for _, word in ipairs { ... } do parts[#parts + 1] = ("$%d\r\n%s\r\n"):format(#tostring(word), word) end
-  assert(sock:send(table.concat(parts)))
+  assert(sock:send(format(...)))
   local ok, result = pcall(read_reply, sock)
   sock:close()
   if not ok then error(result, 2) end
@@ -87,6 +99,18 @@ end
 function Redis:try(...)
   local ok, result = pcall(self.command, self, ...)
   return ok and result or nil
+end
+
+-- One command that may take its time: sent now; call what it returns for the answer.
+function Redis:begin(...)
+  local sock = assert(socket.connect("127.0.0.1", self.port))
+  sock:settimeout(30)
+  assert(sock:send(format(...)))
+  return function()
+    local ok, result = pcall(read_reply, sock)
+    sock:close()
+    return ok and result or nil, not ok and result or nil
+  end
 end
 
 -- As a machine that loses power.
