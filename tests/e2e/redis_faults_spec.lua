@@ -15,6 +15,7 @@ model "Loaded" { id = key(), text = field(), options = { expires = 300 }, from_m
 local NOTES, CLIENTS = 40, 20
 local DEADLINE = 0.3 -- of a Redis command, here
 local SLACK = 0.05 * gateway.patience ^ 2
+local HICCUPS = 2 -- rounds that a busy machine may hold up for a little longer
 
 local function start(server, ...)
   local gw = gateway.start { models = models, store = server.url, workers = 2, fds = 6,
@@ -31,7 +32,7 @@ local Load = {}
 Load.__index = Load
 
 local function load_on(gw)
-  local self = setmetatable({ clients = {}, answers = {}, slowest = 0, round = 0 }, Load)
+  local self = setmetatable({ clients = {}, answers = {}, hiccups = 0, round = 0 }, Load)
   for i = 1, CLIENTS do self.clients[i] = http.connect(gw.address) end
   return self
 end
@@ -57,8 +58,8 @@ function Load:run()
     end
   end
   local took = socket.gettime() - start_of_it
-  self.slowest = math.max(self.slowest, took)
-  assert(took <= DEADLINE + SLACK, ("a round took %.3f s"):format(took))
+  if took > DEADLINE + SLACK then self.hiccups = self.hiccups + 1 end
+  assert(self.hiccups <= HICCUPS and took <= DEADLINE + 5 * SLACK, ("a round took %.3f s"):format(took))
   return records
 end
 
@@ -141,7 +142,7 @@ describe("under load, a Redis", function()
       local before = socket.gettime()
       check.problem(gw:put("/models/Note?id=1", '{"text":"note 1"}'), 503, "store-unavailable")
       local took = socket.gettime() - before
-      assert(took <= DEADLINE + SLACK, took)
+      assert(took <= DEADLINE + 5 * SLACK, took)
       rounds = rounds + 1
       if took > DEADLINE / 2 then slow = slow + 1 end
       socket.sleep(0.01)
