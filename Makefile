@@ -3,9 +3,10 @@
 SECONDS ?= 60
 STEPS ?= 100000
 SEED ?= $(shell date +%s)
+GETS ?= 1000000
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: run test build bench fuzz asan tsan property soak accept lint format docs docker clean help
+.PHONY: run test build bench fuzz asan tsan property desync soak accept lint format docs docker clean help
 
 run: ## build, start the gateway with the example models, show a miss, a hit and a save; stays up until Ctrl-C
 	@scripts/run
@@ -34,6 +35,10 @@ property: build ## random reads, writes and loads on real gateways, STEPS=100000
 	@luajit tests/property/interleave.lua --store redis --steps $(STEPS) --seed $(SEED)
 	@luajit tests/property/interleave.lua --store redis --steps $(STEPS) --seed $(SEED) --chaos 1
 	@tests/property/openapi.py --requests 20000 --seed $(SEED)
+
+desync: build ## GETS=1000000 pipelined questions to a Redis that cuts connections at random: every answer is its question's
+	@scripts/deps test
+	@PERIGEE_GETS=$(GETS) build/release/store_test_redis_server
 
 soak: build ## what a million failed loads and a hundred thousand missing keys leave in memory
 	@scripts/deps test
