@@ -6,7 +6,7 @@ SEED ?= $(shell date +%s)
 GETS ?= 1000000
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: run test build bench fuzz asan tsan property desync soak accept lint format docs docker clean help
+.PHONY: run test build bench fuzz asan tsan property desync soak accept lint format docs client docker clean help
 
 run: ## build, start the gateway with the example models, show a miss, a hit and a save; stays up until Ctrl-C
 	@scripts/run
@@ -62,6 +62,10 @@ format: ## lay out all C files as .clang-format says
 
 docs: ## check the links between the pages
 	@scripts/links
+
+client: ## generate a TypeScript client from the OpenAPI document and run it, as docs/clients.md shows (needs npm's registry)
+	@scripts/deps build
+	@scripts/client
 
 docker: ## the image, with docker, podman or buildah, whichever works here
 	@scripts/image

@@ -20,6 +20,7 @@ import traceback
 import urllib.parse
 
 import hypothesis
+import hypothesis.configuration
 import jsonschema
 from hypothesis import strategies as st
 
@@ -297,7 +298,7 @@ def explore(gateway, document, n, seed):
 
     one()
     assert sum(statuses.values()) >= n / 2, statuses
-    assert len(tried) == len(document.calls), f"{len(tried)} of {len(document.calls)} calls tried"
+    assert len(tried) == len(document.calls) or n < 20 * len(document.calls), f"{len(tried)} of {len(document.calls)} calls tried"
     assert any(status < 300 for status in statuses), statuses
     return " ".join(f"{status}:{count}" for status, count in sorted(statuses.items()))
 
@@ -309,6 +310,7 @@ def main():
     parser.add_argument("--requests", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
+    hypothesis.configuration.set_hypothesis_home_dir(os.path.join(tempfile.gettempdir(), "perigee-hypothesis"))  # and not here
     gateway = Gateway(options.bin, options.models)
     failed = False
     document = Document(gateway.call("GET", "/openapi.json", {}, None)[2])
