@@ -7,7 +7,7 @@ exclude_files = { "build", "lua/perigee/meta" }
 local words = {
     read_globals = {
         "model", "form", "key", "field", "packed", "reference", "references", "arg", "input", "cached_method",
-        "cached_form_method", "http", "sqlite", "postgres", "redis", "parallel", "sleep", "log", "env", "null", "array",
+        "cached_form_method", "http", "invalidate_tags", "sqlite", "postgres", "redis", "parallel", "sleep", "log", "env", "null", "array",
         "missing", "failed", "invalidate_tags",
     },
     ignore = { "113/[A-Z].*", "21[23]/ctx", "212/self" },

@@ -51,6 +51,8 @@ struct gateway {
     struct redis_config redis;
     bool uses_redis;
     struct memory *memory;
+    struct epochs *epochs;
+    char epochs_key[280];
     struct near *near; /* both, or neither */
     struct tracker *tracker;
     struct flights *flights;
@@ -340,6 +342,8 @@ static void start_workers(struct gateway *g, struct vm **vm)
                                        .redis = g->uses_redis ? &g->redis : NULL,
                                        .memory = g->memory,
                                        .near = g->near,
+                                       .epochs = g->epochs,
+                                       .epochs_key = slice_of(g->epochs_key),
                                        .flights = g->flights,
                                        .tokens = g->tokens,
                                        .open = &g->open,
@@ -401,6 +405,7 @@ static void start_near(struct gateway *g)
 {
     if (!g->uses_redis || g->config.near_cache_bytes == 0) return;
     g->near = near_new(g->config.near_cache_bytes);
+    near_watch(g->near, slice_of(g->epochs_key));
     g->tracker = tracker_start(&g->redis, g->config.prefix, g->near);
 }
 
@@ -412,6 +417,8 @@ static void gateway_run(struct gateway *g, struct vm **vm)
     g->metrics = metrics_new();
     counter_set(metrics_counter(g->metrics, METRIC_BUILD, build), 1);
     g->memory = memory_new(g->config.memory_bytes);
+    g->epochs = epochs_new();
+    snprintf(g->epochs_key, sizeof g->epochs_key, "%s:~epochs", g->config.prefix);
     g->flights = flights_new();
     start_near(g);
     start_workers(g, vm);
@@ -425,6 +432,7 @@ static void gateway_run(struct gateway *g, struct vm **vm)
     gate_set(&g->admin.gate, NULL);
     flights_free(g->flights);
     memory_free(g->memory);
+    epochs_free(g->epochs);
     metrics_free(g->metrics);
     uv_loop_close(&g->loop);
 }

@@ -139,6 +139,7 @@ static void on_tick(uv_timer_t *timer)
 {
     struct worker *w = container_of(timer, struct worker, tick);
     counter_set(w->lua_bytes, (int64_t)vm_bytes(w->serve.now->vm));
+    store_tick(w->store);
 }
 
 static struct http_config http_config_of(struct worker *w)
@@ -170,6 +171,7 @@ static void worker_open(struct worker *w)
     if (w->config.redis) w->redis = redis_open(&w->loop, w->config.redis, w->metrics);
     w->store = store_new(w->config.memory, w->redis, w->metrics);
     store_set_near(w->store, w->config.near);
+    store_set_epochs(w->store, w->config.epochs, w->config.epochs_key);
     w->port = flight_port_open(w->config.flights, &w->loop);
     vm_attach(w->next_vm, w->host);
     serve_init(&w->serve, w->next_vm, w->store, w->redis ? "redis" : "memory", w->port, w->metrics);

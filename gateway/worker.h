@@ -9,6 +9,7 @@
 #include "script/vm.h"
 #include "serve/flight.h"
 #include "serve/tokens.h"
+#include "store/epochs.h"
 #include "store/memory.h"
 #include "store/near.h"
 #include "store/redis.h"
@@ -20,6 +21,8 @@ struct worker_config {
     const struct redis_config *redis; /* NULL: records live in `memory` */
     struct memory *memory;
     struct near *near; /* NULL: no copies of what Redis holds */
+    struct epochs *epochs;
+    struct slice epochs_key; /* of them in Redis */
     struct flights *flights;
     struct tokens *tokens;  /* who may ask, at first; NULL: everybody */
     _Atomic unsigned *open; /* client connections of all workers */

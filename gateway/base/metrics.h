@@ -24,6 +24,8 @@
     X(METRIC_STORE_ERRORS,   COUNTER,   "perigee_store_errors_total",  "command,outcome",    "Store commands that failed") \
     X(METRIC_STORE_UP,       GAUGE_MIN, "perigee_store_up",            "",                   "1 when every worker reaches the store") \
     X(METRIC_DAMAGED,        COUNTER,   "perigee_envelopes_damaged_total","model",           "Stored values that were no valid envelope") \
+    X(METRIC_INVALIDATIONS,  COUNTER,   "perigee_invalidations_total", "kind,mode",          "Invalidations, by what they name") \
+    X(METRIC_OUTDATED,       COUNTER,   "perigee_records_outdated_total","model,mode",       "Stored records read that an invalidation of their model or a tag had ended") \
     X(METRIC_NEAR_BYTES,     GAUGE,     "perigee_near_cache_bytes",    "",                   "Bytes held by the near cache") \
     X(METRIC_NEAR_RECORDS,   GAUGE,     "perigee_near_cache_records",  "",                   "Records held by the near cache") \
     X(METRIC_NEAR_EVICTIONS, COUNTER,   "perigee_near_cache_evictions_total","",             "Copies evicted to stay within the bound") \

@@ -139,6 +139,8 @@ struct slice model_method_name(const struct model *method)
     return slice_skip(method->name, method->owner->name.n + 1);
 }
 
+struct slice model_group(const struct model *m) { return m->owner ? m->owner->name : m->name; }
+
 size_t model_key_position(const struct model *m, const struct field *f)
 {
     size_t index = model_index(m, f), at = 0;

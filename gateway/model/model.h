@@ -114,6 +114,9 @@ static inline bool field_refers(const struct field *f)
 /* The last part of a method's name: "geocode". */
 struct slice model_method_name(const struct model *method);
 
+/* The model or form that it belongs to, itself or its owner: what invalidates all of that invalidates this. */
+struct slice model_group(const struct model *m);
+
 /* Where a field of kind key stands in m->key[] (and so in a key's values). */
 size_t model_key_position(const struct model *m, const struct field *f);
 

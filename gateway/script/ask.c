@@ -45,7 +45,7 @@ static void asking_free(struct asking *a)
 static int push_failure(lua_State *L, const struct asking *a, const struct ask_answer *answer)
 {
     lua_pushnil(L);
-    problem_push(L, &answer->problem, a->ask.model->name, answer->errors);
+    problem_push(L, &answer->problem, a->ask.model ? a->ask.model->name : SLICE(""), answer->errors);
     return 2;
 }
 
@@ -104,8 +104,9 @@ static void asking_cancel(void *op)
 /* --- the question ------------------------------------------------------------------------------------------------- */
 
 /* In the order of enum ask_what; then the word for many at once. */
-static const char *const questions[] = {"get", "save", "delete", "call", "forget", "get_many", NULL};
-#define GET_MANY (ASK_FORGET + 1)
+static const char *const questions[] = {
+    "get", "save", "delete", "call", "forget", "invalidate_all", "invalidate_tags", "get_many", NULL};
+#define GET_MANY (ASK_INVALIDATE_TAGS + 1)
 
 /* Appends the value at index 3; an ASK_GET asks for a list also where there is but one. */
 static enum status write_value(lua_State *L, struct asking *a, struct problem *why)
@@ -131,7 +132,7 @@ static enum status write_question(lua_State *L, struct asking *a, struct problem
     if (more.p) *(a->ask.what == ASK_SAVE ? &a->ask.if_match : &a->ask.include) = slice_skip(all, n);
     a->ask.depth = lua_isnumber(L, 4) ? (int)lua_tointeger(L, 4) : -1;
     a->ask.expires_ms = lua_isnumber(L, 4) ? (uint64_t)lua_tonumber(L, 4) : ASK_EXPIRES_UNSET;
-    a->ask.cascade = lua_toboolean(L, 5);
+    a->ask.cascade = a->ask.expire = lua_toboolean(L, 5);
     return status;
 }
 
@@ -143,19 +144,20 @@ static int misuse(lua_State *L, const char *format, const char *path, const char
     return 2;
 }
 
-/* ask(question, model's name, value, depth or life in ms, include or cascade, if_match)
+/* ask(question, model's name, value, depth or life in ms, include or cascade or expire, if_match)
  *     -> true and what came of it; nil and a problem; or anything else and a message, which the Lua half raises at its caller's line */
 static int word_ask(lua_State *L)
 {
     struct vm *vm = vm_of(L);
     int question = luaL_checkoption(L, 1, NULL, questions);
-    struct slice name;
-    name.p = luaL_checklstring(L, 2, &name.n);
-    const struct model *model = registry_find(&vm->registry, name);
+    struct slice name = {NULL, 0};
+    bool of_none = question == ASK_INVALIDATE_TAGS;
+    if (!of_none) name.p = luaL_checklstring(L, 2, &name.n);
+    const struct model *model = of_none ? NULL : registry_find(&vm->registry, name);
     lua_settop(L, 6);
     const char *cannot = task_cannot_wait(L);
     if (cannot) return misuse(L, "%s%s", "cannot wait here: ", cannot);
-    assert(model); /* the Lua half knows the same models */
+    assert(model || of_none); /* the Lua half knows the same models */
     const struct ask_gateway *gateway = vm->host->gateway;
     if (!gateway) return misuse(L, "%s%s", "", "there is nobody to ask");
 

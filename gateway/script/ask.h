@@ -9,11 +9,13 @@
 #include "script/vm.h"
 
 enum ask_what {
-    ASK_GET,    /* json: an array of objects of keys; documents are read for all of them together */
-    ASK_SAVE,   /* json: the record, packed fields as {"$packed":...} */
-    ASK_DELETE, /* json: an object of the keys */
-    ASK_CALL,   /* json: an object of attributes (for a form: inputs) and arguments; `model` is the method */
-    ASK_FORGET, /* the same */
+    ASK_GET,             /* json: an array of objects of keys; documents are read for all of them together */
+    ASK_SAVE,            /* json: the record, packed fields as {"$packed":...} */
+    ASK_DELETE,          /* json: an object of the keys */
+    ASK_CALL,            /* json: an object of attributes (for a form: inputs) and arguments; `model` is the method */
+    ASK_FORGET,          /* the same */
+    ASK_INVALIDATE_ALL,  /* of `model`, also a form */
+    ASK_INVALIDATE_TAGS, /* json: an array of them; of no model */
 };
 
 #define ASK_EXPIRES_UNSET UINT64_MAX
@@ -34,13 +36,14 @@ typedef void ask_done(struct ask *a);
 struct ask {
     enum ask_what what;
     struct vm *vm;
-    const struct model *model;
-    struct slice json;     /* compact */
-    bool cascade;          /* ASK_SAVE */
-    struct slice if_match; /* ASK_SAVE: as the value of If-Match; absent: always */
-    uint64_t expires_ms;   /* ASK_SAVE: the record's life, ASK_EXPIRES_UNSET: the model's */
-    int depth;             /* ASK_GET: levels of references; -1: the model's */
-    struct slice include;  /* ASK_GET: as the query's `_include`; absent: all */
+    const struct model *model; /* NULL: of none */
+    struct slice json;         /* compact */
+    bool cascade;              /* ASK_SAVE */
+    bool expire;               /* ASK_INVALIDATE_*: not to be removed */
+    struct slice if_match;     /* ASK_SAVE: as the value of If-Match; absent: always */
+    uint64_t expires_ms;       /* ASK_SAVE: the record's life, ASK_EXPIRES_UNSET: the model's */
+    int depth;                 /* ASK_GET: levels of references; -1: the model's */
+    struct slice include;      /* ASK_GET: as the query's `_include`; absent: all */
     const struct trail *trail;
     ask_done *done;
 

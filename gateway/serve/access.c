@@ -47,6 +47,7 @@ struct need access_need(const struct http_request *request, const struct route *
     if (!route) return need;
     need.permissions = permissions_of(route->op, request);
     if (need.permissions) need.model = route->model;
+    need.everywhere = route->op == OP_INVALIDATE && !route->model.p; /* a tag may stand on records of any */
     return need;
 }
 
@@ -89,7 +90,12 @@ static enum status permit(const struct grant *g, const struct need *need, struct
     r->reason = ACCESS_FORBIDDEN;
     r->grant = g;
     r->permission = grant_lacks(g, need->permissions, need->model);
-    return r->permission ? grant_forbids(r->permission, need->model, &r->problem) : OK;
+    if (r->permission) return grant_forbids(r->permission, need->model, &r->problem);
+    if (!need->everywhere || g->n == 0) return OK;
+    r->permission = (enum permission)need->permissions;
+    return problem_set(&r->problem, FORBIDDEN, NULL,
+                       "the token does not permit `%s` for every model, and tags are of all",
+                       permission_label(r->permission));
 }
 
 enum status access_check(const struct tokens *tokens, const struct http_request *request, const struct need *need,

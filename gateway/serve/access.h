@@ -28,6 +28,7 @@ enum access_reason {
 struct need {
     unsigned permissions; /* bits of enum permission: all of these */
     struct slice model;   /* of this model or form; absent: it is of none */
+    bool everywhere;      /* of all models: no token for some of them will do */
 };
 
 /* What an operation needs. `route` NULL: a path that leads nowhere, and only a token. */

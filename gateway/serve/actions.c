@@ -1,7 +1,8 @@
-/* serve/actions.c -- actions on one record:
+/* serve/actions.c -- actions on one record, and one on many:
  *
  *     action_touch        renewed: another life (renew.h)                              now or later ... 204
  *     action_invalidate   deleted (forget.h), or renewed: its freshness ends           now or later ... 204
+ *                         of a model or tags: their epochs (invalidate.h)          now or later ... 204
  *     action_refresh      read as GET reads with no-cache (serve.c)                    now or later ... 200
  *                         or loaded in the background (fill.h)                         now ... 202
  *
@@ -13,12 +14,13 @@
 #include "serve/answer.h"
 #include "serve/fill.h"
 #include "serve/forget.h"
+#include "serve/invalidate.h"
 #include "serve/life.h"
 #include "serve/problem.h"
 #include "serve/renew.h"
 #include "serve/view.h"
 
-/* One touch or invalidation; lives in its exchange's arena. */
+/* One touch or invalidation (served NULL: by tags); lives in its exchange's arena. */
 struct action {
     struct exchange *ex;
     struct served *served;
@@ -26,7 +28,8 @@ struct action {
     struct record_key key;
     struct renew renew;
     struct forget forget;
-    bool waiting; /* holds a reference to its generation */
+    struct invalidation all;
+    bool waiting; /* holds a reference to its generation, if there is a model */
 };
 
 static struct action *action_new(struct exchange *ex, struct served *served, enum operation op)
@@ -43,15 +46,15 @@ static void action_wait(struct action *a)
 {
     if (a->waiting) return;
     a->waiting = true;
-    generation_ref(a->served->generation);
+    if (a->served) generation_ref(a->served->generation);
 }
 
 /* The last thing done with a. `why` NULL: it is done, and the reply says so. */
 static void action_end(struct action *a, enum outcome outcome, const struct problem *why)
 {
     struct served *served = a->served;
-    struct generation *generation = a->waiting ? served->generation : NULL;
-    if (why) problem_reply(a->ex, served, a->op, why, &a->key);
+    struct generation *generation = a->waiting && served ? served->generation : NULL;
+    if (why) problem_reply(a->ex, served, a->op, why, a->key.model ? &a->key : NULL);
     else serve_reply(a->ex, served, a->op, outcome);
     if (generation) generation_unref(generation);
 }
@@ -154,49 +157,78 @@ static bool falls_back(const struct model *m)
     return m->loads && (m->options.stale_while_revalidate_ms || m->options.stale_if_error_ms);
 }
 
-static enum status read_mode(struct slice json, bool *expire, struct problem *why)
+/* -- of many -- */
+
+static void on_all_invalidated(struct invalidation *i, enum status status)
 {
-    *expire = slice_eq(json, SLICE("\"expire\""));
-    if (!json.p || *expire || slice_eq(json, SLICE("\"remove\""))) return OK;
-    return problem_set(why, MALFORMED_REQUEST, "mode", "`mode` takes \"remove\" or \"expire\"");
+    invalidated(container_of(i, struct action, all), status, &i->problem);
 }
 
-static void invalidate_record(struct exchange *ex, struct served *served)
+/* `name` lies in the arena. */
+static void invalidate_all(struct action *a, enum epoch_mode mode, const struct epoch_name *name, size_t n)
+{
+    a->all =
+        (struct invalidation){.serve = a->ex->owner, .mode = mode, .name = name, .n = n, .done = on_all_invalidated};
+    enum status st = invalidation_start(&a->all);
+    if (st == PENDING) action_wait(a);
+    else on_all_invalidated(&a->all, st);
+}
+
+static void invalidate_model(struct action *a, enum epoch_mode mode)
+{
+    struct epoch_name *name = arena_alloc(&a->ex->arena, sizeof *name);
+    *name = (struct epoch_name){.kind = EPOCH_MODEL, .text = arena_dup(&a->ex->arena, model_group(a->served->model))};
+    invalidate_all(a, mode, name, 1);
+}
+
+static void invalidate_one(struct action *a, enum epoch_mode mode)
+{
+    bool expires = mode == EPOCH_EXPIRE && falls_back(a->served->model);
+    invalidation_count(a->ex->owner, SLICE("record"), mode, 1);
+    if (expires) expire_record(a);
+    else remove_record(a);
+}
+
+static void invalidate_model_or_record(struct exchange *ex, struct served *served)
 {
     struct action_member member[] = {{SLICE("keys"), {NULL, 0}}, {SLICE("mode"), {NULL, 0}}, {SLICE("all"), {NULL, 0}}};
     struct action *a = action_new(ex, served, OP_INVALIDATE);
     struct problem why;
-    bool expire, all;
+    enum epoch_mode mode;
+    bool all;
     enum status st = action_no_query(ex->request.query, &why);
     if (st == OK) st = action_read(&ex->request, &ex->arena, member, 3, &why);
-    if (st == OK) st = read_mode(member[1].value, &expire, &why);
+    if (st == OK) st = invalidation_read_mode(member[1].value, &mode, &why);
     if (st == OK) st = action_flag(&member[2], false, &all, &why);
-    if (st == OK && all)
-        st = problem_set(&why, NOT_IMPLEMENTED, "all",
-                         "a whole model cannot be invalidated at once: name records by `keys`");
-    if (st == OK) st = action_key(served->model, &member[0], &ex->arena, &a->key, &why);
+    if (st == OK && all && member[0].value.p)
+        st = problem_set(&why, MALFORMED_REQUEST, "all", "`all` is for the whole model, `keys` for one record of it");
+    if (st == OK && !all && served->model->kind == MODEL_FORM)
+        st = problem_set(&why, MALFORMED_REQUEST, "all",
+                         "of a form `all` results are invalidated; DELETE /forms/NAME/METHOD takes one");
+    if (st == OK && !all) st = action_key(served->model, &member[0], &ex->arena, &a->key, &why);
     if (st != OK) problem_reply(ex, served, OP_INVALIDATE, &why, NULL);
-    else if (expire && falls_back(served->model)) expire_record(a);
-    else remove_record(a);
+    else if (all) invalidate_model(a, mode);
+    else invalidate_one(a, mode);
 }
 
 static void invalidate_tags(struct exchange *ex)
 {
-    struct action_member tags = {SLICE("tags"), {NULL, 0}};
+    struct action_member member[] = {{SLICE("tags"), {NULL, 0}}, {SLICE("mode"), {NULL, 0}}};
+    const struct epoch_name *name;
+    size_t n;
+    enum epoch_mode mode;
     struct problem why;
     enum status st = action_no_query(ex->request.query, &why);
-    if (st == OK) st = action_read(&ex->request, &ex->arena, &tags, 1, &why);
-    if (st == OK && (!tags.value.p || json_kind(tags.value) != JSON_ARRAY))
-        st = problem_set(&why, MALFORMED_REQUEST, "tags", "`tags` is an array of texts");
-    if (st == OK)
-        problem_set(&why, NOT_IMPLEMENTED, "tags",
-                    "records cannot be invalidated by their tags: POST /models/NAME/_invalidate takes `keys`");
-    problem_reply(ex, NULL, OP_INVALIDATE, &why, NULL);
+    if (st == OK) st = action_read(&ex->request, &ex->arena, member, 2, &why);
+    if (st == OK) st = invalidation_read_mode(member[1].value, &mode, &why);
+    if (st == OK) st = invalidation_read_tags(member[0].value, &ex->arena, &name, &n, &why);
+    if (st != OK) problem_reply(ex, NULL, OP_INVALIDATE, &why, NULL);
+    else invalidate_all(action_new(ex, NULL, OP_INVALIDATE), mode, name, n);
 }
 
 void action_invalidate(struct exchange *ex, struct served *served)
 {
-    if (served) invalidate_record(ex, served);
+    if (served) invalidate_model_or_record(ex, served);
     else invalidate_tags(ex);
 }
 
@@ -207,7 +239,7 @@ static void load_behind(struct exchange *ex, struct served *served, const struct
 {
     struct serve *s = ex->owner;
     backoff_forget(flight_backoff(s->flights), key->stored);
-    struct flight *flight = flight_found(s->flights, key->stored);
+    struct flight *flight = flight_found(s->flights, key->stored, fetch_era(s, served));
     if (flight) fill_start(s, served, key, ex->id, NULL, flight, NULL, FILL_BLIND);
     reply_begin(&ex->reply, 202);
     serve_reply(ex, served, OP_REFRESH, (enum outcome)OK);

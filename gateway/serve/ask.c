@@ -4,6 +4,7 @@
  *       documents    get                                 now or later
  *       saving       save                                now or later
  *       forget       delete                              now or later
+ *       invalidation invalidate_all, invalidate_tags     now or later
  *       call         method: its key                     now or later
  *         fetch        its result                        now or later
  *         forget       ... or no result any more         now or later
@@ -20,6 +21,7 @@
 #include "serve/call.h"
 #include "serve/condition.h"
 #include "serve/forget.h"
+#include "serve/invalidate.h"
 #include "serve/saving.h"
 
 #include <stdlib.h>
@@ -41,7 +43,8 @@ struct inquiry {
     struct asks *asks;
     struct ask *ask;         /* NULL: the asker has gone, or has been answered */
     struct list link, ready; /* in asks */
-    struct served *served;
+    struct generation *generation;
+    struct served *served; /* NULL: of no model */
     struct arena arena;
     struct trail trail; /* the asker's: a copy, as a write may outlive it */
     bool writing;       /* saving or forget is under way */
@@ -58,6 +61,8 @@ struct inquiry {
     struct fetch fetch;    /* of a call's result */
     struct record_key key; /* of a delete */
     struct forget forget;
+    struct invalidation invalidation;
+    struct epoch_name name; /* of a model */
 
     struct buffer text; /* of documents */
     struct ask_answer one;
@@ -80,7 +85,7 @@ static void close_when_empty(struct asks *s)
 static void inquiry_free(struct inquiry *q)
 {
     struct asks *s = q->asks;
-    struct generation *generation = q->served->generation;
+    struct generation *generation = q->generation;
     if (q->holds == DOCUMENTS) documents_finish(&q->documents);
     if (q->holds == SAVING) blob_unref(q->saving.blob);
     if (q->holds == CALL) {
@@ -232,6 +237,34 @@ static enum status begin_delete(struct inquiry *q)
     return st == OK ? begin_forget(q, &q->key) : st;
 }
 
+/* -- invalidate many -- */
+
+static void on_invalidated(struct invalidation *i, enum status status)
+{
+    struct inquiry *q = container_of(i, struct inquiry, invalidation);
+    q->one.problem = i->problem;
+    settle_one(q, status, no_text);
+}
+
+static enum status begin_invalidate(struct inquiry *q)
+{
+    struct invalidation *i = &q->invalidation;
+    *i = (struct invalidation){.serve = q->asks->serve,
+                               .mode = q->ask->expire ? EPOCH_EXPIRE : EPOCH_REMOVE,
+                               .name = &q->name,
+                               .n = 1,
+                               .done = on_invalidated};
+    enum status st = OK;
+    if (q->served) q->name = (struct epoch_name){.kind = EPOCH_MODEL, .text = model_group(q->served->model)};
+    else /* in a copy, as that of a delete */
+        st = invalidation_read_tags(arena_dup(&q->arena, q->ask->json), &q->arena, &i->name, &i->n, &q->one.problem);
+    if (st != OK) return st;
+    q->writing = true;
+    st = invalidation_start(i);
+    if (st != PENDING) on_invalidated(i, st);
+    return PENDING;
+}
+
 /* -- methods -- */
 
 static void on_result(struct fetch *f, enum status status)
@@ -294,6 +327,8 @@ static enum status begin(struct inquiry *q)
     case ASK_GET: return begin_get(q);
     case ASK_SAVE: return begin_save(q);
     case ASK_DELETE: return begin_delete(q);
+    case ASK_INVALIDATE_ALL:
+    case ASK_INVALIDATE_TAGS: return begin_invalidate(q);
     default: return begin_call(q);
     }
 }
@@ -305,7 +340,8 @@ static void asks_begin(void *owner, struct ask *ask)
     if (!q) abort();
     q->asks = s;
     q->ask = ask;
-    q->served = served_of(generation_ref(generation_of(s->serve, ask->vm)), ask->model);
+    q->generation = generation_ref(generation_of(s->serve, ask->vm));
+    q->served = ask->model ? served_of(q->generation, ask->model) : NULL;
     list_append(&s->all, &q->link);
     list_init(&q->ready);
     arena_init(&q->arena);

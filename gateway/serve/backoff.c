@@ -13,6 +13,7 @@ struct failure {
     struct list in_order;
     unsigned failures; /* in a row */
     uint64_t until_ms;
+    uint64_t began; /* the last of them */
     struct problem why;
     struct slice key;
     char key_bytes[];
@@ -53,12 +54,12 @@ void backoff_free(struct backoff *b)
 
 static bool knows_any(struct backoff *b) { return atomic_load_explicit(&b->known, memory_order_relaxed) > 0; }
 
-bool backoff_holds(struct backoff *b, struct slice key, uint64_t now_ms, struct problem *why)
+bool backoff_holds(struct backoff *b, struct slice key, uint64_t since, uint64_t now_ms, struct problem *why)
 {
     if (!knows_any(b)) return false;
     uv_mutex_lock(&b->lock);
     const struct failure *f = map_get(&b->by_key, key);
-    bool holds = f && now_ms < f->until_ms;
+    bool holds = f && f->began >= since && now_ms < f->until_ms;
     if (holds) {
         *why = f->why;
         why->retry_s = (unsigned)((f->until_ms - now_ms + 999) / 1000);
@@ -80,7 +81,7 @@ static struct failure *first_failure(struct backoff *b, struct slice key)
     return f;
 }
 
-void backoff_failed(struct backoff *b, struct slice key, uint64_t now_ms, const struct problem *why)
+void backoff_failed(struct backoff *b, struct slice key, uint64_t began, uint64_t now_ms, const struct problem *why)
 {
     uv_mutex_lock(&b->lock);
     struct failure *f = map_get(&b->by_key, key);
@@ -89,6 +90,7 @@ void backoff_failed(struct backoff *b, struct slice key, uint64_t now_ms, const 
     list_append(&b->in_order, &f->in_order);
     f->failures++;
     f->until_ms = now_ms + life_backoff_ms(f->failures);
+    f->began = began;
     f->why = *why;
     uv_mutex_unlock(&b->lock);
 }

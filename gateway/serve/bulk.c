@@ -384,7 +384,8 @@ static enum status permitted(struct bulk *b)
     struct gate *gate = &((struct serve *)b->ex->owner)->gate;
     unsigned reading = b->reads ? access_of_read(&b->ex->request) : 0, writing = b->writes ? PERMIT_WRITE : 0;
     if (!b->grant) return OK;
-    return gate_permit(gate, b->ex, b->grant, &(struct need){reading | writing, b->served->model->name});
+    return gate_permit(gate, b->ex, b->grant,
+                       &(struct need){.permissions = reading | writing, .model = b->served->model->name});
 }
 
 void bulk_answer(struct exchange *ex, struct served *served, const struct grant *grant)

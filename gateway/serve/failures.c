@@ -45,6 +45,8 @@ static const struct problems {
     [FORM_FORGET] = {"form-forget", {ANY_CALL, FORM_INVALID, END}},
     [TOUCH]       = {"touch",       {ANY_RECORD, ANY_ACTION, MISSING, END}},
     [INVALIDATE]  = {"invalidate",  {ANY_RECORD, ANY_ACTION, END}},
+    [INVALIDATE_FORM] = {"invalidate-form", {ANY_REQUEST, ANY_ACTION, STORE_UNAVAILABLE, END}},
+    [INVALIDATE_TAGS] = {"invalidate-tags", {ANY_REQUEST, MALFORMED_JSON, UNSUPPORTED_MEDIA, STORE_UNAVAILABLE, END}},
     [REFRESH]     = {"refresh",     {ANY_RECORD, ANY_ACTION, MISSING, NOT_FOUND, UNKNOWN_FIELD, DEPTH_EXCEEDED, ANY_LOAD, END}},
     [BULK]        = {"bulk",        {ANY_REQUEST, ANY_ACTION, KEY_TYPE, UNKNOWN_KEY, UNKNOWN_FIELD, DEPTH_EXCEEDED, END}},
 };

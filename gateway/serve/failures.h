@@ -7,7 +7,8 @@
 /* clang-format off */
 /* LOOK, DOCUMENT: HEAD and GET of a model with references. VET: of a model that has references, or handlers that judge what is saved. */
 enum call_kind { ANY, READ, LOAD, LOOK, DOCUMENT, SAVE, VET_SAVE, PATCH, VET_PATCH, DELETE, SCHEMA,
-            CALL, POST, FORGET, FORM_CALL, FORM_POST, FORM_FORGET, TOUCH, INVALIDATE, REFRESH, BULK, CALLS };
+            CALL, POST, FORGET, FORM_CALL, FORM_POST, FORM_FORGET, TOUCH, INVALIDATE, INVALIDATE_FORM,
+            INVALIDATE_TAGS, REFRESH, BULK, CALLS };
 /* clang-format on */
 
 /* ,"404":{...} for each status: members of the call's `responses`, behind others. */

@@ -24,38 +24,68 @@ static void open_whole(const struct blob *blob, struct envelope *e)
 
 static enum status status_of(const struct envelope *e) { return e->kind == ENVELOPE_NEGATIVE ? MISSING : OK; }
 
+struct flight_era fetch_era(const struct serve *s, const struct served *served)
+{
+    struct epochs *epochs = store_epochs(s->store);
+    struct flight_era era = {.now = epochs ? epochs_now(epochs).at : 0};
+    if (era.now) era.since = epochs_last(epochs, served->epoch);
+    return era;
+}
+
 /* -- loading -- */
 
 static bool can_fall_back(const struct fetch *f) { return f->old && f->use == USE_IF_NO_BETTER; }
 
-/* What was at hand becomes the result. */
-static enum status fall_back(struct fetch *f)
+static void drop_old(struct fetch *f)
 {
+    blob_unref(f->old);
+    f->old = NULL;
+}
+
+/* What was at hand becomes the result, if it will do, and has not been invalidated since; else it is `otherwise`. */
+static enum status fall_back(struct fetch *f, enum status otherwise)
+{
+    if (!can_fall_back(f) || !seal_reopen(f->serve, f->served, f->old, &f->entry)) return otherwise;
     f->blob = f->old;
     f->old = NULL;
     f->source = SOURCE_STALE;
     f->stored = true;
-    open_whole(f->blob, &f->entry);
     return OK;
 }
 
-static enum status failed(struct fetch *f, enum status status) { return can_fall_back(f) ? fall_back(f) : status; }
-
 static bool is_failure(enum status status) { return status != OK && status != MISSING; }
+
+/* Was something of it invalidated after the load had begun, and before we came? Its tags are known only now. */
+static bool began_too_early(const struct fetch *f, const struct flight_outcome *outcome)
+{
+    struct envelope e = {.refs = 0};
+    if (f->waiter.era.now <= outcome->stamp.at) return false;
+    if (outcome->blob) open_whole(outcome->blob, &e);
+    return seal_is_outdated(f->serve, f->served, outcome->stamp, seal_notes_of(&e).tags);
+}
 
 static bool must_look_again(const struct fetch *f, const struct flight_outcome *outcome)
 {
     if (f->led || f->again || !outcome || is_failure(outcome->status)) return false;
-    return outcome->doubtful || f->waiter.at_the_end;
+    return outcome->doubtful || f->waiter.at_the_end || began_too_early(f, outcome);
 }
 
 static void look_again(struct fetch *f)
 {
     f->again = true;
-    blob_unref(f->old);
-    f->old = NULL;
+    drop_old(f);
     enum status status = fetch_start(f, clock_wall_ms());
     if (status != PENDING) f->done(f, status);
+}
+
+/* Without a result; or late (NULL), where something stale is at hand: if that has been invalidated meanwhile there is no better to be had. */
+static void land_failure(struct fetch *f, const struct flight_outcome *outcome)
+{
+    enum status status = fall_back(f, outcome ? outcome->status : LOADER_TIMEOUT);
+    if (status != OK && outcome) f->problem = outcome->problem;
+    else if (status != OK)
+        problem_set(&f->problem, status, NULL, "the load takes too long, and what was stored has been invalidated");
+    f->done(f, status);
 }
 
 static void on_landed(struct flight_waiter *w, const struct flight_outcome *outcome)
@@ -68,8 +98,8 @@ static void on_landed(struct flight_waiter *w, const struct flight_outcome *outc
         look_again(f);
         return;
     }
-    if (can_fall_back(f) && (!outcome || is_failure(outcome->status))) {
-        f->done(f, fall_back(f));
+    if (!outcome || is_failure(outcome->status)) {
+        land_failure(f, outcome);
         return;
     }
     f->source = outcome->found ? SOURCE_STORE : f->led ? SOURCE_LOADED : SOURCE_COLLAPSED;
@@ -101,8 +131,9 @@ static enum status begin_wait(struct fetch *f)
 static enum status may_load(struct fetch *f)
 {
     struct backoff *backoff = flight_backoff(f->serve->flights);
+    uint64_t since = f->waiter.era.since;
     if (f->demand->mode == FETCH_RELOAD) backoff_forget(backoff, f->key->stored);
-    if (backoff_holds(backoff, f->key->stored, clock_mono_us() / 1000, &f->problem)) return f->problem.status;
+    if (backoff_holds(backoff, f->key->stored, since, clock_mono_us() / 1000, &f->problem)) return f->problem.status;
     return begin_wait(f);
 }
 
@@ -110,8 +141,7 @@ static enum fetch_cause cause_of(const struct fetch *f)
 {
     struct envelope e;
     if (f->demand->mode == FETCH_RELOAD) return CAUSE_REQUEST;
-    if (!f->old) return CAUSE_MISS;
-    open_whole(f->old, &e);
+    if (!f->old || !seal_reopen(f->serve, f->served, f->old, &e)) return CAUSE_MISS;
     return e.fresh_until_ms > clock_wall_ms() ? CAUSE_REQUEST : CAUSE_STALE;
 }
 
@@ -121,15 +151,15 @@ enum status fetch_load(struct fetch *f, unsigned landings)
     struct slice key = f->key->stored;
     f->source = SOURCE_NOWHERE;
     f->cause = cause_of(f);
+    f->waiter.era = fetch_era(f->serve, f->served);
     enum status status = may_load(f);
-    if (status != OK) return failed(f, status);
+    if (status != OK) return fall_back(f, status);
     f->waiter.done = on_landed;
     f->waiter.content = can_fall_back(f);
     enum flight_role role = flight_join(f->serve->flights, key, &f->waiter, &flight);
     if (role == FLIGHT_LATE || role == FLIGHT_FULL) wait_end(&f->wait);
-    if (role == FLIGHT_LATE) return fall_back(f);
-    if (role == FLIGHT_FULL)
-        return failed(f, problem_set(&f->problem, OVERLOADED, NULL, "too many requests wait for loads"));
+    if (role == FLIGHT_LATE || role == FLIGHT_FULL)
+        return fall_back(f, problem_set(&f->problem, OVERLOADED, NULL, "too many requests wait for loads"));
     f->waiting_for_flight = true;
     f->led = role == FLIGHT_LEAD;
     if (f->led) {
@@ -145,8 +175,9 @@ void fetch_refresh(struct serve *s, struct served *served, const struct record_k
                    struct blob *old)
 {
     struct problem why;
-    if (backoff_holds(flight_backoff(s->flights), key->stored, clock_mono_us() / 1000, &why)) return;
-    struct flight *flight = flight_found(s->flights, key->stored);
+    struct flight_era era = fetch_era(s, served);
+    if (backoff_holds(flight_backoff(s->flights), key->stored, era.since, clock_mono_us() / 1000, &why)) return;
+    struct flight *flight = flight_found(s->flights, key->stored, era);
     if (flight) fill_start(s, served, key, request, NULL, flight, old, FILL_LOOK_AGAIN);
 }
 
@@ -218,7 +249,8 @@ enum status fetch_start(struct fetch *f, uint64_t now_ms)
     struct store *store = f->serve->store;
     bool near_will_do = f->demand->mode != FETCH_RELOAD && !f->again;
     struct blob *copy = NULL;
-    if (near_will_do && store_near_up(store)) copy = store_look_near(store, f->key->stored, now_ms, &f->near);
+    f->op.level = near_will_do && store_near_up(store);
+    if (f->op.level) copy = store_look_near(store, f->key->stored, now_ms, &f->near);
     if (copy) return looked(f, OK, copy, now_ms);
     f->op.done = on_looked;
     enum status st = store_get(store, f->key->stored, now_ms, &f->op);

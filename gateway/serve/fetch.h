@@ -86,6 +86,9 @@ enum status fetch_open(struct serve *s, struct served *served, struct slice key,
 void fetch_refresh(struct serve *s, struct served *served, const struct record_key *key, uint64_t request,
                    struct blob *old);
 
+/* What is known of invalidations now, for who asks for a load. */
+struct flight_era fetch_era(const struct serve *s, const struct served *served);
+
 /* The store had nothing that holds: what that makes of it, MISSING or a failure, where nobody can load. */
 enum status fetch_nothing(enum status looked, struct problem *why);
 

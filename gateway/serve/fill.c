@@ -48,6 +48,7 @@ struct fill {
     struct wait batch; /* for the call that makes its load together with others */
     struct load *load; /* NULL when none runs */
     uint64_t started_us, took_us;
+    struct stamp stamp; /* when it began */
     struct store_op op;
     bool storing;                   /* op is under way */
     bool lives;                     /* the outcome is to be kept */
@@ -109,14 +110,23 @@ static void land_found(struct fill *f, struct blob *blob, const struct envelope 
     outcome->blob = blob;
     outcome->stored = outcome->found = true;
     outcome->doubtful = store_is_remote(f->serve->store); /* written since it was found? */
+    outcome->stamp = seal_notes_of(e).stamp;
     fill_land(f, outcome);
 }
 
 /* -- storing -- */
 
+/* What was invalidated while it was loaded is there for those who wait, and counts as not stored. */
+static bool is_outdated(const struct fill *f)
+{
+    struct envelope e = {.refs = 0};
+    if (f->outcome->blob) envelope_open(blob_slice(f->outcome->blob), &e);
+    return seal_is_outdated(f->serve, f->served, f->stamp, seal_notes_of(&e).tags);
+}
+
 static void stored(struct fill *f, enum status status)
 {
-    f->outcome->stored = status == OK && f->lives;
+    f->outcome->stored = status == OK && f->lives && !is_outdated(f);
     f->outcome->doubtful = status != OK && store_is_remote(f->serve->store);
     fill_land(f, f->outcome);
 }
@@ -149,7 +159,7 @@ static void fill_store(struct fill *f, struct flight_outcome *outcome, uint64_t 
 /* What it replaces, if that is of any use. */
 static bool open_old(const struct fill *f, struct envelope *e)
 {
-    return f->old && seal_open(f->serve, f->served, f->old, f->key.stored, e) == OK && e->kind != ENVELOPE_NEGATIVE;
+    return f->old && seal_reopen(f->serve, f->served, f->old, e) && e->kind != ENVELOPE_NEGATIVE;
 }
 
 static void count_load(struct fill *f, enum status status)
@@ -178,7 +188,8 @@ static void load_failed(struct fill *f, const struct load_result *r)
     outcome->problem.status = r->status;
     outcome->load_us = f->took_us;
     log_failure(f, r);
-    backoff_failed(flight_backoff(f->serve->flights), f->key.stored, clock_mono_us() / 1000, &outcome->problem);
+    uint64_t now_ms = clock_mono_us() / 1000;
+    backoff_failed(flight_backoff(f->serve->flights), f->key.stored, f->stamp.at, now_ms, &outcome->problem);
     fill_land(f, outcome);
 }
 
@@ -206,8 +217,8 @@ static uint32_t load_us(const struct fill *f)
 static struct blob *seal_old(struct fill *f, struct envelope *e, struct seal_notes *notes)
 {
     struct envelope old;
-    bool opens = open_old(f, &old);
-    assert(opens); /* the loader has seen it */
+    bool opens = envelope_open(blob_slice(f->old), &old); /* also if it has been invalidated since the loader saw it */
+    assert(opens);
     (void)opens;
     notes->tags = seal_notes_of(&old).tags;
     return seal_again(f->serve, &old, e, notes, f->key.stored);
@@ -229,8 +240,9 @@ static void on_loaded(void *owner, const struct load_result *r)
     backoff_forget(flight_backoff(f->serve->flights), f->key.stored);
     struct flight_outcome *outcome = flight_outcome_new(r->status);
     outcome->load_us = f->took_us;
-    struct seal_notes notes = {.tags = r->tags, .origin = r->origin, .load_us = load_us(f)};
+    struct seal_notes notes = {.tags = r->tags, .origin = r->origin, .load_us = load_us(f), .stamp = f->stamp};
     struct envelope e = {.kind = kind_of(m, r->status), .text = r->text};
+    outcome->stamp = f->stamp;
     life_begin(m, life_said(&m->options, r), now, serve_chance(f->serve), &e);
     f->lives = e.fresh_until_ms > now;
     if (!f->lives) e.stale_until_ms = e.fresh_until_ms;
@@ -251,6 +263,7 @@ static void fill_load(struct fill *f)
     }
     counter_add(served->loads_inflight, 1);
     f->started_us = clock_mono_us();
+    f->stamp = store_stamp(f->serve->store);
     struct envelope old;
     bool has_old = open_old(f, &old);
     f->load = load_start(served->generation->vm, &f->key, has_old ? &old : NULL, &f->trail, on_loaded, f);

@@ -29,10 +29,11 @@ struct flight {
     struct list waiters;
     size_t n_waiters;
     unsigned stripe;
-    bool findable; /* in by_key */
-    bool barred;   /* the record was written meanwhile: must not store */
-    bool storing;  /* writes wait for it */
-    bool late;     /* whoever is content does not wait for it */
+    bool findable;  /* in by_key */
+    bool barred;    /* the record was written meanwhile: must not store */
+    bool storing;   /* writes wait for it */
+    uint64_t began; /* the moment that was known then */
+    bool late;      /* whoever is content does not wait for it */
     struct slice key;
     char key_bytes[];
 };
@@ -187,7 +188,7 @@ unsigned flight_landings(struct flight_port *p, struct slice key)
     return atomic_load_explicit(&p->flights->stripe[stripe_of(key)].landings, memory_order_acquire);
 }
 
-static struct flight *flight_new(struct flight_port *p, unsigned stripe, struct slice key)
+static struct flight *flight_new(struct flight_port *p, unsigned stripe, struct slice key, uint64_t now)
 {
     struct flight *f = calloc(1, sizeof *f + key.n);
     if (!f) abort();
@@ -195,11 +196,30 @@ static struct flight *flight_new(struct flight_port *p, unsigned stripe, struct 
     f->key = slice_from(f->key_bytes, key.n);
     f->home = p;
     f->stripe = stripe;
+    f->began = now;
     list_init(&f->waiters);
     f->findable = true;
     f->barred = map_get(&p->flights->stripe[stripe].writes, key) != NULL;
     map_put(&p->flights->stripe[stripe].by_key, f->key, f);
     return f;
+}
+
+/* What it brings is older than a write: the next one who asks founds anew. The stripe is held. */
+static void bar(struct stripe *s, struct flight *f)
+{
+    f->barred = true;
+    f->findable = false;
+    map_remove(&s->by_key, f->key);
+}
+
+/* The flight of this key, unless it began too early: then nobody joins it any more. One that is storing must be found by writes, and whoever
+ * joins it looks again. The stripe is held. */
+static struct flight *find(struct stripe *s, struct slice key, uint64_t since)
+{
+    struct flight *f = map_get(&s->by_key, key);
+    if (!f || f->storing || f->began >= since) return f;
+    bar(s, f);
+    return NULL;
 }
 
 /* The stripe is held. */
@@ -226,9 +246,9 @@ enum flight_role flight_join(struct flight_port *p, struct slice key, struct fli
     enum flight_role role = FLIGHT_WAIT;
 
     uv_mutex_lock(&s->lock);
-    struct flight *f = map_get(&s->by_key, key);
+    struct flight *f = find(s, key, w->era.since);
     if (!f && atomic_load_explicit(&all->count, memory_order_relaxed) < FLIGHTS_MAX) {
-        f = flight_new(p, w->stripe, key);
+        f = flight_new(p, w->stripe, key, w->era.now);
         atomic_fetch_add_explicit(&all->count, 1, memory_order_relaxed);
         role = FLIGHT_LEAD;
     }
@@ -245,15 +265,15 @@ enum flight_role flight_join(struct flight_port *p, struct slice key, struct fli
     return role;
 }
 
-struct flight *flight_found(struct flight_port *p, struct slice key)
+struct flight *flight_found(struct flight_port *p, struct slice key, struct flight_era era)
 {
     struct flights *all = p->flights;
     unsigned stripe = stripe_of(key);
     struct stripe *s = &all->stripe[stripe];
     struct flight *f = NULL;
     uv_mutex_lock(&s->lock);
-    if (!map_get(&s->by_key, key) && atomic_load_explicit(&all->count, memory_order_relaxed) < FLIGHTS_MAX) {
-        f = flight_new(p, stripe, key);
+    if (!find(s, key, era.since) && atomic_load_explicit(&all->count, memory_order_relaxed) < FLIGHTS_MAX) {
+        f = flight_new(p, stripe, key, era.now);
         atomic_fetch_add_explicit(&all->count, 1, memory_order_relaxed);
     }
     uv_mutex_unlock(&s->lock);
@@ -281,14 +301,6 @@ void flight_leave(struct flight_waiter *w)
 }
 
 /* -- writes -- */
-
-/* What it brings is older than the write: the next one who asks founds anew. The stripe is held. */
-static void bar(struct stripe *s, struct flight *f)
-{
-    f->barred = true;
-    f->findable = false;
-    map_remove(&s->by_key, f->key);
-}
 
 /* Writes of one key stand in a chain whose first is in the map, since the map keeps the key of the one it holds. */
 static void chain(struct stripe *s, struct flight_write *write)

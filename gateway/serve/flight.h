@@ -12,6 +12,7 @@
 #include "base/status.h"
 #include "serve/backoff.h"
 #include "serve/waits.h"
+#include "store/epochs.h"
 
 #include <uv.h>
 
@@ -29,12 +30,19 @@ struct flight_outcome {
     uint64_t load_us;   /* how long the load took; 0: nothing was loaded */
     bool doubtful;      /* another gateway may have written the record since: who has joined on the way looks again */
     struct problem problem; /* when it failed */
+    struct stamp stamp;     /* of what was loaded: when that began */
 };
 
 struct flight_outcome *flight_outcome_new(enum status status); /* returns a new reference */
 void flight_outcome_unref(struct flight_outcome *o);
 
 struct flight_waiter;
+
+/* What was known of invalidations (moments of store/epochs.h) by who asks for a load. All zero: nothing. */
+struct flight_era {
+    uint64_t now;   /* the last moment of any */
+    uint64_t since; /* the last one of all records of the model: no load that began before it will do */
+};
 
 /* The waiter is its owner's again; borrows the outcome for the call. NULL: the flight is late, and the waiter was content with what it
  * has. */
@@ -43,7 +51,8 @@ typedef void flight_done(struct flight_waiter *w, const struct flight_outcome *o
 /* Embed it; set the first part. */
 struct flight_waiter {
     flight_done *done;
-    bool content;     /* has a stale record at hand: waits no longer than until the flight is late */
+    bool content; /* has a stale record at hand: waits no longer than until the flight is late */
+    struct flight_era era;
     bool at_the_end;  /* set by flight_join: the load is over, and what it has brought is being stored */
     struct list link; /* the rest is private */
     struct flight_port *port;
@@ -83,7 +92,7 @@ enum flight_role flight_join(struct flight_port *p, struct slice key, struct fli
 
 /* Founds the flight of `key` for nobody who waits: a record is loaded behind an answer. NULL: someone loads already, or there are too
  * many. */
-struct flight *flight_found(struct flight_port *p, struct slice key);
+struct flight *flight_found(struct flight_port *p, struct slice key, struct flight_era era);
 
 /* The leader says that it takes long: whoever is content with what it has is called now, and from now on does not wait. */
 void flight_late(struct flight *f);

@@ -1,6 +1,6 @@
 /* serve/forget.c -- bar the flight, ask the store, lift the bar:
  *
- *     forget_start -> [a load is storing just now: wait until it has landed] -> store_delete --now or later--> done */
+ *     forget_start -> [conditional: clear.h] -> [a load is storing just now: wait until it has landed] -> store_delete --now or later--> done */
 #include "serve/forget.h"
 
 #include "base/clock.h"
@@ -31,11 +31,22 @@ static void on_landed(struct flight_waiter *w, const struct flight_outcome *outc
     if (status != PENDING) f->done(f, status);
 }
 
+static void on_cleared(struct clearing *c, enum status status)
+{
+    struct forget *f = container_of(c, struct forget, clearing);
+    if (status == OK) status = forget_try(f);
+    if (status != PENDING) f->done(f, status);
+}
+
 enum status forget_start(struct forget *f)
 {
     f->store.done = on_deleted;
     f->store.fenced = f->key->model->loads;
     f->store.when = f->when;
     f->waiter.done = on_landed;
-    return forget_try(f);
+    if (!f->when) return forget_try(f);
+    f->clearing =
+        (struct clearing){.serve = f->serve, .served = f->served, .key = f->key, .when = f->when, .done = on_cleared};
+    enum status st = clearing_start(&f->clearing);
+    return st == OK ? forget_try(f) : st;
 }

@@ -318,6 +318,7 @@ static struct look *look_new(struct gather *g)
     look->many.key = look->key = arena_alloc(arena, n * sizeof *look->key);
     look->many.value = arena_zalloc(arena, n * sizeof *look->many.value);
     look->many.n = 0;
+    look->many.level = false;
     look->many.done = on_looked;
     look->next = g->looks;
     g->looks = look;
@@ -357,6 +358,7 @@ static struct look *want(struct gather *g, struct look *look, struct record *rec
         return look;
     }
     if (!look) look = look_new(g);
+    look->many.level = near;
     look_add(look, record);
     if (look->many.n < STORE_MANY_MAX) return look;
     look_start(look, now_ms);

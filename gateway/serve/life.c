@@ -30,6 +30,14 @@ void life_begin(const struct model *m, uint64_t life_ms, uint64_t now_ms, uint64
     e->stale_until_ms = clock_add(e->fresh_until_ms, stale);
 }
 
+void life_end(const struct model *m, uint64_t at_ms, struct envelope *e)
+{
+    struct envelope ends = *e;
+    life_begin(m, 0, at_ms, 0, &ends);
+    if (e->fresh_until_ms > at_ms) e->fresh_until_ms = at_ms;
+    if (e->stale_until_ms > ends.stale_until_ms) e->stale_until_ms = ends.stale_until_ms;
+}
+
 static bool is_due(const struct model_options *o, const struct envelope *e, uint64_t load_us, uint64_t now_ms,
                    uint64_t chance)
 {

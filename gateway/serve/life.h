@@ -26,6 +26,10 @@ enum life {
 #define LIFE_UNSAID (UINT64_MAX - 1)
 void life_begin(const struct model *m, uint64_t life_ms, uint64_t now_ms, uint64_t chance, struct envelope *e);
 
+/* Freshness ends at `at_ms`, if not before; from then on the record may be answered stale as the model allows, and no longer than it might have
+ * been. */
+void life_end(const struct model *m, uint64_t at_ms, struct envelope *e);
+
 /* Where a stored record stands now. `load_us`: how long a load of it takes, for XFetch (Vattani, Chierichetti, Lowenstein: Optimal
  * Probabilistic Cache Stampede Prevention, VLDB 2015, beta = 1). */
 enum life life_of(const struct model *m, const struct envelope *e, uint64_t load_us, uint64_t now_ms, uint64_t chance);

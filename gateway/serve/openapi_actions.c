@@ -83,19 +83,57 @@ static void put_refresh(struct buffer *b, const struct registry *r)
     end(b, REFRESH);
 }
 
+#define INVALIDATED "'204':{'description':'They are not there any more, or only as a fallback.'}"
+
+static void put_invalidate_tags(struct buffer *b)
+{
+    jot(b,
+        ",'/_invalidate':{'post':{'operationId':'invalidateTags','tags':['" OPENAPI_TAG_ACTIONS
+        "'],'summary':'Invalidate what carries a tag','description':'Records and results of all models that carry one "
+        "of these tags, all together.','requestBody':{'required':true,'content':{'application/json':{'schema':{" REF
+        "schemas/_InvalidateTags'}}}},'responses':{" INVALIDATED);
+    end(b, INVALIDATE_TAGS);
+}
+
+static void put_invalidate_form(struct buffer *b, const struct registry *r)
+{
+    bool first = true;
+    jot(b, ",'/forms/{form}/_invalidate':{'parameters':[{'name':'form','in':'path','required':true,'description':'The "
+           "name of a form.','schema':{'type':'string','enum':[");
+    for (size_t i = 0; i < r->models; i++) {
+        if (r->model[i]->kind != MODEL_FORM) continue;
+        jot_comma(b, &first);
+        jot(b, "'%.*s'", SLICE_ARG(r->model[i]->name));
+    }
+    jot(b, "]}}],'post':{'operationId':'invalidateForm','tags':['" OPENAPI_TAG_ACTIONS
+           "'],'summary':'Invalidate all results of a form','requestBody':{'required':true,'content':{"
+           "'application/json':{'schema':{" REF "schemas/_InvalidateForm'}}}},'responses':{" INVALIDATED);
+    end(b, INVALIDATE_FORM);
+}
+
+static bool has_forms(const struct registry *r)
+{
+    for (size_t i = 0; i < r->models; i++)
+        if (r->model[i]->kind == MODEL_FORM) return true;
+    return false;
+}
+
 void openapi_put_actions(struct buffer *b, const struct registry *r)
 {
+    put_invalidate_tags(b);
+    if (has_forms(r)) put_invalidate_form(b, r);
     if (!openapi_has_records(r)) return;
     begin(b, r, "touch", "Touch", false, false,
           "'summary':'Give a record a new life','description':'As if it had just been saved. Nothing is loaded.'", "");
     jot(b, "'204':{" REF "responses/saved'}");
     end(b, TOUCH);
-    begin(
-        b, r, "invalidate", "Invalidate", false, false,
-        "'summary':'Invalidate a record','description':'Whether it is there or not. What is being loaded meanwhile is "
-        "not kept.'",
-        "");
-    jot(b, "'204':{'description':'The record is not there, or only as a fallback.'}");
+    begin(b, r, "invalidate", "Invalidate", false, false,
+          "'summary':'Invalidate a record, or all of the model','description':'Whether they are there or not. What is "
+          "being loaded meanwhile is not kept. All of a model are its records, what is known to be missing, and the "
+          "results of "
+          "its methods.'",
+          "");
+    jot(b, INVALIDATED);
     end(b, INVALIDATE);
     if (openapi_has_loaders(r)) put_refresh(b, r);
     begin(b, r, "bulk", "Bulk", true, false,
@@ -110,15 +148,30 @@ void openapi_put_actions(struct buffer *b, const struct registry *r)
 
 #define KEYS "'keys':{'type':'object','description':'The keys of the record.'}"
 
+#define MODE                                                                                                           \
+    "'mode':{'enum':['remove','expire'],'default':'remove','description':'expire: they are kept as a fallback, where " \
+    "the "                                                                                                             \
+    "model answers stale records.'}"
+#define ALL "'all':{'const':true,'description':'All of the model.'}"
+
+static const char schemas_of_all[] =
+    ",'_InvalidateTags':{'title':'InvalidateTags','description':'Which tags.','type':'object','properties':{'tags':{"
+    "'type':'array','minItems':1,'maxItems':100,'items':{'type':'string','minLength':1,'maxLength':256}}," MODE
+    "},'required':['tags'],'additionalProperties':false}";
+
+static const char schemas_of_forms[] = ",'_InvalidateForm':{'title':'InvalidateForm','description':'All results of the "
+                                       "form.','type':'object','properties':"
+                                       "{" ALL "," MODE "},'required':['all'],'additionalProperties':false}";
+
 static const char schemas[] =
     ",'_Touch':{'title':'Touch','description':'Which record shall live on.','type':'object','properties':{" KEYS ","
     "'expires':{'type':['number','string'],'minimum':0,'description':'How long: seconds, or a number with ms, s, m, h "
     "or "
     "d. Otherwise as long as the model says.'}},'required':['keys'],'additionalProperties':false},"
-    "'_Invalidate':{'title':'Invalidate','description':'Which record is not to be believed any more.','type':'object',"
-    "'properties':{" KEYS
-    ",'mode':{'enum':['remove','expire'],'default':'remove','description':'expire: it is kept as a "
-    "fallback, where the model answers stale records.'}},'required':['keys'],'additionalProperties':false},"
+    "'_Invalidate':{'title':'Invalidate','description':'Which record is not to be believed any more, or that none of "
+    "the "
+    "model is.','type':'object','properties':{" KEYS "," ALL "," MODE
+    "},'oneOf':[{'required':['keys']},{'required':['all']}],'additionalProperties':false},"
     "'_Bulk':{'title':'Bulk','description':'At most 1000 records together.','type':'object','properties':{"
     "'get':{'type':'array','maxItems':1000,'items':{'type':'object'},'description':'The keys of each.'},"
     "'save':{'type':'array','maxItems':1000,'items':{'type':'object'},'description':'Records, with their keys.'},"
@@ -142,12 +195,15 @@ static const char schemas_of_loaders[] =
 
 void openapi_put_action_schemas(struct buffer *b, const struct registry *r)
 {
+    jot(b, schemas_of_all);
+    if (has_forms(r)) jot(b, schemas_of_forms);
     if (openapi_has_records(r)) jot(b, schemas);
     if (openapi_has_loaders(r)) jot(b, schemas_of_loaders);
 }
 
 unsigned openapi_action_kinds(const struct registry *r)
 {
-    if (!openapi_has_records(r)) return 0;
-    return 1u << TOUCH | 1u << INVALIDATE | 1u << BULK | (openapi_has_loaders(r) ? 1u << REFRESH : 0);
+    unsigned many = 1u << INVALIDATE_TAGS | (has_forms(r) ? 1u << INVALIDATE_FORM : 0);
+    if (!openapi_has_records(r)) return many;
+    return many | 1u << TOUCH | 1u << INVALIDATE | 1u << BULK | (openapi_has_loaders(r) ? 1u << REFRESH : 0);
 }

@@ -171,7 +171,8 @@ static void seal(struct patch *p)
                          .text = buffer_view(&a->text)};
     if (p->terms.has_life || a->life_ms != VET_EXPIRES_UNSET) life_begin(p->served->model, life_ms, now_ms, 0, &e);
     a->until_ms = e.stale_until_ms;
-    a->merged = seal_make(p->ex->owner, &e, a->refs, a->n_refs, &(struct seal_notes){.tags = a->tags}, p->key.stored);
+    struct seal_notes notes = {.tags = a->tags, .stamp = store_stamp(((struct serve *)p->ex->owner)->store)};
+    a->merged = seal_make(p->ex->owner, &e, a->refs, a->n_refs, &notes, p->key.stored);
 }
 
 static void ask(struct patch *p, enum vet_step step, vetting_done *done)
@@ -281,6 +282,7 @@ static void look(struct patch *p)
         return;
     }
     p->op.done = on_looked;
+    p->op.doubts = true;
     enum status st = store_get(s->store, p->key.stored, clock_wall_ms(), &p->op);
     if (st == PENDING) patch_wait(p);
     else looked(p, st, st == OK ? p->op.value : NULL);

@@ -75,10 +75,7 @@ static void set_times(const struct renew *r, struct envelope *e, uint64_t now_ms
         life_begin(m, r->life_ms, now_ms, serve_chance(r->serve), e);
         return;
     }
-    struct envelope ends = *e;
-    life_begin(m, 0, now_ms, 0, &ends); /* the stale parts begin now, and last no longer than they would have */
-    if (e->fresh_until_ms > now_ms) e->fresh_until_ms = now_ms;
-    if (e->stale_until_ms > ends.stale_until_ms) e->stale_until_ms = ends.stale_until_ms;
+    life_end(m, now_ms, e);
 }
 
 /* Takes the blob. */
@@ -113,6 +110,7 @@ static enum status look(struct renew *r)
         return problem_set(&r->problem, OVERLOADED, NULL,
                            "the record has changed each of %d times; nothing was changed", ATTEMPTS_MAX);
     r->op.done = on_looked;
+    r->op.doubts = true;
     enum status st = store_get(r->serve->store, r->key->stored, clock_wall_ms(), &r->op);
     return st == PENDING ? PENDING : looked(r, st, st == OK ? r->op.value : NULL);
 }

@@ -128,17 +128,22 @@ static enum status below_models(const struct http_request *request, struct slice
     return call_of(request, route, why);
 }
 
-/* Behind "/forms/": NAME/METHOD. */
+/* Behind "/forms/": NAME/METHOD or NAME/_invalidate. */
 static enum status below_forms(const struct http_request *request, struct slice path, struct arena *arena,
                                struct route *route, struct problem *why)
 {
     struct slice method = path, name = slice_cut(&method, '/');
     bool has_both = name.n && method.n;
     if (!has_both || has_slash(method))
-        return problem_set(why, NOT_FOUND, NULL, "a form's methods are at /forms/NAME/METHOD");
+        return problem_set(why, NOT_FOUND, NULL,
+                           "a form's methods are at /forms/NAME/METHOD, its one action at /forms/NAME/_invalidate");
     if (!decode_segment(name, arena, &route->model) || !decode_segment(method, arena, &route->method))
         return bad_escape(why);
     route->form = true;
+    if (slice_eq(route->method, SLICE("_invalidate"))) {
+        route->method = (struct slice){NULL, 0};
+        return act(request, OP_INVALIDATE, route, why);
+    }
     return call_of(request, route, why);
 }
 

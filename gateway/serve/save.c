@@ -143,8 +143,8 @@ void save_delete(struct exchange *ex, struct served *served)
     r->ex = ex;
     r->served = served;
     r->waiting = false;
-    r->forget =
-        (struct forget){.serve = ex->owner, .key = &r->key, .when = condition_given(&r->when), .done = on_deleted};
+    r->forget = (struct forget){
+        .serve = ex->owner, .key = &r->key, .when = condition_given(&r->when), .served = served, .done = on_deleted};
     enum status st = forget_start(&r->forget);
     if (st != PENDING) {
         removal_end(r, st);

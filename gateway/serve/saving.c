@@ -25,6 +25,7 @@ struct saving_record {
     uint64_t life_ms;  /* as life_begin takes it */
     struct blob *blob; /* sealed; one reference */
     uint64_t until_ms; /* stored until then */
+    bool was_there;    /* it has replaced one */
     struct store_op store;
     struct flight_write fence;
     struct flight_waiter waiter; /* for a load that is storing the same record */
@@ -41,7 +42,7 @@ static enum status settle(struct saving *s, enum status status)
     if (status == OK) {
         const struct saving_record *last = &s->record[--given_back];
         s->blob = last->blob;
-        s->was_there = envelope_is_record(slice_from(last->store.previous, last->store.previous_n));
+        s->was_there = last->was_there;
     }
     for (size_t i = 0; i < given_back; i++) {
         if (s->sealed) blob_unref(s->record[i].blob);
@@ -121,6 +122,39 @@ static void note_failure(const struct saving_record *r, enum status status)
 
 static enum status store_on(struct saving *s);
 
+/* By the first bytes of what it has replaced. */
+static bool is_there(const struct saving_record *r)
+{
+    return envelope_is_record(slice_from(r->store.previous, r->store.previous_n));
+}
+
+/* -- stamps: a save begun after an invalidation had been answered stands, though the gateway that it was sent to may not have known of it yet. The
+ * store has told of it together with the answer to the write; the record is stored once more, unless another has taken its place. */
+
+static void on_restamped(struct store_op *op, enum status status, struct blob *value);
+
+static enum status restamped(enum status status)
+{
+    return status == MISSING || status == PRECONDITION_FAILED ? OK : status;
+}
+
+static enum status restamp(struct saving_record *r)
+{
+    struct serve *serve = r->saving->serve;
+    struct envelope e;
+    envelope_open(blob_slice(r->blob), &e); /* our own: it is whole */
+    struct seal_notes notes = seal_notes_of(&e);
+    if (!seal_is_outdated(serve, r->served, notes.stamp, notes.tags)) return OK;
+    notes.stamp = store_stamp(serve->store);
+    struct envelope times = e;
+    struct blob *next = seal_again(serve, &e, &times, &notes, r->key->stored);
+    r->store.done = on_restamped;
+    enum status st =
+        store_replace(serve->store, r->key->stored, blob_slice(r->blob), next, r->until_ms, clock_wall_ms(), &r->store);
+    blob_unref(next);
+    return st == PENDING ? PENDING : restamped(st);
+}
+
 /* One record is stored, or not: later than store_level. */
 static void stored_later(struct saving_record *r, enum status status)
 {
@@ -131,11 +165,27 @@ static void stored_later(struct saving_record *r, enum status status)
     if (status != PENDING) finish(s, status);
 }
 
+/* What its write was answered with ends here, or goes on with another one. */
+static enum status written(struct saving_record *r, enum status status)
+{
+    if (status == OK) status = restamp(r);
+    if (status != PENDING) flight_write_end(r->saving->serve->flights, &r->fence);
+    return status;
+}
+
 static void on_stored(struct store_op *op, enum status status, struct blob *value)
 {
     struct saving_record *r = container_of(op, struct saving_record, store);
+    r->was_there = is_there(r);
+    status = written(r, status);
+    if (status != PENDING) stored_later(r, status);
+}
+
+static void on_restamped(struct store_op *op, enum status status, struct blob *value)
+{
+    struct saving_record *r = container_of(op, struct saving_record, store);
     flight_write_end(r->saving->serve->flights, &r->fence);
-    stored_later(r, status);
+    stored_later(r, restamped(status));
 }
 
 static enum status store(struct saving_record *r);
@@ -158,8 +208,9 @@ static enum status store(struct saving_record *r)
     r->store.fenced = r->served->model->loads;
     r->store.when = r->saving->when;
     enum status st = store_put(serve->store, key, r->blob, r->until_ms, clock_wall_ms(), &r->store);
-    if (st != PENDING) flight_write_end(serve->flights, &r->fence);
-    return st;
+    if (st == PENDING) return PENDING;
+    r->was_there = is_there(r);
+    return written(r, st);
 }
 
 /* Starts the writes of one level. */
@@ -247,7 +298,8 @@ static void seal(struct saving_record *r)
     struct envelope e = {.kind = ENVELOPE_RECORD, .text = buffer_view(&r->text)};
     life_begin(r->served->model, r->life_ms, clock_wall_ms(), serve_chance(serve), &e);
     r->until_ms = e.stale_until_ms;
-    r->blob = seal_make(serve, &e, r->refs, r->n_refs, &(struct seal_notes){.tags = r->tags}, r->key->stored);
+    struct seal_notes notes = {.tags = r->tags, .stamp = store_stamp(serve->store)};
+    r->blob = seal_make(serve, &e, r->refs, r->n_refs, &notes, r->key->stored);
     buffer_deinit(&r->text);
 }
 
@@ -398,6 +450,29 @@ static enum status write_texts(struct saving *s)
     return OK;
 }
 
+/* The condition is of the one record. */
+static enum status cleared(struct saving *s, enum status status)
+{
+    if (status == OK) return ask_on(s);
+    note_failure(last_of(s), status);
+    return s->status;
+}
+
+static void on_cleared(struct clearing *c, enum status status)
+{
+    struct saving *s = container_of(c, struct saving, clearing);
+    status = cleared(s, status);
+    if (status != PENDING) finish(s, status);
+}
+
+static enum status clear(struct saving *s)
+{
+    s->clearing =
+        (struct clearing){.serve = s->serve, .served = s->served, .key = &s->key, .when = s->when, .done = on_cleared};
+    enum status st = clearing_start(&s->clearing);
+    return st == PENDING ? PENDING : cleared(s, st);
+}
+
 enum status saving_start(struct saving *s)
 {
     s->blob = NULL;
@@ -409,6 +484,6 @@ enum status saving_start(struct saving *s)
     enum status st = read_body(s);
     if (st == OK) st = check_grant(s);
     if (st == OK) st = write_texts(s);
-    if (st == OK) st = ask_on(s);
+    if (st == OK) st = s->when ? clear(s) : ask_on(s);
     return st == PENDING ? PENDING : settle(s, st);
 }

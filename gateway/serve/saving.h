@@ -1,6 +1,7 @@
 /* serve/saving.h -- one record saved, for PUT and for handlers alike, with those that were given inside it:
  *
  *     saving_start   body -> records (model/codec.h)     now
+ *       clear          conditional: what is invalidated  now or later (clear.h)
  *       ask            validate, tags (vetting.h)        now or later, one record after the other
  *       ask            on_save, when all of them are good; the same
  *       store          targets, then who refers to them  now or later
@@ -11,6 +12,7 @@
 #define PERIGEE_SERVE_SAVING_H
 
 #include "model/codec.h"
+#include "serve/clear.h"
 #include "serve/tokens.h"
 #include "serve/vetting.h"
 
@@ -42,6 +44,7 @@ struct saving {
     bool was_there;        /* OK: it replaced a record */
 
     struct saving_record *record; /* private */
+    struct clearing clearing;
     struct vetting vetting;
     enum vet_step step;
     size_t records, asked, waiting; /* of this step, so many have been asked about */

@@ -12,6 +12,7 @@ struct seal_notes {
     struct slice tags;   /* as SECTION_TAGS has them; empty: none */
     struct slice origin; /* the origin's validator; empty: none */
     uint32_t load_us;    /* how long the load took; 0: that is not kept */
+    struct stamp stamp;  /* store_stamp when its loading began, or when it was saved (store/epochs.h) */
 };
 
 #define ORIGIN_MAX 1024
@@ -30,9 +31,15 @@ struct seal_notes seal_notes_of(const struct envelope *e);
 /* Counts and logs a stored value that is taken as missing, since it is no record of ours. Returns MISSING. */
 enum status seal_damaged(struct serve *s, struct served *served, struct slice key, size_t bytes);
 
-/* Opens what the store gave for this key, as a view into blob: OK; MISSING: no envelope of ours; STORE_UNAVAILABLE: another record's.
- * The last two are counted and logged. */
+/* Opens what the store gave for this key, as a view into blob: OK; MISSING: no envelope of ours, or one that was invalidated by name; STORE_UNAVAILABLE:
+ * another record's. All but OK is counted. One that was made to expire so has the times that this leaves it. */
 enum status seal_open(struct serve *s, struct served *served, const struct blob *blob, struct slice key,
                       struct envelope *e);
+
+/* The same once more for what was opened before, counting nothing: false where it has been invalidated since, or is no envelope of ours. */
+bool seal_reopen(struct serve *s, struct served *served, const struct blob *blob, struct envelope *e);
+
+/* Has something that was stamped so, with these tags, been invalidated by name since? */
+bool seal_is_outdated(struct serve *s, const struct served *served, struct stamp stamp, struct slice tags);
 
 #endif

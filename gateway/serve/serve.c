@@ -54,6 +54,7 @@ static struct generation *generation_new(struct serve *s, struct vm *vm)
         if (!served) abort();
         served->model = registry->model[i];
         served->generation = g;
+        served->epoch = epoch_id_of(EPOCH_MODEL, model_group(served->model));
         map_put(&g->models, served->model->name, served);
         g->served[i] = served;
     }

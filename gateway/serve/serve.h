@@ -56,6 +56,8 @@ struct served {
     struct counter *requests[OPERATIONS][OUTCOMES]; /* made at first use */
     struct counter **references;                    /* by field and enum edge_outcome (document.h); made at first use */
     struct counter *damaged;
+    struct counter *outdated[2]; /* by enum epoch_mode */
+    epoch_id epoch;              /* of its name, or its owner's: what invalidates all of it */
     struct counter *loads_inflight;
     struct counter *loads[STATUS_COUNT];
     struct histogram *load_time;

@@ -12,13 +12,15 @@ struct near {
     pthread_rwlock_t lock;             /* of the line: who looks at it reads, who changes it writes */
     int line;                          /* -1: none */
     _Atomic bool hearing;
+    uint64_t watched; /* the name of a key; or 0 */
+    _Atomic uint64_t news;
 };
 
 struct near *near_new(uint64_t max_bytes)
 {
     struct near *n = malloc(sizeof *n);
     if (!n) abort();
-    *n = (struct near){.memory = memory_new(max_bytes), .line = -1};
+    *n = (struct near){.memory = memory_new(max_bytes), .line = -1, .news = 1};
     pthread_rwlock_init(&n->lock, NULL);
     return n;
 }
@@ -42,7 +44,7 @@ static void set_line(struct near *n, int line)
  * one is served again. */
 void near_begin(struct near *n, int line, uint64_t until_us)
 {
-    memory_forget_all(n->memory);
+    near_forget_all(n);
     set_line(n, line);
     atomic_store(&n->trusted_until_us, until_us);
 }
@@ -84,9 +86,21 @@ void near_keep(struct near *n, struct slice key, struct blob *b, uint64_t until_
     memory_keep(n->memory, key, b, until_ms, now_ms, mark);
 }
 
-void near_forget(struct near *n, uint64_t name) { memory_forget(n->memory, name); }
+void near_watch(struct near *n, struct slice key) { n->watched = near_name(key); }
 
-void near_forget_all(struct near *n) { memory_forget_all(n->memory); }
+uint64_t near_news(struct near *n) { return atomic_load(&n->news); }
+
+void near_forget(struct near *n, uint64_t name)
+{
+    if (name == n->watched) atomic_fetch_add(&n->news, 1);
+    memory_forget(n->memory, name);
+}
+
+void near_forget_all(struct near *n)
+{
+    atomic_fetch_add(&n->news, 1);
+    memory_forget_all(n->memory);
+}
 
 unsigned near_sweep(struct near *n, uint64_t now_ms, unsigned budget)
 {

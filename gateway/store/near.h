@@ -46,6 +46,11 @@ void near_keep(struct near *n, struct slice key, struct blob *b, uint64_t until_
 void near_forget(struct near *n, uint64_t name);
 void near_forget_all(struct near *n);
 
+/* One key of which no copy is kept, but of whose changes those must know who have read it: the news is another number each time it may have
+ * changed, and is never 0. Set it before near_begin. */
+void near_watch(struct near *n, struct slice key);
+uint64_t near_news(struct near *n);
+
 /* What to forget a key by, when the key itself is not at hand any more. */
 static inline uint64_t near_name(struct slice key) { return hash_seeded(key); }
 

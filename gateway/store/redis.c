@@ -44,6 +44,9 @@ static const struct {
     [REDIS_KEEP] = {"lease-keep", 1, {EXPECT_NUMBER}},
     [REDIS_FILL] = {"fill", 1, {EXPECT_NUMBER}},
     [REDIS_DROP] = {"lease-drop", 1, {EXPECT_NUMBER}},
+    [REDIS_EPOCHS_ASK] = {"epochs-ask", 1, {EXPECT_VALUE}},
+    [REDIS_EPOCHS_READ] = {"epochs-read", 1, {EXPECT_VALUE}},
+    [REDIS_EPOCHS_RAISE] = {"invalidate", 1, {EXPECT_VALUE}},
 };
 
 struct redis_slot {

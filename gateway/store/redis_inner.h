@@ -19,6 +19,9 @@ enum redis_kind {
     REDIS_KEEP,
     REDIS_FILL,
     REDIS_DROP,
+    REDIS_EPOCHS_ASK,
+    REDIS_EPOCHS_READ,
+    REDIS_EPOCHS_RAISE,
     REDIS_KINDS
 };
 

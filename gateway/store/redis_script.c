@@ -70,6 +70,42 @@ static const char fill_script[] =
 /* ARGV: token. */
 static const char drop_script[] = UNLESS_OURS("KEYS[1]") "return redis.call('DEL', KEYS[1])";
 
+/* ARGV: the line to begin, the line and the moment that are known, how many names are kept, how many are reported at once, members.
+ * A double holds microseconds exactly until the year 2255. Every name has a moment of its own, so that a report may end behind any. */
+static const char epochs_script[] =
+    "local key, fresh, line, known, most, page = KEYS[1], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), "
+    "tonumber(ARGV[5]) "
+    "local function text(n) return string.format('%.0f', n) end "
+    "local function clock() local t = redis.call('TIME') return t[1] * 1000000 + t[2] end "
+    "local top = redis.pcall('ZRANGE', key, -1, -1, 'WITHSCORES') "
+    "local floor = top[1] and redis.call('ZSCORE', key, '!floor') "
+    "local now, at = top[1], tonumber(top[2]) "
+    "if not floor or now:sub(1, 1) ~= '~' then "
+    "redis.call('DEL', key) "
+    "now, at = fresh, clock() "
+    "floor = at "
+    "redis.call('ZADD', key, text(at), '!floor', text(at), now) end "
+    "if #ARGV > 5 then "
+    "at = math.max(clock(), at) "
+    "for i = 6, #ARGV do at = at + 1 redis.call('ZADD', key, text(at), ARGV[i]) end "
+    "redis.call('ZADD', key, text(at), now) "
+    "local over = redis.call('ZCARD', key) - 2 - most "
+    "if over > 0 then "
+    "floor = redis.call('ZRANGE', key, over, over, 'WITHSCORES')[2] "
+    "redis.call('ZREMRANGEBYRANK', key, 1, over) "
+    "redis.call('ZADD', key, text(tonumber(floor)), '!floor') end end "
+    "if line ~= now then known = '-inf' end "
+    "local list = redis.call('ZRANGEBYSCORE', key, '(' .. known, '+inf', 'WITHSCORES', 'LIMIT', 0, page + 2) "
+    "local out, last, more = {}, at, 0 "
+    "for i = 1, #list, 2 do local member = list[i] "
+    "if member:find('^[re]') then "
+    "if #out == page then more = 1 break end "
+    "last = tonumber(list[i + 1]) "
+    "out[#out + 1] = text(last) .. ' ' .. #member .. ' ' .. member .. '\\n' end end "
+    "return now:sub(2) .. ' ' .. text(more == 1 and last or at) .. ' ' .. text(tonumber(floor)) .. ' ' .. more .. "
+    "'\\n' "
+    ".. table.concat(out)";
+
 /* ---- as commands */
 
 #define HASH 40 /* characters */
@@ -84,6 +120,7 @@ static const char *const text[REDIS_SCRIPTS] = {
     [SCRIPT_KEEP] = keep_script,
     [SCRIPT_FILL] = fill_script,
     [SCRIPT_DROP] = drop_script,
+    [SCRIPT_EPOCHS] = epochs_script,
 };
 
 static char hashes[REDIS_SCRIPTS][HASH];

@@ -17,10 +17,11 @@ enum redis_script {
     SCRIPT_KEEP,
     SCRIPT_FILL,
     SCRIPT_DROP,
+    SCRIPT_EPOCHS,
     REDIS_SCRIPTS
 };
 
-#define REDIS_SCRIPT_ARGUMENTS 5 /* at most, beside the keys */
+#define REDIS_SCRIPT_ARGUMENTS 105 /* at most, beside the keys */
 
 /* As a command, from the number of keys on in argv: whole (EVAL), or by its hash (EVALSHA). Free both with redisFreeSdsCommand. */
 sds redis_script_whole(enum redis_script script, int argc, const struct slice *argv);

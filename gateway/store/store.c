@@ -16,6 +16,8 @@ struct store {
     struct redis *redis; /* NULL: records live in memory */
     struct near *near;   /* NULL: none */
     struct counter *near_hits, *near_misses, *near_off;
+    struct epochs *epochs;    /* NULL: nothing is ever invalidated by name */
+    struct epochs_sync *sync; /* with Redis and epochs */
     struct metrics *metrics;
 };
 
@@ -29,7 +31,11 @@ struct store *store_new(struct memory *memory, struct redis *redis, struct metri
     return s;
 }
 
-void store_free(struct store *s) { free(s); }
+void store_free(struct store *s)
+{
+    epochs_sync_free(s->sync);
+    free(s);
+}
 
 /* ---- near copies */
 
@@ -51,7 +57,7 @@ void store_set_near(struct store *s, struct near *near)
 bool store_near_up(struct store *s)
 {
     if (!s->near) return false;
-    bool up = near_trusted(s->near, clock_mono_us());
+    bool up = near_trusted(s->near, clock_mono_us()) && (!s->sync || epochs_are_level(s->sync));
     if (!up) counter_add(s->near_off, 1);
     return up;
 }
@@ -71,14 +77,120 @@ void store_keep_near(struct store *s, struct slice key, const struct near_look *
     if (look->may_keep) near_keep(s->near, key, value, until_ms, now_ms, look->mark);
 }
 
-/* ---- one record */
+/* ---- what has been invalidated by name */
+
+void store_set_epochs(struct store *s, struct epochs *epochs, struct slice key)
+{
+    s->epochs = epochs;
+    if (s->redis) s->sync = epochs_sync_new(s->redis, s->near, epochs, key);
+}
+
+struct epochs *store_epochs(const struct store *s) { return s->epochs; }
+
+struct stamp store_stamp(const struct store *s)
+{
+    return s->epochs ? epochs_now(s->epochs) : (struct stamp){.line = 0, .at = 0};
+}
+
+void store_tick(struct store *s)
+{
+    if (s->sync) epochs_sync_tick(s->sync);
+}
+
+static void on_raised(struct epochs_wait *w, enum status status)
+{
+    struct store_op *op = container_of(w, struct store_op, epochs);
+    op->done(op, status, NULL);
+}
+
+enum status store_invalidate(struct store *s, enum epoch_mode mode, const struct epoch_name *name, size_t n,
+                             uint64_t now_ms, struct store_op *op)
+{
+    op->redis.slot = NULL;
+    op->epochs.busy = false;
+    op->epochs.done = on_raised;
+    if (s->sync) return epochs_raise_start(s->sync, mode, name, n, &op->epochs);
+    epochs_raise(s->epochs, mode, name, n, now_ms);
+    return OK;
+}
+
+/* ---- one record
+ *
+ * A command whose answer is to be judged, or to be stamped right, goes together with a wait for what has been invalidated, unless that is known.
+ * Both must be answered. */
 
 static void begin(struct store_op *op)
 {
     op->value = NULL;
     op->previous_n = 0;
     op->redis.slot = NULL; /* what store_cancel looks at */
+    op->epochs.busy = false;
+    op->answered = false;
     op->near = NULL;
+}
+
+static void forget_near(const struct store_op *op)
+{
+    if (op->near) near_forget(op->near, op->name);
+}
+
+/* Both have been answered, or the first one that has failed. */
+static void finish(struct store_op *op, enum status status, struct blob *value)
+{
+    if (op->redis.slot) forget_near(op);
+    redis_cancel(&op->redis);
+    epochs_wait_cancel(&op->epochs);
+    op->answered = false;
+    op->done(op, status, value);
+}
+
+static void on_level(struct epochs_wait *w, enum status status)
+{
+    struct store_op *op = container_of(w, struct store_op, epochs);
+    if (!op->answered && status == OK) return; /* the command is still to be answered */
+    struct blob *value = op->value;
+    op->value = NULL;
+    if (status != OK) {
+        blob_unref(value);
+        value = NULL;
+    }
+    finish(op, status == OK ? op->status : status, value);
+}
+
+/* The command of an op that may wait for more has been answered. Takes the value. */
+static void answered(struct store_op *op, enum status status, struct blob *value)
+{
+    bool failed = status != OK && status != MISSING;
+    if (failed || !op->epochs.busy) {
+        finish(op, status, value);
+        return;
+    }
+    op->answered = true;
+    op->status = status;
+    op->value = value;
+}
+
+/* Before the command is sent: its answer needs the wait, too. OK or PENDING: it may be sent. */
+static enum status wait_for_epochs(struct store *s, struct store_op *op)
+{
+    if (!s->sync) return OK;
+    op->epochs.done = on_level;
+    return epochs_wait_start(s->sync, &op->epochs);
+}
+
+/* It could be sent, or not. */
+static enum status sent(struct store_op *op, enum status status)
+{
+    if (status != PENDING) epochs_wait_cancel(&op->epochs);
+    return status;
+}
+
+static bool is_refusal(enum status status) { return status != OK && status != PENDING; }
+
+/* Is it known without asking? */
+static bool is_level(struct store *s)
+{
+    return s->sync && s->near && near_trusted(s->near, clock_mono_us()) && epochs_are_level(s->sync);
 }
 
 static void begin_write(struct store *s, struct slice key, struct store_op *op)
@@ -88,18 +200,13 @@ static void begin_write(struct store *s, struct slice key, struct store_op *op)
     if (s->near) op->name = near_name(key);
 }
 
-static void forget_near(const struct store_op *op)
-{
-    if (op->near) near_forget(op->near, op->name);
-}
-
 static void on_redis(struct redis_command *c, enum status status, struct blob *value)
 {
     struct store_op *op = container_of(c, struct store_op, redis);
     forget_near(op);
     op->previous_n = c->previous_n;
     memcpy(op->previous, c->previous, sizeof op->previous);
-    op->done(op, status, value);
+    answered(op, status, value);
 }
 
 /* A record whose end has come is not stored but deleted, which is done whether there was one or not. */
@@ -113,7 +220,10 @@ static void on_redis_past(struct redis_command *c, enum status status, struct bl
 enum status store_get(struct store *s, struct slice key, uint64_t now_ms, struct store_op *op)
 {
     begin(op);
-    if (s->redis) return redis_get(s->redis, key, &op->redis, on_redis);
+    if (s->redis) {
+        enum status st = op->level || (!op->doubts && is_level(s)) ? OK : wait_for_epochs(s, op);
+        return is_refusal(st) ? st : sent(op, redis_get(s->redis, key, &op->redis, on_redis));
+    }
     op->value = memory_get(s->memory, key, now_ms);
     return op->value ? OK : MISSING;
 }
@@ -156,9 +266,12 @@ enum status store_put(struct store *s, struct slice key, struct blob *value, uin
         return redis_delete_when(s->redis, key, lease, op->when, now_ms, &op->redis, on_redis_past);
     if (until_ms <= now_ms) return redis_delete(s->redis, key, lease, &op->redis, on_redis_past);
     uint64_t ttl_ms = ttl(until_ms, now_ms);
-    if (op->when)
-        return redis_put_when(s->redis, key, lease, op->when, now_ms, blob_slice(value), ttl_ms, &op->redis, on_redis);
-    return redis_put(s->redis, key, lease, blob_slice(value), ttl_ms, &op->redis, on_redis);
+    struct slice bytes = blob_slice(value);
+    enum status st = wait_for_epochs(s, op);
+    if (is_refusal(st)) return st;
+    st = op->when ? redis_put_when(s->redis, key, lease, op->when, now_ms, bytes, ttl_ms, &op->redis, on_redis)
+                  : redis_put(s->redis, key, lease, bytes, ttl_ms, &op->redis, on_redis);
+    return sent(op, st);
 }
 
 enum status store_replace(struct store *s, struct slice key, struct slice expected, struct blob *value,
@@ -198,9 +311,13 @@ enum status store_lease_take(struct store *s, struct slice key, struct slice kno
 {
     struct lease_name name;
     begin(op);
-    if (s->redis)
-        return redis_lease_take(s->redis, key, lease_name(key, &name), known, token_slice(token), LEASE_MS, &op->redis,
-                                on_redis);
+    if (s->redis) {
+        enum status st = is_level(s) ? OK : wait_for_epochs(s, op);
+        if (is_refusal(st)) return st;
+        st = redis_lease_take(s->redis, key, lease_name(key, &name), known, token_slice(token), LEASE_MS, &op->redis,
+                              on_redis);
+        return sent(op, st);
+    }
     struct blob *value = known.p ? memory_get(s->memory, key, now_ms) : NULL;
     if (value && !is_known(value, known)) {
         op->value = value;
@@ -240,7 +357,13 @@ enum status store_lease_drop(struct store *s, struct slice key, const char *toke
     return redis_lease_drop(s->redis, lease_name(key, &name), token_slice(token), &op->redis, on_redis);
 }
 
-void store_cancel(struct store_op *op) { redis_cancel(&op->redis); }
+void store_cancel(struct store_op *op)
+{
+    redis_cancel(&op->redis);
+    epochs_wait_cancel(&op->epochs);
+    if (op->answered) blob_unref(op->value);
+    op->answered = false;
+}
 
 /* ---- many at once */
 
@@ -256,6 +379,7 @@ static void drop_values(struct store_many *op)
 static void give_up(struct store_many *op)
 {
     for (unsigned i = 0; i < op->parts; i++) redis_cancel(&op->part[i].redis);
+    epochs_wait_cancel(&op->epochs);
     op->left = 0;
     drop_values(op);
 }
@@ -271,6 +395,14 @@ static void on_part(struct redis_command *c, enum status status, struct blob *va
         give_up(op);
         op->done(op, status);
     }
+}
+
+static void on_many_level(struct epochs_wait *w, enum status status)
+{
+    struct store_many *op = container_of(w, struct store_many, epochs);
+    if (status != OK) give_up(op);
+    else if (--op->left > 0) return;
+    op->done(op, status);
 }
 
 /* The next part: all that is left, as far as one command goes. */
@@ -289,6 +421,7 @@ enum status store_get_many(struct store *s, uint64_t now_ms, struct store_many *
 {
     assert(op->n <= STORE_MANY_MAX);
     op->parts = op->left = 0;
+    op->epochs.busy = false;
     for (size_t i = 0; i < op->n; i++) op->value[i] = s->redis ? NULL : memory_get(s->memory, op->key[i], now_ms);
     if (!s->redis || op->n == 0) return OK;
     while ((size_t)op->parts * REDIS_MANY_MAX < op->n) {
@@ -299,7 +432,12 @@ enum status store_get_many(struct store *s, uint64_t now_ms, struct store_many *
         }
     }
     op->left = op->parts;
-    return PENDING;
+    if (!s->sync || op->level || is_level(s)) return PENDING;
+    op->epochs.done = on_many_level;
+    enum status st = epochs_wait_start(s->sync, &op->epochs);
+    if (st == PENDING) op->left++;
+    else give_up(op);
+    return st;
 }
 
 void store_many_cancel(struct store_many *op)

@@ -10,6 +10,8 @@
 #include "base/list.h"
 #include "base/metrics.h"
 #include "base/status.h"
+#include "store/epochs.h"
+#include "store/epochs_sync.h"
 #include "store/memory.h"
 #include "store/near.h"
 #include "store/redis.h"
@@ -26,6 +28,8 @@ typedef void store_done(struct store_op *op, enum status status, struct blob *va
 struct store_op {
     store_done *done; /* set by the caller */
     bool fenced;      /* ... for the writes of a record that has a loader: ends the lease of who loads it */
+    bool level;       /* ... for a get: near copies were up just now, so it is known what has been invalidated */
+    bool doubts;      /* ... for a get: ask for that whatever tracking says, since a write depends on it */
     const struct store_condition *when; /* ... for a put or delete, kept until the end; NULL: always */
     struct blob *value;                 /* result of a get that answered now: a reference the caller takes */
     unsigned char previous[8];          /* result of a put: the first bytes of what it replaced */
@@ -33,6 +37,9 @@ struct store_op {
     struct redis_command redis;         /* private, as what follows: of a write, where a copy of its key may stand */
     struct near *near;
     uint64_t name;
+    struct epochs_wait epochs;
+    enum status status; /* of the command, when it has been answered first */
+    bool answered;
 };
 
 /* Exactly one of the two is used: with `redis` NULL records live in `memory`. */
@@ -45,6 +52,21 @@ void store_set_near(struct store *s, struct near *near);
 /* May near copies be looked up now? It is asked once for all that one answer looks up at a time. What is said to whom has written here is seen
  * by all who ask later; writes through other processes reach us a message's way later, or NEAR_LAG_MS if there is no way. */
 bool store_near_up(struct store *s);
+
+/* What is invalidated by name (epochs.h), and the key of that in Redis; borrows the first. Without it nothing ever is. */
+void store_set_epochs(struct store *s, struct epochs *epochs, struct slice key);
+struct epochs *store_epochs(const struct store *s); /* NULL: none */
+
+/* The stamp of what is loaded or saved from now on. */
+struct stamp store_stamp(const struct store *s);
+
+/* Invalidates all of these names, 1 to EPOCHS_AT_ONCE of at most EPOCHS_NAME_MAX bytes: OK, and known here; or it is not known whether it has been done, but if so,
+ * whole. */
+enum status store_invalidate(struct store *s, enum epoch_mode mode, const struct epoch_name *name, size_t n,
+                             uint64_t now_ms, struct store_op *op);
+
+/* Once a second. */
+void store_tick(struct store *s);
 
 /* How a look for a near copy went, and the way back for what is found in Redis instead. All zero: nobody has looked. */
 struct near_look {
@@ -60,7 +82,8 @@ struct blob *store_look_near(struct store *s, struct slice key, uint64_t now_ms,
 void store_keep_near(struct store *s, struct slice key, const struct near_look *look, struct blob *value,
                      uint64_t until_ms, uint64_t now_ms);
 
-/* What the store itself holds: never a copy. */
+/* What the store itself holds: never a copy. When it has answered, store_epochs knows all that was invalidated before it was asked; so do
+ * store_get_many and store_lease_take, and when it is OK store_put. */
 enum status store_get(struct store *s, struct slice key, uint64_t now_ms, struct store_op *op);
 
 /* Stores until `until_ms` (CLOCK_NEVER: without an end; not after now: same as a delete). Borrows key, takes its own
@@ -117,10 +140,12 @@ struct store_many {
     const struct slice *key; /* n of them, borrowed for the call; one may stand there twice */
     struct blob **value;     /* room for n, kept until the end: in the keys' order, NULL where there is none */
     size_t n;                /* at most STORE_MANY_MAX */
+    bool level;              /* as in struct store_op */
 
     /* private */
     struct store_part part[(STORE_MANY_MAX + REDIS_MANY_MAX - 1) / REDIS_MANY_MAX];
-    unsigned parts, left; /* left: of them, those without an answer */
+    struct epochs_wait epochs;
+    unsigned parts, left; /* left: of them and the wait, those without an answer */
 };
 
 /* OK with every value, references that the caller takes; or with all of them NULL STORE_UNAVAILABLE, OVERLOADED, or DEPTH_EXCEEDED:

@@ -19,9 +19,6 @@ for _, name in ipairs {
     WITHHELD[name] = true
 end
 
--- Words of the language that this version lacks inside handlers.
-local LATER = { invalidate_tags = true }
-
 -- A copy of the plain tables in `value`; what has a metatable is shared, because nobody can change it.
 local function copy(value)
     if type(value) ~= "table" or debug.getmetatable(value) then return value end
@@ -36,7 +33,6 @@ local function unknown(vocabulary, name)
     local class = record.class(name)
     if class then return class end
     if WITHHELD[name] then where.raise("`%s` is not available to models", name) end
-    if LATER[name] then where.raise("`%s` is not supported yet by this version", name) end
     local known = suggest.names(vocabulary)
     for _, declared in ipairs(record.names()) do known[#known + 1] = declared end
     where.raise("unknown name %s%s", suggest.quote(name), suggest.near(name, known))

@@ -30,6 +30,7 @@ function perigee.load(files, vocabulary)
         vocabulary[name] = word
     end
     vocabulary.failed = handlers.failed
+    vocabulary.invalidate_tags = record.invalidate_tags
     vocabulary.table.sort = require "perigee.sort"
     vocabulary.string.gsub = require "perigee.gsub"
     vocabulary.string.format = require "perigee.format"

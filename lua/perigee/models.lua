@@ -1,5 +1,5 @@
--- perigee.models: what handlers do with other records: `User.get`, `User.get_many`, `User.invalidate`, `record:save`, `record:delete`, the
--- methods of models and forms, and `:forget`. Each is one question to the gateway (script/ask.c), on which the task waits.
+-- perigee.models: what handlers do with other records: `User.get`, `User.get_many`, `User.invalidate`, `User.invalidate_all`, `invalidate_tags`,
+-- `record:save`, `record:delete`, the methods of models and forms, and `:forget`. Each is one question to the gateway (script/ask.c), on which the task waits.
 --
 -- What may happen to correct code comes back as nil and a problem; a call that can never be right raises at its author's line.
 
@@ -142,6 +142,47 @@ function record.statics.invalidate(class, given)
     local name = record.model(class)
     local word = name .. ".invalidate"
     return ask(word, "delete", name, keys_of(word, name, given))
+end
+
+-- Invalidating many.
+
+local function mode(value)
+    if value == "remove" or value == "expire" then return value == "expire" end
+    return nil, "is \"remove\" or \"expire\""
+end
+
+local INVALIDATING = { mode = mode }
+
+-- User.invalidate_all{ mode = "expire" }: all records of the model and results of its methods; of a form all of its results -> true; nil and a problem
+function record.statics.invalidate_all(class, options_given)
+    local name = record.model(class)
+    local word = name .. ".invalidate_all"
+    local said = options(word, options_given, INVALIDATING)
+    return ask(word, "invalidate_all", name, true, nil, said.mode)
+end
+
+record.form_statics.invalidate_all = record.statics.invalidate_all
+
+local TAGS_MAX, TAG_MAX = 100, 256
+
+-- The word invalidate_tags{ "tag", ..., mode = "expire" }: what carries one of them, of whatever model -> true; nil and a problem
+function record.invalidate_tags(given)
+    local word = "invalidate_tags"
+    if type(given) == "string" then given = { given } end
+    if type(given) ~= "table" or debug.getmetatable(given) then where.raise("%s: takes a list of tags", word) end
+    local list, more = core.array {}, {}
+    for name, value in pairs(given) do
+        if type(name) ~= "number" then more[name] = value end
+    end
+    local said = options(word, more, INVALIDATING)
+    for i, tag in ipairs(given) do
+        if type(tag) ~= "string" or tag == "" or #tag > TAG_MAX or not core.is_utf8(tag) then
+            where.raise("%s: a tag is UTF-8 text of 1 to %d bytes", word, TAG_MAX)
+        end
+        list[i] = tag
+    end
+    if #list == 0 or #list > TAGS_MAX then where.raise("%s: takes 1 to %d tags, not %d", word, TAGS_MAX, #list) end
+    return ask(word, "invalidate_tags", nil, list, nil, said.mode)
 end
 
 -- Methods.

@@ -7,7 +7,7 @@
 --
 -- perigee.models lets them act, by filling in:
 --
---     record.statics[name] = function(class, ...)     what User.name(...) calls; class: the value `User`
+--     record.statics[name] = function(class, ...)     what User.name(...) calls; class: the value `User`. form_statics: the same of forms
 --     record.methods[name] = function(self, ...)      what record:name(...) and form:name(...) call
 --     record.call = function(self, method, args)      what record:geocode{...} and form:get_friends_list{...} call
 --
@@ -38,7 +38,7 @@ where.ours()
 local quote, shape_of, state_of = suggest.quote, shapes.of, shapes.state
 local title, no_such, take_keys = shapes.title, shapes.no_such, shapes.take_keys
 
-local record = { statics = {}, methods = {} }
+local record = { statics = {}, form_statics = {}, methods = {} }
 
 function record.call()
     where.raise("there is no gateway to call")
@@ -379,10 +379,10 @@ function record.declare(name, form)
             return record.new(name, members)
         end,
         __index = function(class, member)
-            local static = not form and record.statics[member]
+            local statics = form and record.form_statics or record.statics
+            local static = statics[member]
             if not static then
-                where.raise("%s has no function %s%s", word, quote(member),
-                    form and "" or suggest.near(member, suggest.names(record.statics)))
+                where.raise("%s has no function %s%s", word, quote(member), suggest.near(member, suggest.names(statics)))
             end
             if loading then where.raise("%s is used inside handlers, not while files are loaded", word) end
             functions[member] = functions[member] or function(...) return static(class, ...) end

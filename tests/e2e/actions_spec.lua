@@ -182,14 +182,6 @@ for _, store in ipairs { "memory", "redis" } do
         end
       end)
 
-      it("what comes later says so", function()
-        check.says(check.problem(invalidate("Note", { all = true }), 501, "not-implemented").detail, "keys")
-        check.says(check.problem(post("/_invalidate", { tags = { "acme" } }), 501, "not-implemented").detail, "keys")
-        check.problem(post("/_invalidate", "{}"), 400, "malformed-request")
-        check.says(check.problem(post("/_invalidate", '{"tag":["x"]}'), 400, "malformed-request").detail, "did you mean `tags`?")
-        check.problem(invalidate("Note", '{"all":false}'), 400, "malformed-request")
-      end)
-
       it("refresh loads and answers as GET with no-cache does", function()
         source:says("/plain/fresh", 200, "one")
         assert.equal("one", check.document(gw:get "/models/Plain?id=fresh").v)

@@ -164,7 +164,7 @@ describe("descriptions", function()
     end)
     for path in pairs(document.paths) do paths[#paths + 1] = path end
     table.sort(paths)
-    assert.same({ "/forms", "/forms/Lookup/find", "/models", "/models/All", "/models/Loaded", "/models/Person", "/models/Place",
+    assert.same({ "/_invalidate", "/forms", "/forms/Lookup/find", "/forms/{form}/_invalidate", "/models", "/models/All", "/models/Loaded", "/models/Person", "/models/Place",
       "/models/Place/called", "/models/Place/here", "/models/User", "/models/models", "/models/{model}/_bulk", "/models/{model}/_invalidate",
       "/models/{model}/_refresh", "/models/{model}/_schema", "/models/{model}/_touch", "/openapi.json" }, paths)
     for _, name in ipairs { "getUser", "headUser", "saveUser", "patchUser", "deleteUser", "getmodels", "listModels", "describeModel", "describeGateway",
@@ -332,7 +332,15 @@ describe("descriptions", function()
     call("touch", "User", 204, '{"keys":{"username":"acted"},"expires":60}')
     call("touch", "User", 404, '{"keys":{"username":"nobody"}}')
     call("invalidate", "User", 204, '{"keys":{"username":"acted"},"mode":"expire"}')
-    call("invalidate", "User", 501, '{"all":true}')
+    call("invalidate", "User", 204, '{"all":true}')
+    call("invalidate", "User", 400, '{"all":true,"keys":{"username":"x"}}')
+    for path, schema_name in pairs { ["/_invalidate"] = "/_invalidate", ["/forms/Lookup/_invalidate"] = "/forms/{form}/_invalidate" } do
+      local body = path == "/_invalidate" and '{"tags":["x"],"mode":"expire"}' or '{"all":true}'
+      local content = document.paths[schema_name].post.requestBody.content["application/json"]
+      assert.is_nil(schema.fault(document, content.schema, cjson.decode(body)))
+      check_promised(document, "post", schema_name, check.status(gw:request("POST", path, nil, body), 204))
+      check_promised(document, "post", schema_name, check.status(gw:request("POST", path, nil, '{"tags":[]}'), 400))
+    end
     call("refresh", "Loaded", 200, '{"keys":{"id":"x"},"wait":true}')
     call("refresh", "Loaded", 202, '{"keys":{"id":"x"}}')
     call("refresh", "Loaded", 404, '{"keys":{"id":"none"},"wait":true}')

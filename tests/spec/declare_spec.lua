@@ -304,7 +304,6 @@ describe("a mistake", function()
     ['model "A" {\n  id = key(),\n  phone = "string" }'] = "3: model `A`: member `phone` is a string",
     ['\nfeild()'] = "2: unknown name `feild` (did you mean `field`?)",
     ['\nio.open "x"'] = "2: `io` is not available to models",
-    ['\ninvalidate_tags "x"'] = "2: `invalidate_tags` is not supported yet by this version",
     ['\npairs = nil'] = "2: `pairs` is a word of the language and keeps its meaning",
     ['\n\nmodel "A" { id = = key() }'] = "3: unexpected symbol near '='",
     ['\nerror "on purpose"'] = "2: on purpose",

@@ -85,6 +85,7 @@ function keywords.additionalProperties(allowed, value, document, whole)
   end
 end
 
+function keywords.minItems(least, value) return is_array(value) and #value < least and "is too short" or nil end
 function keywords.maxItems(most, value) return is_array(value) and #value > most and "is too long" or nil end
 
 function keywords.items(one, value, document)
@@ -103,6 +104,9 @@ function keywords.pattern(pattern, value)
   local matches = assert(patterns[pattern], "a new pattern: " .. pattern)
   return type(value) == "string" and not matches(value) and "does not match " .. pattern or nil
 end
+
+function keywords.minLength(least, value) return type(value) == "string" and #value < least and "is too short" or nil end
+function keywords.maxLength(most, value) return type(value) == "string" and #value > most and "is too long" or nil end
 
 keywords["$ref"] = function(ref, value, document) return fault(document, schema.follow(document, ref), value) end
 

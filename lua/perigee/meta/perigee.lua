@@ -178,11 +178,15 @@ function cached_form_method(method) end
 ---@field depth? integer levels of references
 ---@field include? string|string[] only these references: "workplace", "mother.workplace"
 
+---@class perigee.InvalidateOptions
+---@field mode? "remove"|"expire" expire: what is stored is kept as a stale fallback
+
 ---What stands for a model inside handlers; called, it makes a new record.
 ---@class perigee.Class
 ---@field get fun(keys: table|perigee.Record, options?: perigee.GetOptions): perigee.Record?, perigee.Problem?
 ---@field get_many fun(keys: table[], options?: perigee.GetOptions): (perigee.Record|perigee.Missing)[]?, perigee.Problem?
 ---@field invalidate fun(keys: table|perigee.Record): true?, perigee.Problem?
+---@field invalidate_all fun(options?: perigee.InvalidateOptions): true?, perigee.Problem? all records, and results of methods; of a form its results
 ---@overload fun(members: table<string, any>): perigee.Record
 
 ---@alias perigee.Loader fun(self: perigee.Record, ctx: perigee.Context): perigee.Missing|perigee.Unmodified|nil
@@ -305,3 +309,11 @@ function redis(url, options) end
 ---@param ... fun(): any
 ---@return any ...
 function parallel(...) end
+
+---@class perigee.Tags: perigee.InvalidateOptions
+---@field [integer] string
+
+---Invalidates what carries one of these tags, of whatever model: `invalidate_tags{ "acme", mode = "expire" }`.
+---@param tags perigee.Tags|string
+---@return true?, perigee.Problem?
+function invalidate_tags(tags) end

@@ -29,7 +29,15 @@ static struct {
     char token[LEASE_TOKEN + 1]; /* of the last question about a lease */
     char known[64];              /* of the last TAKE: "-" where nobody looks */
     struct blob *stored;         /* by FILL or PUT: one reference */
+    struct epochs *epochs;       /* NULL: nothing is ever invalidated by name */
 } told;
+
+struct epochs *store_epochs(const struct store *s) { return told.epochs; }
+
+struct stamp store_stamp(const struct store *s)
+{
+    return told.epochs ? epochs_now(told.epochs) : (struct stamp){.line = 0, .at = 0};
+}
 
 static inline void told_reset(void)
 {

@@ -45,7 +45,7 @@ static void add_header(const char *name, const char *value)
 
 static enum status check(unsigned permissions, const char *model)
 {
-    return access_check(tokens, &request, &(struct need){permissions, slice_of(model)}, &grant, &refusal);
+    return access_check(tokens, &request, &(struct need){.permissions = permissions, .model = slice_of(model)}, &grant, &refusal);
 }
 
 static enum status check_value(const char *authorization)
@@ -231,7 +231,7 @@ static const char *challenge_of(struct gate *gate, enum status wanted, const cha
 {
     static char text[512];
     static struct exchange ex;
-    struct need need = {PERMIT_WRITE, SLICE("User")};
+    struct need need = {.permissions = PERMIT_WRITE, .model = SLICE("User")};
     ex = (struct exchange){0};
     arena_init(&ex.arena);
     reply_init(&ex.reply, &ex.arena);

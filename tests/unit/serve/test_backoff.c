@@ -31,13 +31,13 @@ static void fails(struct slice key, uint64_t now_ms, const char *words)
 {
     struct problem why;
     problem_set(&why, LOADER_ERROR, "v", "%s", words);
-    backoff_failed(backoff, key, now_ms, &why);
+    backoff_failed(backoff, key, 0, now_ms, &why);
 }
 
 static bool holds(struct slice key, uint64_t now_ms)
 {
     struct problem why;
-    return backoff_holds(backoff, key, now_ms, &why);
+    return backoff_holds(backoff, key, 0, now_ms, &why);
 }
 
 /* How long it is left alone, from `now_ms` on. */
@@ -65,15 +65,15 @@ static void the_last_failure_is_told(void **state)
     struct problem why;
     fails(KEY, NOW, "the first");
     fails(KEY, NOW, "the second");
-    assert_true(backoff_holds(backoff, KEY, NOW, &why));
+    assert_true(backoff_holds(backoff, KEY, 0, NOW, &why));
     assert_int_equal(why.status, LOADER_ERROR);
     assert_string_equal(why.detail, "the second");
     assert_string_equal(why.path, "v");
     assert_int_equal(why.retry_s, 1); /* 100 ms, in whole seconds */
     for (int i = 0; i < 10; i++) fails(KEY, NOW, "again");
-    assert_true(backoff_holds(backoff, KEY, NOW, &why));
+    assert_true(backoff_holds(backoff, KEY, 0, NOW, &why));
     assert_int_equal(why.retry_s, 5);
-    assert_true(backoff_holds(backoff, KEY, NOW + 4000, &why));
+    assert_true(backoff_holds(backoff, KEY, 0, NOW + 4000, &why));
     assert_int_equal(why.retry_s, 1);
 }
 
@@ -142,8 +142,8 @@ static void fail_and_forget(void *arg)
         char text[32];
         struct problem why = {.status = LOADER_ERROR};
         struct slice key = slice_from(text, (size_t)snprintf(text, sizeof text, "%u", (first + i) % 100));
-        backoff_failed(backoff, key, NOW, &why);
-        backoff_holds(backoff, key, NOW, &why);
+        backoff_failed(backoff, key, 0, NOW, &why);
+        backoff_holds(backoff, key, 0, NOW, &why);
         if (i % 3 == 0) backoff_forget(backoff, key);
     }
 }

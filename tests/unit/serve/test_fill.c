@@ -234,12 +234,12 @@ static void a_failure_is_remembered(void **state)
     struct backoff *backoff = flight_backoff(serve.flights);
     problem_set(&failure.problem, LOADER_ERROR, NULL, "the loader failed");
     start_and_lease();
-    backoff_failed(backoff, key.stored, clock_mono_us() / 1000, &failure.problem);
+    backoff_failed(backoff, key.stored, 0, clock_mono_us() / 1000, &failure.problem);
     loader_ends(&failure);
     assert_told(LOADER_ERROR, false);
     assert_int_equal(told.asked[FILL], 0);
     assert_int_equal(told.asked[DROP], 1); /* for whoever waits for the lease */
-    assert_true(backoff_holds(backoff, key.stored, clock_mono_us() / 1000, &why));
+    assert_true(backoff_holds(backoff, key.stored, 0, clock_mono_us() / 1000, &why));
 }
 
 static void found_after_all(void **state)

@@ -1,0 +1,30 @@
+/* serve/clear.h -- before a conditional write. The store judges a condition by the bytes that stand there (store/condition.h) and knows nothing of
+ * what was invalidated by name; so a record that has been, and is none to conditions, is deleted first, if it is that one still. */
+#ifndef PERIGEE_SERVE_CLEAR_H
+#define PERIGEE_SERVE_CLEAR_H
+
+#include "model/key.h"
+#include "serve/serve.h"
+
+struct clearing;
+
+/* *c is the owner's again. */
+typedef void clearing_done(struct clearing *c, enum status status);
+
+/* Embed it; set the first part. It cannot be cancelled. */
+struct clearing {
+    struct serve *serve;
+    struct served *served;
+    const struct record_key *key;       /* kept until done */
+    const struct store_condition *when; /* kept */
+    clearing_done *done;
+
+    struct store_op op; /* private */
+    struct store_condition this_one;
+    char tag[CONDITION_TAG];
+};
+
+/* OK: the store may judge; PRECONDITION_FAILED: it wants a record, and there is none; or a failure: now, or PENDING, and done later. */
+enum status clearing_start(struct clearing *c);
+
+#endif
