@@ -163,6 +163,12 @@ static bool is_service_link(struct slice flag)
            slice_starts(flag, SLICE("service-host")) || slice_starts(flag, SLICE("service-port"));
 }
 
+/* What client.c reads, and a gateway beside it does not. */
+static bool is_client_variable(struct slice flag)
+{
+    return slice_eq(flag, SLICE("client-url")) || slice_eq(flag, SLICE("client-token"));
+}
+
 static enum status environment_read(struct reading *r, char **environment)
 {
     struct slice prefix = SLICE(ENVIRONMENT_PRE);
@@ -178,7 +184,7 @@ static enum status environment_read(struct reading *r, char **environment)
             if (!r->file) r->file = arena_dup(&r->config->arena, value).p;
         } else if (s) {
             st = setting_set(r, s, ENVIRONMENT, value);
-        } else if (!is_service_link(flag)) {
+        } else if (!is_service_link(flag) && !is_client_variable(flag)) {
             st = unknown(flag, ENVIRONMENT, "environment variable", r->why);
         }
         if (st != OK) return st;

@@ -1,6 +1,7 @@
-/* main.c -- the command line: one verb, then its words. Exit codes: 0 fine, 1 there are findings about the models, 2 the command is wrong or
- * cannot start. */
+/* main.c -- the command line: one verb, then its words. Exit codes: 0 fine, 1 there are findings about the models, or a gateway has
+ * answered with a problem, 2 the command is wrong or cannot start. */
 #include "base/log.h"
+#include "client.h"
 #include "config.h"
 #include "gateway.h"
 #include "model/key.h"
@@ -168,6 +169,9 @@ static const struct verb {
     {"check", "[DIR...]", "load and lint the models; one `file:line: message` a finding; exit 0 when there is none",
      run_check},
     {"key", "MODEL k=v...", "print the stored key of a record (--models DIR names the folder)", run_key},
+    {"get", "MODEL k=v...", "read a record from a running gateway (--url URL), or call Model.method", client_get},
+    {"save", "MODEL k=v...", "save one: its JSON is a word that begins with {, or stdin", client_save},
+    {"delete", "MODEL k=v...", "delete one", client_delete},
     {"version", "", "print the version", run_version},
     {"help", "", "print this", run_help},
 };
