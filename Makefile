@@ -6,7 +6,7 @@ SEED ?= $(shell date +%s)
 GETS ?= 1000000
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: run test build bench fuzz asan tsan property desync soak accept lint format docs client docker clean help
+.PHONY: run test build bench fuzz asan tsan property desync soak hostile accept lint format docs client docker clean help
 
 run: ## build, start the gateway with the example models, show a miss, a hit and a save; stays up until Ctrl-C
 	@scripts/run
@@ -43,6 +43,10 @@ desync: build ## GETS=1000000 pipelined questions to a Redis that cuts connectio
 soak: build ## what a million failed loads and a hundred thousand missing keys leave in memory
 	@scripts/deps test
 	@luajit tests/property/soak.lua
+
+hostile: build ## slow clients by the thousand, raw requests through three fronts, restarts behind one, reloads and overload under load (four minutes)
+	@scripts/deps test hostile
+	@luajit tests/property/hostile.lua
 
 bench: build ## measure, beside the floor and the peers (QUICK=1: within 4 minutes); rows are kept in bench/results
 	@scripts/deps bench

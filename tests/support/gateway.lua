@@ -67,7 +67,7 @@ function gateway.run(argv, options)
 end
 
 -- Starts one and waits until it is ready. Options: models (a text, or texts by file name), schemas (a folder, instead), store
--- ("memory", "redis", an URL), args, env, workers (1), listen (a list), before (sh that runs first), fds (how many more files it
+-- ("memory", "redis", an URL), args, env, workers (1), listen (a list), admin (an address), before (sh that runs first), fds (how many more files it
 -- may hold at the end than at the start), beside (what else this test has started: stopped with it), allow_internal, admin_token (what
 -- `admin` and `metric` bring along), under (words of a program that runs it, slower).
 function gateway.start(options)
@@ -75,7 +75,7 @@ function gateway.start(options)
   self.schemas = options.schemas or self.folder .. "/schemas"
   if not options.schemas then gateway.write_models(self.schemas, options.models or {}) end
   local argv = { unpack(options.under or {}) }
-  for _, word in ipairs { gateway.bin, "serve", self.schemas, "--admin", "127.0.0.1:0", "--workers", options.workers or 1, "--store",
+  for _, word in ipairs { gateway.bin, "serve", self.schemas, "--admin", options.admin or "127.0.0.1:0", "--workers", options.workers or 1, "--store",
     choose_store(self, options.store) } do argv[#argv + 1] = word end
   for _, address in ipairs(options.listen or { "127.0.0.1:0" }) do
     argv[#argv + 1] = "--listen"
