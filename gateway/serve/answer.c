@@ -38,6 +38,17 @@ bool answer_etag_listed(struct slice header, const char *etag, bool weak)
     return false;
 }
 
+/* Several lines are one list (RFC 9110 5.3). */
+bool answer_is_known(const struct http_request *request, const char *etag)
+{
+    static const struct slice name = {"if-none-match", 13};
+    for (size_t i = 0; i < request->headers; i++) {
+        const struct http_header *h = &request->header[i];
+        if (h->name.n == name.n && slice_ieq(h->name, name) && answer_etag_listed(h->value, etag, true)) return true;
+    }
+    return false;
+}
+
 /* Seconds left, rounded up, so that a record that is still good never claims 0. */
 static uint64_t left_s(uint64_t fresh_until_ms, uint64_t now_ms)
 {
@@ -122,16 +133,18 @@ static void put_age(struct exchange *ex, const struct freshness *fresh, uint64_t
     tell(&ex->reply, "Age", &age);
 }
 
-/* Age, Cache-Control and Cache-Status; an answer that was not kept must not be kept by others either. */
+/* Age, Cache-Control and Cache-Status; an answer that was not kept must not be kept by others either, and what a token is needed for not by
+ * those who share: not every cache keeps off by itself what came with Authorization (RFC 9111 3.5). */
 static void put_freshness(struct exchange *ex, const struct freshness *fresh, enum status status, uint64_t now_ms)
 {
+    const struct serve *s = ex->owner;
     struct reply *reply = &ex->reply;
     bool kept = fresh->known && fresh->stored;
     uint64_t left = kept ? left_s(fresh->fresh_until_ms, now_ms) : 0;
     put_age(ex, fresh, now_ms);
     if (kept) {
         struct value life = {.n = 0};
-        put(&life, SLICE("max-age="));
+        put(&life, s->gate.tokens ? SLICE("private, max-age=") : SLICE("max-age="));
         put_number(&life, left);
         put_stale_part(&life, SLICE(", stale-while-revalidate="), fresh, fresh->while_until_ms, now_ms);
         put_stale_part(&life, SLICE(", stale-if-error="), fresh, fresh->error_until_ms, now_ms);
@@ -147,8 +160,7 @@ static bool answer_found(struct exchange *ex, uint64_t tag, const struct freshne
 {
     char etag[19];
     answer_etag(tag, etag);
-    struct slice condition = http_request_header(&ex->request, "if-none-match");
-    bool unchanged = condition.p && answer_etag_listed(condition, etag, true);
+    bool unchanged = answer_is_known(&ex->request, etag);
     reply_begin(&ex->reply, unchanged ? 304 : 200);
     reply_header(&ex->reply, "ETag", slice_of(etag));
     put_freshness(ex, fresh, OK, now_ms);

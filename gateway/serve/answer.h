@@ -20,6 +20,9 @@ void answer_document(struct exchange *ex, const struct documents *d, const struc
 /* The strong entity tag of a sealed record, with its quotes, 18 bytes and a NUL. */
 void answer_etag(uint64_t tag, char out[19]);
 
+/* Has the client what has this tag, by the If-None-Match of its request? */
+bool answer_is_known(const struct http_request *request, const char *etag);
+
 /* Does an If-None-Match or If-Match value name this tag? `weak` compares weakly (RFC 9110 8.8.3.2). A list is walked; `*` names
  * every tag; what is no entity tag names none. */
 bool answer_etag_listed(struct slice header, const char *etag, bool weak);

@@ -54,11 +54,12 @@ static void answer(struct exchange *ex, const struct description *d, enum operat
 {
     char etag[19];
     answer_etag(d->tag, etag);
-    struct slice condition = http_request_header(&ex->request, "if-none-match");
-    bool unchanged = condition.p && answer_etag_listed(condition, etag, true);
+    const struct serve *s = ex->owner;
+    bool unchanged = answer_is_known(&ex->request, etag);
     reply_begin(&ex->reply, unchanged ? 304 : 200);
     reply_header(&ex->reply, "ETag", slice_of(etag));
-    reply_header(&ex->reply, "Cache-Control", SLICE("no-cache")); /* a reload may change it at any time */
+    reply_header(&ex->reply, "Cache-Control", /* a reload may change it at any time */
+                 s->gate.tokens ? SLICE("private, no-cache") : SLICE("no-cache"));
     if (unchanged) return;
     reply_header(&ex->reply, "Content-Type",
                  op == OP_SCHEMA ? SLICE("application/schema+json") : SLICE("application/json"));

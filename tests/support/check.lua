@@ -1,7 +1,11 @@
 -- tests/support/check.lua -- what tests ask of an answer, with a message that shows it.
 local cjson = require "cjson"
+local sf = require "tests.support.sf"
 
 local check = {}
+
+local FORWARD = { ["uri-miss"] = true, request = true, stale = true } -- of those of RFC 9211 that there are here
+local PARAMETER = { hit = true, fwd = true, ttl = true, stored = true, collapsed = true, detail = true }
 
 local function show(response)
   if not response then return "no answer" end
@@ -45,19 +49,26 @@ function check.says(text, ...)
   end
 end
 
--- The parameters of the one member of a Cache-Status answer: { hit = true, ttl = 258, detail = "redis" }.
+-- The parameters of the one member of a Cache-Status answer: { hit = true, ttl = 258, detail = "redis" }. It must be what RFC 9211 says, by
+-- the grammar of structured fields.
 function check.cache_status(response)
   local text = response.headers["cache-status"]
   if not text then error("no Cache-Status: " .. show(response), 2) end
-  local name, rest = text:match "^(%w+)(.*)$"
-  if name ~= "perigee" then error("Cache-Status: " .. text, 2) end
+  local members, why = sf.list(text)
+  if not members then error(("Cache-Status: %s: %s"):format(text, why), 2) end
   local found = {}
-  for parameter in rest:gmatch ";([^;]*)" do
-    local key, value = parameter:match "^ ([%l-]+)=([%w-]+)$"
-    if not key then key, value = parameter:match "^ ([%l-]+)$", true end
-    if not key then error("Cache-Status: " .. text, 2) end
-    found[key] = tonumber(value) or value
+  for _, parameter in ipairs(members[1].parameters) do
+    local name, value = parameter[1], parameter[2]
+    found[name] = type(value) == "table" and value.token or value
   end
+  local forwarded = found.fwd ~= nil
+  local right = #members == 1 and members[1].value.token == "perigee"
+    and (found.hit == nil or found.hit == true) and not (found.hit and forwarded)
+    and (not forwarded or FORWARD[found.fwd]) and (found.ttl == nil or found.ttl % 1 == 0)
+    and (found.stored == nil or found.stored == true and forwarded) and (found.collapsed == nil or found.collapsed == true and forwarded)
+    and (found.detail == nil or type(found.detail) == "string") and (found.hit or forwarded or found.detail)
+  for name in pairs(found) do right = right and PARAMETER[name] end
+  if not right then error("Cache-Status: " .. text, 2) end
   return found
 end
 
