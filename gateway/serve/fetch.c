@@ -81,6 +81,7 @@ static void look_again(struct fetch *f)
 /* Without a result; or late (NULL), where something stale is at hand: if that has been invalidated meanwhile there is no better to be had. */
 static void land_failure(struct fetch *f, const struct flight_outcome *outcome)
 {
+    f->source = f->led ? SOURCE_LOADED : SOURCE_COLLAPSED;
     enum status status = fall_back(f, outcome ? outcome->status : LOADER_TIMEOUT);
     if (status != OK && outcome) f->problem = outcome->problem;
     else if (status != OK)
