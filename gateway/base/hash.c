@@ -1,5 +1,5 @@
 /* base/hash.c -- SipHash as its paper has it (Aumasson, Bernstein: "SipHash: a fast short-input PRF", 2012),
- * its two keys, and SHA-1 and SHA-256 by Nettle, which is small: libcrypto alone would double the memory of an idle gateway. */
+ * its two keys; XXH64 as its specification has it (Collet), for what is long; and SHA-1 and SHA-256 by Nettle, which is small: libcrypto alone would double the memory of an idle gateway. */
 #include "base/hash.h"
 
 #include <endian.h>
@@ -86,6 +86,56 @@ uint64_t hash_fixed(struct slice s)
 {
     static const uint64_t key[2] = {UINT64_C(0x0706050403020100), UINT64_C(0x0f0e0d0c0b0a0908)};
     return sip(2, 4, key, s);
+}
+
+/* -- XXH64, with seed 0: four lanes of 8 bytes, so that the processor works on four words at once -- */
+
+#define PRIME_1 UINT64_C(0x9e3779b185ebca87)
+#define PRIME_2 UINT64_C(0xc2b2ae3d27d4eb4f)
+#define PRIME_3 UINT64_C(0x165667b19e3779f9)
+#define PRIME_4 UINT64_C(0x85ebca77c2b2ae63)
+#define PRIME_5 UINT64_C(0x27d4eb2f165667c5)
+
+static inline uint64_t word_at(const char *p)
+{
+    uint64_t word;
+    memcpy(&word, p, sizeof word);
+    return le64toh(word);
+}
+
+static inline uint64_t half_word_at(const char *p)
+{
+    uint32_t word;
+    memcpy(&word, p, sizeof word);
+    return le32toh(word);
+}
+
+static inline uint64_t lane_add(uint64_t lane, uint64_t word) { return rotate(lane + word * PRIME_2, 31) * PRIME_1; }
+
+static inline uint64_t lane_merge(uint64_t sum, uint64_t lane) { return (sum ^ lane_add(0, lane)) * PRIME_1 + PRIME_4; }
+
+/* All whole stripes of 32 bytes; moves *p behind them. */
+static uint64_t add_stripes(const char **p, const char *end)
+{
+    uint64_t lane[4] = {PRIME_1 + PRIME_2, PRIME_2, 0, 0 - PRIME_1};
+    for (; end - *p >= 32; *p += 32)
+        for (int i = 0; i < 4; i++) lane[i] = lane_add(lane[i], word_at(*p + 8 * i));
+    uint64_t sum = rotate(lane[0], 1) + rotate(lane[1], 7) + rotate(lane[2], 12) + rotate(lane[3], 18);
+    for (int i = 0; i < 4; i++) sum = lane_merge(sum, lane[i]);
+    return sum;
+}
+
+uint64_t hash_text(struct slice s)
+{
+    const char *p = s.n ? s.p : "", *end = p + s.n;
+    uint64_t sum = s.n < 32 ? PRIME_5 : add_stripes(&p, end);
+    sum += s.n;
+    for (; end - p >= 8; p += 8) sum = rotate(sum ^ lane_add(0, word_at(p)), 27) * PRIME_1 + PRIME_4;
+    for (; end - p >= 4; p += 4) sum = rotate(sum ^ half_word_at(p) * PRIME_1, 23) * PRIME_2 + PRIME_3;
+    for (; p < end; p++) sum = rotate(sum ^ (unsigned char)*p * PRIME_5, 11) * PRIME_1;
+    sum = (sum ^ sum >> 33) * PRIME_2;
+    sum = (sum ^ sum >> 29) * PRIME_3;
+    return sum ^ sum >> 32;
 }
 
 void hash_sha256(struct slice s, unsigned char out[32])

@@ -1,4 +1,4 @@
-/* base/hash.h -- hashes: seeded for tables, fixed for entity tags, cryptographic for keys. */
+/* base/hash.h -- hashes: seeded for tables, fixed for keys, fast for entity tags, cryptographic for keys. */
 #ifndef PERIGEE_BASE_HASH_H
 #define PERIGEE_BASE_HASH_H
 
@@ -10,9 +10,13 @@
  * tables whose keys strangers choose. Differs from run to run; never store it. Thread-safe. */
 uint64_t hash_seeded(struct slice s);
 
-/* SipHash-2-4 under a fixed key: the same bytes give the same 64 bits everywhere, for ever. For entity tags;
- * no defence against someone who wants two bodies to collide. */
+/* SipHash-2-4 under a fixed key: the same bytes give the same 64 bits everywhere, for ever. For what is short: stored keys, and
+ * what they are told apart by. */
 uint64_t hash_fixed(struct slice s);
+
+/* XXH64 with seed 0: the same everywhere, for ever, and six times faster on what is long. For entity tags; no defence against someone
+ * who wants two texts to collide. */
+uint64_t hash_text(struct slice s);
 
 /* SipHash-1-3 under a key of your own. */
 uint64_t hash_sip13(const uint64_t key[2], struct slice s);

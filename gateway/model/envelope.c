@@ -177,7 +177,7 @@ struct blob *envelope_seal(const struct envelope *e, const struct envelope_ref *
     p = put(p, e->stored_ms, 8);
     p = put(p, e->fresh_until_ms, 8);
     p = put(p, e->stale_until_ms, 8);
-    p = put(p, hash_fixed(e->text), 8);
+    p = put(p, hash_text(e->text), 8);
     p = put(p, table, 4);
     p = put(p, e->sections.n, 4);
     p = put(p, e->text.n, 4);

@@ -8,7 +8,7 @@
  *      8  8  stored at, ms since 1970
  *     16  8  fresh until, ms since 1970; all ones: for ever
  *     24  8  useful (stale) until; all ones: for ever; never before `fresh until`
- *     32  8  tag of the text: hash_fixed(text)
+ *     32  8  tag of the text: hash_text(text)
  *     40  4  bytes of the reference table
  *     44  4  bytes of the sections
  *     48  4  bytes of the text

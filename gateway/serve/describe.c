@@ -44,7 +44,7 @@ static bool make(struct description *d, const struct registry *registry, const s
     else openapi_put(&b, registry);
     if (!b.overflow) {
         d->text = blob_copy(buffer_view(&b));
-        d->tag = hash_fixed(buffer_view(&b));
+        d->tag = hash_text(buffer_view(&b));
     }
     buffer_deinit(&b);
     return d->text != NULL;

@@ -1,4 +1,4 @@
-/* Hashes: the published vectors, and libcrypto's SipHash as a second opinion on both round counts and every length. */
+/* Hashes: the published vectors, xxhsum's word, and libcrypto's SipHash as a second opinion on both round counts and every length. */
 #include "base/hash.h"
 
 #include <endian.h>
@@ -39,7 +39,7 @@ static uint64_t theirs(unsigned c, unsigned d, const uint64_t key[2], size_t n)
     return le64toh(out);
 }
 
-/* The first vectors of the authors' SipHash-2-4 list. Entity tags that clients hold depend on them. */
+/* The first vectors of the authors' SipHash-2-4 list. What stands in Redis depends on them. */
 static void fixed_is_siphash_2_4_for_ever(void **state)
 {
     static const uint64_t golden[] = {
@@ -53,6 +53,24 @@ static void fixed_is_siphash_2_4_for_ever(void **state)
     for (size_t n = 0; n < sizeof golden / sizeof *golden; n++)
         assert_true(hash_fixed(slice_from(text, n)) == golden[n]);
     assert_true(hash_fixed((struct slice){NULL, 0}) == golden[0]);
+}
+
+/* What xxhsum says of the bytes 0, 1, 2 ...: every kind of end, with and without whole stripes. */
+static void text_is_xxh64_for_ever(void **state)
+{
+    static const struct {
+        size_t n;
+        uint64_t sum;
+    } golden[] = {
+        {0, UINT64_C(0xef46db3751d8e999)},  {1, UINT64_C(0xe934a84adb052768)},  {3, UINT64_C(0xe5c7bb4533bc65dd)},
+        {4, UINT64_C(0xffced8604453cc1e)},  {7, UINT64_C(0x14cc643f630c72d2)},  {8, UINT64_C(0x884a173614b81b8d)},
+        {15, UINT64_C(0xa948f5f0f6abac2d)}, {31, UINT64_C(0xc346d2b59b4d8ee1)}, {32, UINT64_C(0xcbf59c5116ff32b4)},
+        {33, UINT64_C(0x0c535d1acafb8ead)}, {40, UINT64_C(0xf5da40f1b11741e9)}, {63, UINT64_C(0xe26aa9e2a95f8e4f)},
+        {64, UINT64_C(0xf7c67301db6713f0)}, {77, UINT64_C(0x93f85c1b6280ead3)}, {80, UINT64_C(0xbabc069ffd7e24b3)},
+    };
+    for (size_t i = 0; i < sizeof golden / sizeof *golden; i++)
+        assert_true(hash_text(slice_from(text, golden[i].n)) == golden[i].sum);
+    assert_true(hash_text((struct slice){NULL, 0}) == golden[0].sum);
 }
 
 static void agrees_with_libcrypto(void **state)
@@ -108,8 +126,11 @@ int main(void)
 {
     for (size_t i = 0; i < LONGEST; i++) text[i] = (unsigned char)i;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(fixed_is_siphash_2_4_for_ever), cmocka_unit_test(agrees_with_libcrypto),
-        cmocka_unit_test(seeded_is_steady_and_keyed),    cmocka_unit_test(digests),
+        cmocka_unit_test(fixed_is_siphash_2_4_for_ever),
+        cmocka_unit_test(text_is_xxh64_for_ever),
+        cmocka_unit_test(agrees_with_libcrypto),
+        cmocka_unit_test(seeded_is_steady_and_keyed),
+        cmocka_unit_test(digests),
         cmocka_unit_test(same_is_same_in_every_byte),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
