@@ -442,6 +442,7 @@ static enum status check_grant(struct saving *s)
 static enum status write_texts(struct saving *s)
 {
     struct problem why;
+    buffer_reserve(&last_of(s)->text, s->body.n); /* most texts are no longer than what was sent */
     for (size_t i = 0; i < s->records; i++) {
         struct saving_record *r = &s->record[i];
         enum status st = codec_write(r->key, r->draft, s->arena, &r->text, &r->refs, &r->n_refs, &why);

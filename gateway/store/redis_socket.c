@@ -21,7 +21,8 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-#define READS_MAX 16 /* of 16 KiB each, before other sockets get their turn */
+#define READS_MAX   16     /* of 16 KiB each, before other sockets get their turn */
+#define READER_KEPT 131072 /* of the reader's buffer between replies; hiredis' 16 KiB would be allocated anew for each larger one */
 
 struct redis_socket {
     redisAsyncContext *ac; /* NULL from on_cleanup on */
@@ -262,6 +263,7 @@ static void attach(struct redis_socket *s, uv_loop_t *loop, redisAsyncContext *a
     ac->c.funcs = &s->funcs;
     ac->data = s;
     redis_judge_attach(&s->judge, ac, o->max_value, o->pushes);
+    ac->c.reader->maxbuf = READER_KEPT;
 
     uv_poll_init(loop, &s->poll, ac->c.fd);
     uv_prepare_init(loop, &s->flush);
