@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define COUNT_MAX 24 /* bytes of a count in a command: its kind, 20 digits, the line's end */
+
 /* A look-up of the host's name. It cannot be stopped once it runs, so it outlives a link that gave it up. */
 struct lookup {
     uv_getaddrinfo_t request;
@@ -46,17 +48,33 @@ static void lose(struct redis_link *l, struct redis_loss loss)
     events->lost(arg, loss);
 }
 
+/* "*3\r\n" or "$5\r\n"; returns where it ends. */
+static char *put_count(char *to, char kind, size_t n)
+{
+    char digits[COUNT_MAX], *end = digits + sizeof digits, *p = end;
+    *--p = '\n';
+    *--p = '\r';
+    do *--p = (char)('0' + n % 10);
+    while (n /= 10);
+    *--p = kind;
+    return mempcpy(to, p, (size_t)(end - p));
+}
+
+/* hiredis would do it by a printf of its own, which is a tenth of what a document costs. */
 sds redis_format(int argc, const struct slice *argv)
 {
-    const char *p[REDIS_ARGUMENTS];
-    size_t n[REDIS_ARGUMENTS];
     assert(argc <= REDIS_ARGUMENTS);
+    size_t room = COUNT_MAX;
+    for (int i = 0; i < argc; i++) room += COUNT_MAX + argv[i].n + 2;
+    sds command = sdsMakeRoomFor(sdsempty(), room);
+    if (!command) abort(); /* out of memory */
+    char *to = put_count(command, '*', (size_t)argc);
     for (int i = 0; i < argc; i++) {
-        p[i] = argv[i].p;
-        n[i] = argv[i].n;
+        to = put_count(to, '$', argv[i].n);
+        if (argv[i].n) to = mempcpy(to, argv[i].p, argv[i].n);
+        to = mempcpy(to, "\r\n", 2);
     }
-    sds command;
-    if (redisFormatSdsCommandArgv(&command, argc, p, n) < 0) abort(); /* out of memory */
+    sdsIncrLen(command, (int)(to - command));
     return command;
 }
 
