@@ -10,12 +10,12 @@
  * tables whose keys strangers choose. Differs from run to run; never store it. Thread-safe. */
 uint64_t hash_seeded(struct slice s);
 
-/* SipHash-2-4 under a fixed key: the same bytes give the same 64 bits everywhere, for ever. For what is short: stored keys, and
- * what they are told apart by. */
+/* SipHash-2-4 under a fixed key: the same bytes give the same 64 bits everywhere, for ever. For what stands for something else and
+ * must not be mistaken for it by design. */
 uint64_t hash_fixed(struct slice s);
 
-/* XXH64 with seed 0: the same everywhere, for ever, and six times faster on what is long. For entity tags; no defence against someone
- * who wants two texts to collide. */
+/* XXH64 with seed 0: the same everywhere, for ever, and six times faster on what is long. For entity tags and to notice
+ * accidents; no defence against someone who wants two texts to collide. */
 uint64_t hash_text(struct slice s);
 
 /* SipHash-1-3 under a key of your own. */

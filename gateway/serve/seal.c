@@ -9,7 +9,7 @@
 #include <assert.h>
 
 #define HEADER       4
-#define CHECK        8 /* bytes of a key's check: hash_fixed of the stored key, little-endian */
+#define CHECK        8 /* bytes of a key's check: hash_text of the stored key, little-endian */
 #define LOAD         4 /* bytes of a load's time, in microseconds, little-endian */
 #define MOMENT       8 /* bytes of each part of a stamp, little-endian: its line, its moment */
 #define SECTIONS_MAX (5 * HEADER + CHECK + TAGS_MAX * (1 + TAG_MAX) + LOAD + ORIGIN_MAX + 2 * MOMENT)
@@ -32,7 +32,7 @@ static uint64_t number_at(const char *p, int bytes)
     return number;
 }
 
-static char *put_check(char *out, struct slice key) { return put_number(out, hash_fixed(key), CHECK); }
+static char *put_check(char *out, struct slice key) { return put_number(out, hash_text(key), CHECK); }
 
 static char *put_section(char *out, uint8_t type, struct slice bytes)
 {
