@@ -82,7 +82,7 @@ static void forget_held(struct exchange *ex)
     b->n_held = kept;
 }
 
-/* /later answers from a timer, /hold when the test says so, /careless likewise but without on_gone. */
+/* /later answers from a timer, /hold when the test says so, /careless likewise but without on_gone; /release answers them all first. */
 static void handle(struct exchange *ex)
 {
     struct bench *b = ex->owner;
@@ -93,6 +93,9 @@ static void handle(struct exchange *ex)
         if (!careless) ex->on_gone = forget_held;
         b->held[b->n_held++] = ex;
         if (later) uv_timer_start(&b->later, on_later, 0, 0);
+    } else if (slice_eq(path, SLICE("/release"))) {
+        answer_held(b);
+        echo(ex);
     } else if (slice_eq(path, SLICE("/big"))) {
         reply_begin(&ex->reply, 200);
         reply_body(&ex->reply, (struct slice){b->big->p, BIG_BYTES / 2}, blob_ref(b->big));

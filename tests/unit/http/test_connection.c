@@ -498,6 +498,29 @@ static void holds_only_so_much_of_bodies(void **state)
     bench_free(b);
 }
 
+/* Another connection's answer is one too many while this one's handler runs, which a moment ago was sending its body. */
+static void whose_handler_runs_does_not_go(void **state)
+{
+    struct bench *b = bench_new();
+    b->config.client_bytes = 1;
+    b->config.limits.max_body = BIG_BYTES;
+    bench_start_at(b, "127.0.0.1:0");
+    struct client reader = client_open(b), sender = client_open(b);
+    client_say(b, &reader, "PUT /hold" HOST "Content-Length: 2097152\r\n\r\n");
+    client_send(b, &reader, (struct slice){b->big->p, BIG_BYTES});
+    until(b, b->n_held == 1);
+    client_say(b, &sender, "PUT /release" HOST "Content-Length: 4\r\n\r\nab");
+    until(b, !list_empty(&b->server->waiting[WAIT_BODY]));
+    client_say(b, &sender, "cd");
+    until(b, has(&sender, "PUT /release abcd"));
+    assert_true(b->server->held > 1);
+    until(b, client_read(&reader) || reader.in.n > BIG_BYTES);
+    until(b, has(&reader, "PUT /hold") && reader.in.n > BIG_BYTES);
+    client_close(&reader);
+    client_close(&sender);
+    bench_free(b);
+}
+
 static void answers_whom_only_half_closes(void **state)
 {
     struct bench *b = bench_start();
@@ -716,6 +739,7 @@ int main(void)
         cmocka_unit_test(resets_readers_that_stopped),
         cmocka_unit_test(holds_only_so_much_for_readers),
         cmocka_unit_test(holds_only_so_much_of_bodies),
+        cmocka_unit_test(whose_handler_runs_does_not_go),
         cmocka_unit_test(answers_whom_only_half_closes),
         cmocka_unit_test(tells_the_handler_who_left),
         cmocka_unit_test(a_handler_may_not_care_who_left),
