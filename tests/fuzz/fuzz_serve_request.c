@@ -46,6 +46,7 @@ static struct world {
     uv_loop_t loop;
     struct metrics *metrics;
     struct memory *memory;
+    struct epochs *epochs;
     struct serve serve;
     struct http_server *http;
     _Atomic unsigned open;
@@ -117,10 +118,19 @@ static bool receive(int fd, struct buffer *in)
     }
 }
 
+/* What was stored, and what was invalidated. */
+static void forget(void)
+{
+    memory_forget_all(w.memory);
+    epochs_free(w.epochs);
+    w.epochs = epochs_new();
+    store_set_epochs(w.serve.store, w.epochs, SLICE("p:~epochs"));
+}
+
 /* All answers to these bytes, sent in pieces of sizes made of `seed`, or whole. */
 static void converse(struct slice bytes, uint32_t seed, bool whole, struct buffer *in)
 {
-    memory_forget_all(w.memory);
+    forget();
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     expect(fd >= 0 && !connect(fd, (struct sockaddr *)&w.address, w.address_n));
     bool open = true;
