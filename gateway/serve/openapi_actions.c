@@ -91,23 +91,28 @@ static void put_invalidate_tags(struct buffer *b)
         ",'/_invalidate':{'post':{'operationId':'invalidateTags','tags':['" OPENAPI_TAG_ACTIONS
         "'],'summary':'Invalidate what carries a tag','description':'Records and results of all models that carry one "
         "of these tags, all together.','requestBody':{'required':true,'content':{'application/json':{'schema':{" REF
-        "schemas/_InvalidateTags'}}}},'responses':{" INVALIDATED);
+        "schemas/_InvalidateTags'},'example':{'tags':['acme']}}}},'responses':{" INVALIDATED);
     end(b, INVALIDATE_TAGS);
 }
 
 static void put_invalidate_form(struct buffer *b, const struct registry *r)
 {
-    bool first = true;
+    bool is_first = true;
+    struct slice example = {NULL, 0};
     jot(b, ",'/forms/{form}/_invalidate':{'parameters':[{'name':'form','in':'path','required':true,'description':'The "
            "name of a form.','schema':{'type':'string','enum':[");
     for (size_t i = 0; i < r->models; i++) {
         if (r->model[i]->kind != MODEL_FORM) continue;
-        jot_comma(b, &first);
-        jot(b, "'%.*s'", SLICE_ARG(r->model[i]->name));
+        example = r->model[i]->name;
+        jot_comma(b, &is_first);
+        jot(b, "'%.*s'", SLICE_ARG(example));
     }
-    jot(b, "]}}],'post':{'operationId':'invalidateForm','tags':['" OPENAPI_TAG_ACTIONS
-           "'],'summary':'Invalidate all results of a form','requestBody':{'required':true,'content':{"
-           "'application/json':{'schema':{" REF "schemas/_InvalidateForm'}}}},'responses':{" INVALIDATED);
+    jot(b, "]},'example':'%.*s'}],", SLICE_ARG(example));
+    jot(b, "'post':{'operationId':'invalidateForm','tags':['" OPENAPI_TAG_ACTIONS
+           "'],'summary':'Invalidate all results of a form','description':'Those of all its methods, "
+           "together.','requestBody':{'required':true,'content':{"
+           "'application/json':{'schema':{" REF
+           "schemas/_InvalidateForm'},'example':{'all':true}}}},'responses':{" INVALIDATED);
     end(b, INVALIDATE_FORM);
 }
 
