@@ -6,7 +6,7 @@ SEED ?= $(shell date +%s)
 GETS ?= 1000000
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: run test build bench fuzz asan tsan property desync soak hostile accept lint format docs client docker clean help
+.PHONY: run test build bench fuzz asan tsan property desync redis-versions soak hostile accept lint format docs client docker clean help
 
 run: ## build, start the gateway with the example models, show a miss, a hit and a save; stays up until Ctrl-C
 	@scripts/run
@@ -39,6 +39,10 @@ property: build ## random reads, writes and loads on real gateways, STEPS=100000
 desync: build ## GETS=1000000 pipelined questions to a Redis that cuts connections at random: every answer is its question's
 	@scripts/deps test
 	@PERIGEE_GETS=$(GETS) build/release/store_test_redis_server
+
+redis-versions: build ## the tests that talk to Redis, against other versions of it and Valkey, as far as Debian has them
+	@scripts/deps test
+	@scripts/redis-versions
 
 soak: build ## what a million failed loads and a hundred thousand missing keys leave in memory
 	@scripts/deps test
@@ -78,4 +82,4 @@ clean: ## forget what was built; what scripts/deps unpacked stays
 	find build -mindepth 1 -maxdepth 1 ! -name deps -exec rm -rf {} +
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-8s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "make %-8s %s\n", $$1, $$2 }'

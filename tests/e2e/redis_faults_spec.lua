@@ -129,13 +129,14 @@ describe("under load, a Redis", function()
   end)
 
   it("that pauses its clients is, too", function()
-    server:command("CLIENT", "PAUSE", 2000, "ALL")
+    server:command("CLIENT", "PAUSE", 2000)
     load:run_for(2.1)
     load:await(2)
     assert(load.answers[503] > CLIENTS)
   end)
 
   it("that pauses writes holds up nobody for longer than a deadline", function()
+    if redis.version() < 6.2 then return pending "this Redis pauses everything or nothing" end
     server:command("CLIENT", "PAUSE", 1500, "WRITE")
     local ends, slow, rounds = socket.gettime() + 1.5, 0, 0
     repeat
@@ -257,7 +258,7 @@ describe("a Redis that takes no writes", function()
         assert.equal(note(2), check.status(gw:get "/models/Note?id=2", 200).body)
         local loaded = check.status(gw:get("/models/Loaded?id=" .. i), 200)
         assert.equal("loaded " .. i, check.document(loaded).text)
-        assert.is_nil(check.cache_status(loaded).stored)
+        if redis.version() >= 7 then assert.is_nil(check.cache_status(loaded).stored) end -- older ones do not ask scripts about replicas
         check.status(gw:get "/models/Loaded?id=before", 200)
       end
       check.status(gw:admin "/readyz", 200)

@@ -54,12 +54,12 @@ function redis.start(port, options)
   return self
 end
 
--- The first part of the server's version.
+-- The server's version, as a number: 7.2.
 function redis.version()
   local pipe = io.popen "redis-server --version"
   local text = pipe:read "*a"
   pipe:close()
-  return tonumber(text:match " v=(%d+)")
+  return tonumber(text:match " v=(%d+%.%d+)")
 end
 
 local function read_reply(sock)

@@ -161,6 +161,7 @@ struct visit {
     struct buffer out; /* what trickles out, a byte each turn of the loop */
     size_t out_at;
     uv_idle_t trickle;
+    uint64_t trickled_ms; /* when the last byte went */
     int handles;
 };
 
@@ -169,7 +170,8 @@ struct peer {
     char dir[64], path[96];
     struct list visits;
     unsigned connections, commands, hangups; /* hangups: the client closed first */
-    bool trickling;                          /* send byte by byte */
+    bool trickling;                          /* send byte by byte, */
+    unsigned every_ms;                       /* one in this time; 0: one a turn of the loop */
     char seen[4096];                         /* the names of commands and their first arguments: "PING|GET a|" */
     /* What to say to a command; NULL: a sane empty server. */
     void (*script)(struct visit *v, int argc, struct slice *argv);
@@ -206,6 +208,8 @@ static inline void said(uv_write_t *write, int status) { free(write); }
 static inline void trickle(uv_idle_t *idle)
 {
     struct visit *v = idle->data;
+    if (uv_now(idle->loop) < v->trickled_ms + v->peer->every_ms) return;
+    v->trickled_ms = uv_now(idle->loop);
     uv_buf_t one = uv_buf_init(v->out.p + v->out_at, 1);
     if (v->out_at < v->out.n && uv_try_write((uv_stream_t *)&v->pipe, &one, 1) == 1) v->out_at++;
     if (v->out_at < v->out.n) return;

@@ -363,6 +363,22 @@ static void test_silence_ends_it(void **state)
 }
 
 /* It is we who were away: no copy is served before what has come meanwhile is read, and then nothing is lost. */
+/* A server that falls silent is believed for a second after the last question that it has answered, though the answer came late. */
+static void test_trust_counts_from_the_question(void **state)
+{
+    struct near_world *n = near_world_on();
+    server.silent = true;
+    assert_true(run_until(&n->w->loop, is_set, &server.pinged, 5000));
+    uint64_t asked_us = clock_mono_us(); /* or before */
+    run_for(&n->w->loop, 300);
+    say(server.line, "+PONG\r\n");
+    server.pinged = false;
+    assert_true(run_until(&n->w->loop, is_set, &server.pinged, 5000)); /* heard, and the next one is on its way */
+    assert_true(near_trusted(n->near, asked_us + 800000));
+    assert_false(near_trusted(n->near, asked_us + NEAR_LAG_MS * 1000));
+    near_world_free(n);
+}
+
 static void test_a_loop_that_was_away_serves_nothing_old(void **state)
 {
     struct near_world *n = near_world_on();
@@ -583,6 +599,7 @@ int main(void)
         cmocka_unit_test(test_a_lost_connection_empties_it),
         cmocka_unit_test(test_what_is_kept_while_it_is_off_is_never_served),
         cmocka_unit_test(test_silence_ends_it),
+        cmocka_unit_test(test_trust_counts_from_the_question),
         cmocka_unit_test(test_a_loop_that_was_away_serves_nothing_old),
         cmocka_unit_test(test_a_message_may_lie_there_when_a_ping_is_due),
         cmocka_unit_test(test_a_server_that_does_not_track_is_not_hammered),
