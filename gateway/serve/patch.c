@@ -33,6 +33,7 @@ struct attempt {
     struct arena arena;  /* of what follows */
     struct blob *old;    /* the record as it was found; one reference */
     struct envelope was; /* a view of it */
+    struct stamp stamp;  /* what was known when that was judged: what is invalidated from then on, the patch is, too */
     struct buffer text;  /* what the patch makes of it */
     struct envelope_ref *refs;
     size_t n_refs;
@@ -171,7 +172,7 @@ static void seal(struct patch *p)
                          .text = buffer_view(&a->text)};
     if (p->terms.has_life || a->life_ms != VET_EXPIRES_UNSET) life_begin(p->served->model, life_ms, now_ms, 0, &e);
     a->until_ms = e.stale_until_ms;
-    struct seal_notes notes = {.tags = a->tags, .stamp = store_stamp(((struct serve *)p->ex->owner)->store)};
+    struct seal_notes notes = {.tags = a->tags, .stamp = a->stamp};
     a->merged = seal_make(p->ex->owner, &e, a->refs, a->n_refs, &notes, p->key.stored);
 }
 
@@ -231,7 +232,9 @@ static void vet(struct patch *p)
 static enum status open_live(struct patch *p)
 {
     struct attempt *a = &p->attempt;
-    enum status st = seal_open(p->ex->owner, p->served, a->old, p->key.stored, &a->was);
+    struct serve *s = p->ex->owner;
+    a->stamp = store_stamp(s->store);
+    enum status st = seal_open(s, p->served, a->old, p->key.stored, &a->was);
     bool live = st == OK && a->was.kind == ENVELOPE_RECORD && a->was.fresh_until_ms > clock_wall_ms();
     return st == OK && !live ? MISSING : st;
 }

@@ -268,7 +268,7 @@ static void on_error(struct redis *r, const struct redis_reply *reply)
     } else if (outcome == OUTCOME_READONLY && may_look_for_another(r)) {
         r->readonly_us = clock_mono_us();
         go_down(r, outcome, reply->error, 0);
-    } else if (s->kind == REDIS_GET && outcome == OUTCOME_WRONGTYPE) {
+    } else if ((s->kind == REDIS_GET || s->kind == REDIS_EPOCHS_ASK) && outcome == OUTCOME_WRONGTYPE) {
         count_error(r, s->kind, outcome);
         finish(r, MISSING, NULL);
     } else {

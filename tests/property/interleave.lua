@@ -1,5 +1,5 @@
--- tests/property/interleave.lua -- random reads, loads, saves, patches and deletes of a few records, many at once, on real gateways before one
--- store; every answer is judged (judge.lua). As a module: run{...}. As a program (make property):
+-- tests/property/interleave.lua -- random reads, loads, saves, patches and deletes of a few records, and invalidations of all of a model or of a
+-- tag, many at once, on real gateways before one store; every answer is judged (judge.lua). As a module: run{...}. As a program (make property):
 --
 --   luajit tests/property/interleave.lua [--store memory|redis] [--steps N] [--seed N] [--chaos 1]
 --
@@ -37,6 +37,7 @@ local function load(self, ctx, name)
 end
 local function stored(name, options)
   options.negative, options.hard_timeout = 0.05, 15
+  options.tags = function(self) return { "even:" .. tostring(self.id % 2 == 0), name .. ":" .. self.id } end
   return { id = key(), v = field(), copy = field(), base = field(), text = field(), options = options,
     from_miss = function(self, ctx) return load(self, ctx, name) end }
 end
@@ -184,6 +185,53 @@ local function write_step(self, client, kind, model, id)
   end)
 end
 
+-- -- invalidations: to each record that it reaches it is a delete --
+
+local function even(id) return tostring(id % 2 == 0) end
+
+-- Tags that many records have, or one; or a model. What does not answer stale may be made to expire as well.
+local function any_invalidation()
+  local model, id, chance = names[math.random(#names)], math.random(KEYS), math.random(3)
+  local body, reaches = {}, nil
+  if chance == 1 then
+    body.all = true
+    if not ends_by_itself[model] and math.random(2) == 1 then body.mode = "expire" end
+    reaches = function(name) return name == model end
+  elseif chance == 2 then
+    body.tags = { "nobody", "even:" .. even(id) }
+    reaches = function(_, other) return even(other) == even(id) end
+  else
+    body.tags = { model .. ":" .. id, "nobody" }
+    reaches = function(name, other) return name == model and other == id end
+  end
+  return body.all and ("/models/%s/_invalidate"):format(model) or "/_invalidate", cjson.encode(body), reaches
+end
+
+local function invalidate_step(self, client)
+  local path, body, reaches = any_invalidation()
+  local writes = {}
+  for _, model in ipairs(names) do
+    for id = 1, KEYS do
+      if reaches(model, id) then
+        local kind = path == "/_invalidate" and "TAGS" or "DELETE"
+        writes[#writes + 1] = self.judge:write(("%s/%d"):format(model, id), kind, nil, ("%s by %s %s"):format(client.where, path, body))
+      end
+    end
+  end
+  client.http:ask("POST", path, nil, body, function(response)
+    self.busy = self.busy - 1
+    client.busy = false
+    local done = response and response.status == 204
+    count(self, done and "invalidations" or "doubtful")
+    for _, write in ipairs(writes) do self.judge:written(write, done and "done" or "doubtful", words_of(response)) end
+    if response and not done and response.status ~= 503 then
+      self.judge:violation(writes[1].key.name, "answers %d to %s", response.status, path)
+    end
+  end)
+end
+
+-- -- any of them --
+
 -- A number from 1 to KEYS, low ones more often.
 local function any_key() return tostring(math.ceil(KEYS * math.random() ^ 2)) end
 
@@ -193,7 +241,8 @@ local function step(self, client)
   client.since = socket.gettime()
   self.busy = self.busy + 1
   self.steps = self.steps + 1
-  if chance <= 42 then read_step(self, client, "GET", model, id)
+  if chance == 100 then invalidate_step(self, client)
+  elseif chance <= 42 then read_step(self, client, "GET", model, id)
   elseif chance <= 56 then read_step(self, client, "RELOAD", model, id)
   elseif chance <= 64 then read_step(self, client, "LOOK", model, id)
   elseif chance <= 78 then write_step(self, client, "PUT", model, id)
@@ -404,7 +453,7 @@ end
 -- "steps=100 loads=20 ..."
 function interleave.tell(figures)
   local words = {}
-  for _, name in ipairs { "steps", "loads", "unmodified", "collapsed", "stale", "conflicts", "writes", "refused", "doubtful", "failures", "kills", "stops", "cuts",
+  for _, name in ipairs { "steps", "loads", "unmodified", "collapsed", "stale", "conflicts", "writes", "invalidations", "refused", "doubtful", "failures", "kills", "stops", "cuts",
     "redis stops", "seconds" } do
     if figures[name] then words[#words + 1] = ("%s=%d"):format(name:gsub(" ", "_"), figures[name]) end
   end

@@ -5,6 +5,7 @@
 --   a saved value whose answer came before that write was sent,
 --   a loaded value, or "missing", whose load the origin was asked for before that write was sent,
 --   nothing at all, where the write was a save and no delete (and no load that found nothing) may have come after it.
+-- An invalidation is a delete of all that it reaches; one by tags, TAGS, does not reach what is known to be missing, which has none.
 -- A patch brings a value upon another one, its base, which is judged in the same way against saves and deletes.
 -- The clock is a count: of the driver's own events, so that of any two it is known which came first.
 local judge = {}
@@ -18,17 +19,19 @@ function judge.new()
   return setmetatable({ clock = 0, keys = {}, violations = {} }, Judge)
 end
 
--- All that is known of a key. The three floors: when the last of the writes that have been answered was sent, of all writes, of saves and
--- deletes, of saves and patches. A value's or a fact's `end`: when it last can have come to be.
+-- All that is known of a key. The floors: when the last of the writes that have been answered was sent, of all writes, of saves and
+-- deletes, of saves and patches, of what ends a "missing". A value's or a fact's `end`: when it last can have come to be.
 local function state(self, name)
   local key = self.keys[name]
   if not key then
-    key = { name = name, floor = 0, full_floor = 0, save_floor = 0, missing_end = -1, deleted_end = 0, doubtful_deletes = 0, value_end = {},
+    key = { name = name, floor = 0, full_floor = 0, save_floor = 0, missing_floor = 0, missing_end = -1, deleted_end = 0, doubtful_deletes = 0, value_end = {},
       events = {}, n_events = 0 }
     self.keys[name] = key
   end
   return key
 end
+
+local deletes = { DELETE = true, TAGS = true }
 
 local function tick(self)
   self.clock = self.clock + 1
@@ -58,12 +61,12 @@ end
 
 -- -- writes --
 
--- A write is sent: `kind` is PUT, PATCH or DELETE, `value` what it saves.
+-- A write is sent: `kind` is PUT, PATCH, DELETE or TAGS, `value` what it saves.
 function Judge:write(name, kind, value, where)
   local key = state(self, name)
   local write = { key = key, kind = kind, value = value, began = tick(self) }
   if value then key.value_end[value] = EVER end
-  if kind == "DELETE" then key.doubtful_deletes = key.doubtful_deletes + 1 end
+  if deletes[kind] then key.doubtful_deletes = key.doubtful_deletes + 1 end
   self:note(name, "%s %s is sent to %s", kind, value or "", where)
   return write
 end
@@ -73,16 +76,17 @@ function Judge:written(write, outcome, words)
   local key, now = write.key, tick(self)
   self:note(key.name, "%s %s, sent at %d: %s", write.kind, write.value or "", write.began, words)
   if outcome == "doubtful" then return end
-  if write.kind == "DELETE" then key.doubtful_deletes = key.doubtful_deletes - 1 end
+  if deletes[write.kind] then key.doubtful_deletes = key.doubtful_deletes - 1 end
   if outcome == "refused" then
     if write.value then key.value_end[write.value] = nil end
     return
   end
   key.floor = math.max(key.floor, write.began)
   if write.kind ~= "PATCH" then key.full_floor = math.max(key.full_floor, write.began) end
-  if write.kind ~= "DELETE" then key.save_floor = math.max(key.save_floor, write.began) end
+  if not deletes[write.kind] then key.save_floor = math.max(key.save_floor, write.began) end
+  if write.kind ~= "TAGS" then key.missing_floor = math.max(key.missing_floor, write.began) end
   if write.value then key.value_end[write.value] = now end
-  if write.kind == "DELETE" then key.deleted_end = now end
+  if deletes[write.kind] then key.deleted_end = now end
 end
 
 -- -- loads --
@@ -99,7 +103,8 @@ end
 
 function Judge:read(name, how, where)
   local key = state(self, name)
-  return { key = key, how = how, where = where, began = tick(self), floor = key.floor, full_floor = key.full_floor, save_floor = key.save_floor }
+  return { key = key, how = how, where = where, began = tick(self), floor = key.floor, full_floor = key.full_floor, save_floor = key.save_floor,
+    missing_floor = key.missing_floor }
 end
 
 local function tell(self, read, words)
@@ -124,9 +129,9 @@ end
 
 function Judge:saw_missing(read, words)
   tell(self, read, words)
-  if read.key.missing_end < read.floor then
+  if read.key.missing_end < read.missing_floor then
     self:violation(read.key.name, "is missing, as the origin said at %d, though a write sent at %d was answered before the read",
-      read.key.missing_end, read.floor)
+      read.key.missing_end, read.missing_floor)
   end
 end
 
