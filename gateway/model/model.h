@@ -58,8 +58,9 @@ struct model_options {
     unsigned max_loads;  /* at once, in this process; 0: no bound */
     uint64_t hard_timeout_ms; /* a load, waiting and computing; always set */
     uint32_t version;
-    unsigned depth; /* how many levels of references a read resolves unless it says otherwise */
-    bool jit;       /* handlers may be compiled */
+    unsigned depth;    /* how many levels of references a read resolves unless it says otherwise */
+    bool jit;          /* handlers may be compiled */
+    bool cache_groups; /* HTTP caches are told of model and tags */
     bool validate, tags, on_save, from_misses; /* has such a handler */
 };
 

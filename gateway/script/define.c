@@ -166,6 +166,7 @@ static void define_options(lua_State *L, struct model_options *o, uint64_t hard_
     o->version = (uint32_t)number_member(L, "version", 0);
     o->depth = (unsigned)number_member(L, "depth", DEPTH_DEFAULT);
     o->jit = boolean_member(L, "jit");
+    o->cache_groups = boolean_member(L, "cache_groups");
     o->validate = boolean_member(L, "validate");
     o->tags = boolean_member(L, "tags");
 }

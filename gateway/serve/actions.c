@@ -14,6 +14,7 @@
 #include "serve/answer.h"
 #include "serve/fill.h"
 #include "serve/forget.h"
+#include "serve/groups.h"
 #include "serve/invalidate.h"
 #include "serve/life.h"
 #include "serve/problem.h"
@@ -109,7 +110,13 @@ void action_touch(struct exchange *ex, struct served *served)
 
 static void invalidated(struct action *a, enum status status, const struct problem *why)
 {
-    if (status == OK) reply_begin(&a->ex->reply, 204);
+    struct reply *reply = &a->ex->reply;
+    const struct serve *s = a->ex->owner;
+    if (status == OK) {
+        reply_begin(reply, 204);
+        if (a->served) groups_invalidate(reply, a->served->model);
+        else groups_invalidate_tags(reply, s->now, a->all.name, a->all.n);
+    }
     action_end(a, OUTCOME_DELETED, status == OK ? NULL : why);
 }
 

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "serve/explain.h"
+#include "serve/groups.h"
 #include "serve/problem.h"
 
 #define YEAR_S 31536000 /* the longest freshness anyone should claim (RFC 2616 14.21); said of what never expires */
@@ -245,9 +246,11 @@ static void answer_explained_document(struct exchange *ex, const struct document
 void answer_fetch(struct exchange *ex, struct fetch *f, enum status status, uint64_t now_ms)
 {
     struct freshness fresh = fetch_freshness(f);
-    if (status == MISSING) {
+    bool has_body = status != MISSING && answer_found(ex, f->entry.tag, &fresh, now_ms);
+    if (status == MISSING)
         answer_problem(ex, &(struct problem){.status = MISSING}, f->served->model, f->key, &fresh, now_ms);
-    } else if (answer_found(ex, f->entry.tag, &fresh, now_ms)) {
+    groups_tell_record(&ex->reply, f->served->model, f->blob ? &f->entry : NULL);
+    if (has_body) {
         reply_body(&ex->reply, f->entry.text, f->blob);
         f->blob = NULL;
     }
@@ -261,9 +264,17 @@ void answer_failure(struct exchange *ex, const struct fetch *f)
 
 /* -- a document -- */
 
+static void answer_plain_document(struct exchange *ex, const struct documents *d, const struct document *doc,
+                                  uint64_t now_ms)
+{
+    bool has_body = doc->status == OK && answer_found(ex, doc->tag, &doc->fresh, now_ms);
+    if (doc->status != OK) answer_problem(ex, &doc->problem, d->served->model, doc->key, &doc->fresh, now_ms);
+    groups_tell_document(&ex->reply, doc);
+    if (has_body) compose_reply(d, doc, &ex->reply);
+}
+
 void answer_document(struct exchange *ex, const struct documents *d, const struct document *doc, uint64_t now_ms)
 {
     if (d->view.explain) answer_explained_document(ex, d, doc, now_ms);
-    else if (doc->status != OK) answer_problem(ex, &doc->problem, d->served->model, doc->key, &doc->fresh, now_ms);
-    else if (answer_found(ex, doc->tag, &doc->fresh, now_ms)) compose_reply(d, doc, &ex->reply);
+    else answer_plain_document(ex, d, doc, now_ms);
 }

@@ -17,6 +17,7 @@
 #include "serve/answer.h"
 #include "serve/ask_text.h"
 #include "serve/forget.h"
+#include "serve/groups.h"
 #include "serve/problem.h"
 #include "serve/saving.h"
 #include "serve/terms.h"
@@ -187,6 +188,7 @@ static void bulk_end(struct bulk *b)
     struct served *served = b->served;
     struct generation *generation = b->waiting ? served->generation : NULL;
     tokens_unref(b->tokens);
+    if (b->writes) groups_invalidate(&b->ex->reply, served->model);
     put_writes(b);
     serve_reply(b->ex, served, OP_BULK, (enum outcome)OK);
     if (generation) generation_unref(generation);

@@ -78,17 +78,6 @@ static void look_again(struct fetch *f)
     if (status != PENDING) f->done(f, status);
 }
 
-/* Without a result; or late (NULL), where something stale is at hand: if that has been invalidated meanwhile there is no better to be had. */
-static void land_failure(struct fetch *f, const struct flight_outcome *outcome)
-{
-    f->source = f->led ? SOURCE_LOADED : SOURCE_COLLAPSED;
-    enum status status = fall_back(f, outcome ? outcome->status : LOADER_TIMEOUT);
-    if (status != OK && outcome) f->problem = outcome->problem;
-    else if (status != OK)
-        problem_set(&f->problem, status, NULL, "the load takes too long, and what was stored has been invalidated");
-    f->done(f, status);
-}
-
 static void on_landed(struct flight_waiter *w, const struct flight_outcome *outcome)
 {
     struct fetch *f = container_of(w, struct fetch, waiter);
@@ -99,8 +88,13 @@ static void on_landed(struct flight_waiter *w, const struct flight_outcome *outc
         look_again(f);
         return;
     }
-    if (!outcome || is_failure(outcome->status)) {
-        land_failure(f, outcome);
+    if ((!outcome || is_failure(outcome->status)) && fall_back(f, LOADER_TIMEOUT) == OK) {
+        f->done(f, OK);
+        return;
+    }
+    if (!outcome) { /* late, and what was at hand has been invalidated since */
+        f->done(f,
+                problem_set(&f->problem, LOADER_TIMEOUT, NULL, "the load takes long, and what was stored is invalid"));
         return;
     }
     f->source = outcome->found ? SOURCE_STORE : f->led ? SOURCE_LOADED : SOURCE_COLLAPSED;

@@ -12,6 +12,7 @@
 #include "serve/answer.h"
 #include "serve/call.h"
 #include "serve/forget.h"
+#include "serve/groups.h"
 #include "serve/problem.h"
 #include "serve/terms.h"
 
@@ -109,6 +110,7 @@ static void forget_answer(struct calling *c, enum status status)
     struct problem why;
     if (status == OK) {
         reply_begin(&ex->reply, 204);
+        groups_invalidate(&ex->reply, c->served->model);
     } else {
         problem_set(&why, status, NULL, "nothing is known to be forgotten");
         problem_fill(ex, &why, c->served->model, &c->call.key);

@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "model/merge.h"
 #include "serve/condition.h"
+#include "serve/groups.h"
 #include "serve/life.h"
 #include "serve/problem.h"
 #include "serve/seal.h"
@@ -99,6 +100,7 @@ static void patch_end(struct patch *p, const struct problem *why)
     flight_turn_end(s->flights, p->key.stored);
     if (!why) {
         reply_begin(&ex->reply, p->terms.represent ? 200 : 204);
+        groups_invalidate(&ex->reply, served->model);
         terms_answer(&p->terms, &ex->reply, p->attempt.merged);
     }
     attempt_end(&p->attempt);

@@ -9,6 +9,7 @@
 
 #include "serve/condition.h"
 #include "serve/forget.h"
+#include "serve/groups.h"
 #include "serve/problem.h"
 #include "serve/saving.h"
 #include "serve/terms.h"
@@ -35,6 +36,7 @@ static void put_end(struct put *p, enum status status)
     if (status == OK) {
         reply_begin(&ex->reply, !s->was_there ? 201 : p->terms.represent ? 200 : 204);
         if (!s->was_there) reply_header(&ex->reply, "Location", key_location(&s->key, &ex->arena));
+        groups_invalidate_all(&ex->reply, s->saved, s->n_saved);
         terms_answer(&p->terms, &ex->reply, s->blob);
         blob_unref(s->blob);
         serve_reply(ex, served, OP_PUT, OUTCOME_SAVED);
@@ -117,6 +119,7 @@ static void removal_end(struct removal *r, enum status status)
     struct problem why;
     if (status == OK) {
         reply_begin(&ex->reply, 204);
+        groups_invalidate(&ex->reply, served->model);
         serve_reply(ex, served, OP_DELETE, OUTCOME_DELETED);
     } else {
         problem_set(&why, status, NULL, "nothing is known to be deleted");

@@ -43,6 +43,9 @@ static enum status settle(struct saving *s, enum status status)
         const struct saving_record *last = &s->record[--given_back];
         s->blob = last->blob;
         s->was_there = last->was_there;
+        s->saved = arena_alloc(s->arena, s->records * sizeof *s->saved);
+        for (s->n_saved = 0; s->n_saved < s->records; s->n_saved++)
+            s->saved[s->n_saved] = s->record[s->n_saved].served->model;
     }
     for (size_t i = 0; i < given_back; i++) {
         if (s->sealed) blob_unref(s->record[i].blob);

@@ -39,9 +39,11 @@ struct saving {
 
     /* the result */
     struct problem problem;
-    struct record_key key; /* once the body could be read: key.model is set */
-    struct blob *blob;     /* OK: the record as it is stored; one reference, the owner's to give back */
-    bool was_there;        /* OK: it replaced a record */
+    struct record_key key;      /* once the body could be read: key.model is set */
+    struct blob *blob;          /* OK: the record as it is stored; one reference, the owner's to give back */
+    bool was_there;             /* OK: it replaced a record */
+    const struct model **saved; /* OK: the models of all that were saved, one a record; in the arena */
+    size_t n_saved;
 
     struct saving_record *record; /* private */
     struct clearing clearing;

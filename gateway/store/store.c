@@ -170,22 +170,17 @@ static void answered(struct store_op *op, enum status status, struct blob *value
     op->value = value;
 }
 
-/* Before the command is sent: its answer needs the wait, too. OK or PENDING: it may be sent. */
-static enum status wait_for_epochs(struct store *s, struct store_op *op)
+/* The command has been sent; what it is answered with needs the wait, too. */
+static enum status with_epochs(struct store *s, struct store_op *op, enum status sent)
 {
-    if (!s->sync) return OK;
+    if (sent != PENDING || !s->sync) return sent;
     op->epochs.done = on_level;
-    return epochs_wait_start(s->sync, &op->epochs);
+    enum status st = epochs_wait_start(s->sync, &op->epochs);
+    if (st == PENDING) return PENDING;
+    forget_near(op); /* it may take effect all the same */
+    redis_cancel(&op->redis);
+    return st;
 }
-
-/* It could be sent, or not. */
-static enum status sent(struct store_op *op, enum status status)
-{
-    if (status != PENDING) epochs_wait_cancel(&op->epochs);
-    return status;
-}
-
-static bool is_refusal(enum status status) { return status != OK && status != PENDING; }
 
 /* Is it known without asking? */
 static bool is_level(struct store *s)
@@ -221,8 +216,8 @@ enum status store_get(struct store *s, struct slice key, uint64_t now_ms, struct
 {
     begin(op);
     if (s->redis) {
-        enum status st = op->level || (!op->doubts && is_level(s)) ? OK : wait_for_epochs(s, op);
-        return is_refusal(st) ? st : sent(op, redis_get(s->redis, key, &op->redis, on_redis));
+        enum status st = redis_get(s->redis, key, &op->redis, on_redis);
+        return op->level || (!op->doubts && is_level(s)) ? st : with_epochs(s, op, st);
     }
     op->value = memory_get(s->memory, key, now_ms);
     return op->value ? OK : MISSING;
@@ -267,11 +262,10 @@ enum status store_put(struct store *s, struct slice key, struct blob *value, uin
     if (until_ms <= now_ms) return redis_delete(s->redis, key, lease, &op->redis, on_redis_past);
     uint64_t ttl_ms = ttl(until_ms, now_ms);
     struct slice bytes = blob_slice(value);
-    enum status st = wait_for_epochs(s, op);
-    if (is_refusal(st)) return st;
-    st = op->when ? redis_put_when(s->redis, key, lease, op->when, now_ms, bytes, ttl_ms, &op->redis, on_redis)
-                  : redis_put(s->redis, key, lease, bytes, ttl_ms, &op->redis, on_redis);
-    return sent(op, st);
+    enum status st = op->when
+                         ? redis_put_when(s->redis, key, lease, op->when, now_ms, bytes, ttl_ms, &op->redis, on_redis)
+                         : redis_put(s->redis, key, lease, bytes, ttl_ms, &op->redis, on_redis);
+    return with_epochs(s, op, st);
 }
 
 enum status store_replace(struct store *s, struct slice key, struct slice expected, struct blob *value,
@@ -312,11 +306,9 @@ enum status store_lease_take(struct store *s, struct slice key, struct slice kno
     struct lease_name name;
     begin(op);
     if (s->redis) {
-        enum status st = is_level(s) ? OK : wait_for_epochs(s, op);
-        if (is_refusal(st)) return st;
-        st = redis_lease_take(s->redis, key, lease_name(key, &name), known, token_slice(token), LEASE_MS, &op->redis,
-                              on_redis);
-        return sent(op, st);
+        enum status st = redis_lease_take(s->redis, key, lease_name(key, &name), known, token_slice(token), LEASE_MS,
+                                          &op->redis, on_redis);
+        return is_level(s) ? st : with_epochs(s, op, st);
     }
     struct blob *value = known.p ? memory_get(s->memory, key, now_ms) : NULL;
     if (value && !is_known(value, known)) {

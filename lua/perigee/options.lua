@@ -68,6 +68,7 @@ options.OF_MODELS = {
     version = { "version", whole(0, 4294967295) },
     depth = { "depth", whole(0, 64) },
     jit = { "jit", switch },
+    cache_groups = { "cache_groups", switch },
     validate = { "validate", handler },
     tags = { "tags", handler },
 }

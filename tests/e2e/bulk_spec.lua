@@ -181,6 +181,11 @@ for _, store in ipairs { "memory", "redis" } do
         for i = 1, 150 do assert.equal(i % 7 == 0 and 502 or lists.save[i].status < 300 and lists.save[i].status, lists.save[i].status) end
         assert.equal(204, lists.delete[1].status)
         check.status(gw:head "/models/Slow?id=1", 404)
+        for i = 70, 147, 7 do -- what could not be written through is that item's problem, and is not stored
+          assert.equal("loader-error", lists.save[i].problem.code)
+          check.says(lists.save[i].problem.detail, "`on_save` of model `Slow` failed")
+          check.status(gw:head("/models/Slow?id=" .. i), 404)
+        end
         assert.same({ 201 }, statuses(bulk("Slow", { save = { { id = 5000, v = "yes" } }, delete = { { id = 5000 } } }).save))
         check.status(gw:head "/models/Slow?id=5000", 404) -- deletes come last
         assert.equal("yes", check.document(gw:get "/models/Slow?id=2").v)

@@ -152,7 +152,7 @@ describe("a store that takes only some", function()
   setup(function() gw = gateway.start { models = models, store = "redis" } end)
   teardown(function() gw:finish() end)
 
-  local function only(pattern) gw.redis:command("ACL", "SETUSER", "default", "resetkeys", "~" .. pattern) end
+  local function only(pattern) gw.redis:command("ACL", "SETUSER", "default", "resetkeys", "~" .. pattern, unpack(pattern ~= "*" and { "~perigee:~epochs" } or {})) end
   local body = '{"username":"half","email":"x","mother":{"username":"above","email":"x","workplace":{"name":"below","phone":"1"}},"friends":[{"username":"aside","email":"x"}]}'
   local function keys(pattern)
     only "*"

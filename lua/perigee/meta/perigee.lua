@@ -131,6 +131,7 @@ function cached_form_method(method) end
 ---@field version? integer raised when stored records are to be forgotten
 ---@field depth? integer how many levels of references a read resolves; 8 unless said
 ---@field jit? boolean handlers may be compiled: faster, but they cannot be stopped while they compute
+---@field cache_groups? boolean tells HTTP caches in front which answers belong together, by model and tags (RFC 9875)
 ---@field validate? fun(self: perigee.Record): string?, string? nothing, or the field at fault and a message
 ---@field tags? fun(self: perigee.Record): string[]? the record's tags
 
