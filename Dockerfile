@@ -3,7 +3,7 @@
 FROM debian:trixie-slim AS build
 RUN apt-get update \
     && apt-get install -y --no-install-recommends gcc libc6-dev cmake ninja-build pkg-config libluajit-5.1-dev libuv1-dev \
-        libcurl4-openssl-dev libsqlite3-dev nettle-dev libpq-dev libssl-dev libllhttp-dev libyyjson-dev libhiredis-dev iso-codes sqlite3 \
+        libcurl4-openssl-dev libsqlite3-dev nettle-dev zlib1g-dev libpq-dev libssl-dev libllhttp-dev libyyjson-dev libhiredis-dev iso-codes sqlite3 \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
 WORKDIR /src
 COPY CMakeLists.txt CMakePresets.json ./
@@ -16,7 +16,7 @@ RUN scripts/geodata
 
 FROM debian:trixie-slim
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends libluajit-5.1-2 libuv1t64 libcurl4t64 libsqlite3-0 libpq5 libssl3t64 libnettle8t64 libyyjson0 \
+    && apt-get install -y --no-install-recommends libluajit-5.1-2 libuv1t64 libcurl4t64 libsqlite3-0 libpq5 libssl3t64 libnettle8t64 zlib1g libyyjson0 \
         lua-cjson ca-certificates \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
 COPY --from=build /src/build/release/perigee /usr/local/bin/perigee

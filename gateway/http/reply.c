@@ -14,7 +14,7 @@ void reply_init(struct reply *r, struct arena *arena)
 {
     r->arena = arena;
     r->status = 0;
-    r->close = r->head = false;
+    r->close = r->gzip = r->head = false;
     r->head_lines = (struct buffer){.p = r->first, .cap = sizeof r->first, .max = LINES_MOST};
     r->piece = NULL;
     r->pieces = r->cap = r->body_bytes = 0;
@@ -33,7 +33,7 @@ void reply_begin(struct reply *r, int status)
     forget_body(r);
     buffer_reset(&r->head_lines);
     r->status = status;
-    r->close = false;
+    r->close = r->gzip = false;
 }
 
 /* Room for n more bytes of header lines, or NULL past the maximum. */
@@ -72,6 +72,14 @@ void reply_header(struct reply *r, const char *name, struct slice value)
     r->head_lines.n += n;
 }
 
+void reply_line(struct reply *r, struct slice line)
+{
+    char *to = room(r, line.n);
+    if (!to) return;
+    memcpy(to, line.p, line.n);
+    r->head_lines.n += line.n;
+}
+
 void reply_headerf(struct reply *r, const char *name, const char *format, ...)
 {
     char few[256], *text = few;
@@ -104,6 +112,12 @@ void reply_body(struct reply *r, struct slice bytes, struct blob *blob)
     }
     r->piece[r->pieces++] = (struct reply_piece){bytes, blob};
     r->body_bytes += bytes.n;
+}
+
+void reply_replace_body(struct reply *r, struct blob *body)
+{
+    forget_body(r);
+    reply_body(r, blob_slice(body), body);
 }
 
 const char *http_reason(int status)

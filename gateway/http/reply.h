@@ -22,8 +22,9 @@ struct reply_piece {
 struct reply {
     struct arena *arena;
     int status;
-    bool close;               /* close the connection after this answer */
-    bool head;                /* an answer to HEAD: Content-Length of the body, and no body */
+    bool close; /* close the connection after this answer */
+    bool gzip;  /* the body is to be compressed before it is sent (coding.h), which is its owner's to do */
+    bool head;  /* an answer to HEAD: Content-Length of the body, and no body */
     struct buffer head_lines; /* "Name: value\r\n"...; in `first`, then in the arena: to be read, not to be grown */
     struct reply_piece *piece;
     size_t pieces, cap;
@@ -39,11 +40,18 @@ void reply_begin(struct reply *r, int status); /* forgets all that was said befo
 /* Adds a header line. The value is copied; bytes below 0x20 other than HTAB, and 0x7f, become '?', so that no value can
  * split the answer. Content-Length, Date and Connection are the connection's and must not be given. */
 void reply_header(struct reply *r, const char *name, struct slice value);
+
+/* Adds a whole line, with its CRLF, that is ours and not a stranger's: as it is. */
+void reply_line(struct reply *r, struct slice line);
+
 void reply_headerf(struct reply *r, const char *name, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* Adds bytes to the body. With a blob: takes that reference. Without: the bytes must live in the exchange's arena or be
  * static. Empty slices are fine. */
 void reply_body(struct reply *r, struct slice bytes, struct blob *blob);
+
+/* These bytes become the body, whole; takes the reference. */
+void reply_replace_body(struct reply *r, struct blob *body);
 
 const char *http_reason(int status); /* "Not Found" */
 

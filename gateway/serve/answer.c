@@ -7,7 +7,8 @@
 #include "serve/groups.h"
 #include "serve/problem.h"
 
-#define YEAR_S 31536000 /* the longest freshness anyone should claim (RFC 2616 14.21); said of what never expires */
+#define GZIP_TAG "-gzip\""
+#define YEAR_S   31536000 /* the longest freshness anyone should claim (RFC 2616 14.21); said of what never expires */
 
 void answer_etag(uint64_t tag, char out[19])
 {
@@ -16,6 +17,15 @@ void answer_etag(uint64_t tag, char out[19])
     out[0] = out[17] = '"';
     hash_hex(bytes, sizeof bytes, out + 1);
     out[18] = '\0';
+}
+
+/* Also of the compressed answer. */
+static bool is_tag(struct slice tag, struct slice want)
+{
+    struct slice coding = {GZIP_TAG, sizeof GZIP_TAG - 1}; /* with the quote at the end */
+    if (tag.n == want.n) return slice_eq(tag, want);
+    return tag.n == want.n - 1 + coding.n && slice_starts(tag, slice_from(want.p, want.n - 1)) &&
+           slice_eq(slice_skip(tag, want.n - 1), coding);
 }
 
 bool answer_etag_listed(struct slice header, const char *etag, bool weak)
@@ -30,7 +40,7 @@ bool answer_etag_listed(struct slice header, const char *etag, bool weak)
         const char *end = memchr(rest.p + 1, '"', rest.n - 1);
         if (!end) return false;
         struct slice tag = slice_from(rest.p, (size_t)(end - rest.p) + 1);
-        if ((weak || !is_weak) && slice_eq(tag, want)) return true;
+        if ((weak || !is_weak) && is_tag(tag, want)) return true;
         rest = slice_trim(slice_skip(rest, tag.n));
         if (rest.n == 0) return false;
         if (rest.p[0] != ',') return false;
@@ -156,17 +166,29 @@ static void put_freshness(struct exchange *ex, const struct freshness *fresh, en
     put_cache_status(ex, fresh, status, left, now_ms);
 }
 
-/* The head of 200 or 304, by what the client has already. Returns whether a body follows. */
-static bool answer_found(struct exchange *ex, uint64_t tag, const struct freshness *fresh, uint64_t now_ms)
+/* Strong tags of the same record differ by coding (RFC 9110 8.8.3.3): "0d3a52ac4d1e7b90" and "0d3a52ac4d1e7b90-gzip". */
+bool answer_begin(struct exchange *ex, uint64_t tag, size_t bytes)
 {
-    char etag[19];
+    const struct serve *s = ex->owner;
+    char etag[19 + sizeof GZIP_TAG] = "";
     answer_etag(tag, etag);
     bool unchanged = answer_is_known(&ex->request, etag);
+    bool gzip = compress_chosen(&s->compress, ex, bytes);
+    if (gzip) memcpy(etag + 17, GZIP_TAG, sizeof GZIP_TAG);
     reply_begin(&ex->reply, unchanged ? 304 : 200);
     reply_header(&ex->reply, "ETag", slice_of(etag));
-    put_freshness(ex, fresh, OK, now_ms);
-    if (!unchanged) reply_header(&ex->reply, "Content-Type", SLICE("application/json"));
+    compress_vary(&s->compress, &ex->reply, bytes);
+    if (gzip && !unchanged) compress_mark(&ex->reply);
     return !unchanged;
+}
+
+static bool answer_found(struct exchange *ex, uint64_t tag, size_t bytes, const struct freshness *fresh,
+                         uint64_t now_ms)
+{
+    bool changed = answer_begin(ex, tag, bytes);
+    put_freshness(ex, fresh, OK, now_ms);
+    if (changed) reply_line(&ex->reply, SLICE("Content-Type: application/json\r\n"));
+    return changed;
 }
 
 static void answer_problem(struct exchange *ex, const struct problem *p, const struct model *model,
@@ -246,7 +268,7 @@ static void answer_explained_document(struct exchange *ex, const struct document
 void answer_fetch(struct exchange *ex, struct fetch *f, enum status status, uint64_t now_ms)
 {
     struct freshness fresh = fetch_freshness(f);
-    bool has_body = status != MISSING && answer_found(ex, f->entry.tag, &fresh, now_ms);
+    bool has_body = status != MISSING && answer_found(ex, f->entry.tag, f->entry.text.n, &fresh, now_ms);
     if (status == MISSING)
         answer_problem(ex, &(struct problem){.status = MISSING}, f->served->model, f->key, &fresh, now_ms);
     groups_tell_record(&ex->reply, f->served->model, f->blob ? &f->entry : NULL);
@@ -267,7 +289,7 @@ void answer_failure(struct exchange *ex, const struct fetch *f)
 static void answer_plain_document(struct exchange *ex, const struct documents *d, const struct document *doc,
                                   uint64_t now_ms)
 {
-    bool has_body = doc->status == OK && answer_found(ex, doc->tag, &doc->fresh, now_ms);
+    bool has_body = doc->status == OK && answer_found(ex, doc->tag, doc->bytes, &doc->fresh, now_ms);
     if (doc->status != OK) answer_problem(ex, &doc->problem, d->served->model, doc->key, &doc->fresh, now_ms);
     groups_tell_document(&ex->reply, doc);
     if (has_body) compose_reply(d, doc, &ex->reply);

@@ -20,6 +20,10 @@ void answer_document(struct exchange *ex, const struct documents *d, const struc
 /* The strong entity tag of a sealed record, with its quotes, 18 bytes and a NUL. */
 void answer_etag(uint64_t tag, char out[19]);
 
+/* Begins an answer of so many bytes, with its entity tag: 304 where the client has it already, else 200, to be compressed where it takes that.
+ * Returns whether a body follows. */
+bool answer_begin(struct exchange *ex, uint64_t tag, size_t bytes);
+
 /* Has the client what has this tag, by the If-None-Match of its request? */
 bool answer_is_known(const struct http_request *request, const char *etag);
 

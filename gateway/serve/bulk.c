@@ -187,9 +187,13 @@ static void bulk_end(struct bulk *b)
 {
     struct served *served = b->served;
     struct generation *generation = b->waiting ? served->generation : NULL;
+    const struct compress *c = &((struct serve *)b->ex->owner)->compress;
+    struct reply *reply = &b->ex->reply;
     tokens_unref(b->tokens);
     if (b->writes) groups_invalidate(&b->ex->reply, served->model);
     put_writes(b);
+    compress_vary(c, reply, reply->body_bytes);
+    if (compress_chosen(c, b->ex, reply->body_bytes)) compress_mark(reply);
     serve_reply(b->ex, served, OP_BULK, (enum outcome)OK);
     if (generation) generation_unref(generation);
 }

@@ -12,6 +12,9 @@ static int hex_digit(char c)
 /* "0d3a52ac4d1e7b90", as answer_etag writes it without its quotes, to the bytes that are stored: the last digits first. */
 static bool read_tag(struct slice text, char out[CONDITION_TAG])
 {
+    struct slice coding = SLICE("-gzip"); /* the tag of a compressed answer is the same record's */
+    if (text.n == 2 * CONDITION_TAG + coding.n && slice_eq(slice_skip(text, 2 * CONDITION_TAG), coding))
+        text.n -= coding.n;
     if (text.n != 2 * CONDITION_TAG) return false;
     for (int i = 0; i < CONDITION_TAG; i++) {
         int high = hex_digit(text.p[2 * i]), low = hex_digit(text.p[2 * i + 1]);

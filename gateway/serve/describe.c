@@ -52,19 +52,15 @@ static bool make(struct description *d, const struct registry *registry, const s
 
 static void answer(struct exchange *ex, const struct description *d, enum operation op)
 {
-    char etag[19];
-    answer_etag(d->tag, etag);
     const struct serve *s = ex->owner;
-    bool unchanged = answer_is_known(&ex->request, etag);
-    reply_begin(&ex->reply, unchanged ? 304 : 200);
-    reply_header(&ex->reply, "ETag", slice_of(etag));
-    reply_header(&ex->reply, "Cache-Control", /* a reload may change it at any time */
-                 s->gate.tokens ? SLICE("private, no-cache") : SLICE("no-cache"));
-    if (unchanged) return;
-    reply_header(&ex->reply, "Content-Type",
-                 op == OP_SCHEMA ? SLICE("application/schema+json") : SLICE("application/json"));
     struct slice text = blob_slice(d->text);
     if (op == OP_LIST) text = list_of(text, slice_eq(ex->request.path, SLICE(ROUTE_FORMS)));
+    bool changed = answer_begin(ex, d->tag, text.n);
+    reply_header(&ex->reply, "Cache-Control", /* a reload may change it at any time */
+                 s->gate.tokens ? SLICE("private, no-cache") : SLICE("no-cache"));
+    if (!changed) return;
+    reply_header(&ex->reply, "Content-Type",
+                 op == OP_SCHEMA ? SLICE("application/schema+json") : SLICE("application/json"));
     reply_body(&ex->reply, text, blob_ref(d->text));
 }
 

@@ -256,8 +256,9 @@ static void put_description(struct buffer *b, const char *path, const char *id, 
         path, id, summary);
     jot(b,
         "'responses':{'200':{'description':'The description.','headers':{'ETag':{" REF
-        "headers/ETag'},'Cache-Control':{" REF "headers/Cache-Control'}},'content':{'%s':{'schema':{%s}}}},'304':{" REF
-        "responses/not-modified'}",
+        "headers/ETag'},'Cache-Control':{" REF "headers/Cache-Control'},'Vary':{" REF
+        "headers/Vary'},'Content-Encoding':{" REF
+        "headers/Content-Encoding'}},'content':{'%s':{'schema':{%s}}}},'304':{" REF "responses/not-modified'}",
         media_type, schema);
     end_call(b, call);
 }

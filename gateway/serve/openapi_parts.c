@@ -21,13 +21,19 @@ const char openapi_security[] =
     "some of read, write and refresh (no-cache), for all models or for some.'}";
 
 const char openapi_headers[] =
-    "'ETag':{'description':'The strong entity tag.','schema':{'type':'string'},'example':'\\\"0d3a52ac4d1e7b90\\\"'},"
+    "'ETag':{'description':'The strong entity tag. That of a compressed answer ends in "
+    "-gzip.','schema':{'type':'string'},'example':'\\\"0d3a52ac4d1e7b90\\\"'},"
     "'Age':{'description':'Seconds since the record was stored.','schema':{'type':'integer','minimum':0},'example':42},"
     "'Cache-Control':{'description':'What is left of its life, as max-age; no-store where the answer is not kept; "
     "no-cache for "
     "descriptions.','schema':{'type':'string'},'example':'max-age=258'},"
     "'Cache-Status':{'description':'Where the answer came from (RFC 9211).','schema':{'type':'string'},"
     "'example':'perigee; hit; ttl=258; detail=memory'},"
+    "'Vary':{'description':'Where it is large enough to be "
+    "compressed.','schema':{'type':'string'},'example':'Accept-Encoding'},"
+    "'Content-Encoding':{'description':'Where it is compressed, because Accept-Encoding takes "
+    "that.','schema':{'type':'string'},"
+    "'example':'gzip'},"
     "'Location':{'description':'Where the record is read.','schema':{'type':'string','format':'uri-reference'}},"
     "'Preference-Applied':{'description':'The preference that was followed (RFC 7240).','schema':{'type':'string'},"
     "'example':'return=representation'},"

@@ -10,7 +10,8 @@
 
 #define RECORD_HEADERS                                                                                                 \
     "'headers':{'ETag':{" REF "headers/ETag'},'Age':{" REF "headers/Age'},'Cache-Control':{" REF                       \
-    "headers/Cache-Control'},'Cache-Status':{" REF "headers/Cache-Status'}}"
+    "headers/Cache-Control'},'Cache-Status':{" REF "headers/Cache-Status'},'Vary':{" REF                               \
+    "headers/Vary'},'Content-Encoding':{" REF "headers/Content-Encoding'}}"
 
 extern const char openapi_information[]; /* the document's first members, up to the tags of the models */
 

@@ -127,6 +127,7 @@ void serve_stop(struct serve *s) { fill_stop_all(s); }
 void serve_deinit(struct serve *s)
 {
     gate_set(&s->gate, NULL);
+    compress_deinit(&s->compress);
     generation_unref(s->now);
 }
 
@@ -154,7 +155,7 @@ void serve_reply(struct exchange *ex, struct served *served, enum operation op, 
     }
     counter_add(*counter, 1);
     histogram_add(s->request_time[op], clock_mono_us() - ex->started_us);
-    exchange_reply(ex);
+    compress_send(&s->compress, ex, flight_loop(s->flights));
 }
 
 /* -- reads -- */

@@ -8,6 +8,7 @@
 #include "http/connection.h"
 #include "script/vm.h"
 #include "serve/access.h"
+#include "serve/compress.h"
 #include "serve/flight.h"
 #include "serve/route.h"
 #include "store/store.h"
@@ -75,6 +76,7 @@ struct serve {
     bool stopping;        /* no handler is asked about a save any more */
     uint64_t chance;      /* state of serve_chance */
     struct gate gate;     /* who may ask */
+    struct compress compress;
     struct metrics *metrics;
     struct histogram *request_time[OPERATIONS];
 };
