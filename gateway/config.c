@@ -4,6 +4,7 @@
 #include "base/units.h"
 #include "model/model.h"
 #include "script/vm.h"
+#include "serve/cors.h"
 
 #include <ctype.h>
 #include <stddef.h>
@@ -80,6 +81,7 @@ static enum status setting_set(struct reading *r, const struct setting *s, enum 
     if (origin > r->origin[index] && s->kind == LIST) list->n = 0;
     bool again = origin == r->origin[index] && origin != DEFAULT;
     r->origin[index] = origin;
+    if (s->kind == LIST && origin == DEFAULT && value.n == 0) return OK;
     switch (s->kind) {
     case TEXT: *(const char **)field = arena_dup(&r->config->arena, value).p; break;
     case LIST:
@@ -230,6 +232,13 @@ static enum status config_check(const struct config *c, struct problem *why)
     if (c->max_headers < 256)
         return problem_set(why, MALFORMED_REQUEST, NULL, "--max-headers wants at least 256 bytes");
     if (c->max_body == 0) return problem_set(why, MALFORMED_REQUEST, NULL, "--max-body wants at least 1 byte");
+    for (size_t i = 0; i < c->cors_origin.n; i++)
+        if (!cors_origin_is_valid(slice_of(c->cors_origin.item[i])) ||
+            (c->cors_origin.n > 1 && c->cors_origin.item[i][0] == '*'))
+            return problem_set(
+                why, MALFORMED_REQUEST, NULL,
+                "--cors-origin wants an origin as browsers send it, such as https://app.example, or * alone, not `%s`",
+                c->cors_origin.item[i]);
     if (c->redis_timeout == 0) return problem_set(why, MALFORMED_REQUEST, NULL, "--redis-timeout wants at least 1ms");
     return OK;
 }

@@ -28,6 +28,7 @@ struct config_list {
     X(near_cache_bytes,SIZE,     "near-cache-bytes", "64MiB",           "bound of the near cache before Redis; 0: off")     \
     X(max_body,        SIZE,     "max-body",         "1MiB",            "largest request body")                             \
     X(compress_min,    SIZE,     "compress-min",     "1KiB",            "smallest answer that is sent in gzip to who takes it; 0: none") \
+    X(cors_origin,     LIST,     "cors-origin",      "",                "origin of pages that may read answers, such as https://app.example, or *; may be repeated") \
     X(max_connections, COUNT,    "max-connections",  "10000",           "most client connections at once")                  \
     X(token_file,      TEXT,     "token-file",       "",                "bearer tokens, one a line")                        \
     X(redis_timeout,   DURATION, "redis-timeout",    "1s",              "deadline of a Redis command")                      \

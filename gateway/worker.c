@@ -179,6 +179,7 @@ static void worker_open(struct worker *w)
     gate_set(&w->serve.gate, w->next_tokens);
     w->next_tokens = NULL;
     w->serve.compress.min = w->config.config->compress_min;
+    w->serve.cors = (struct cors){w->config.config->cors_origin.item, w->config.config->cors_origin.n};
     w->asks = asks_open(&w->serve, &w->loop);
     script_host_set_gateway(w->host, asks_gateway(w->asks));
     struct http_config http = http_config_of(w);

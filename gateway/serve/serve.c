@@ -155,6 +155,7 @@ void serve_reply(struct exchange *ex, struct served *served, enum operation op, 
     }
     counter_add(*counter, 1);
     histogram_add(s->request_time[op], clock_mono_us() - ex->started_us);
+    if (s->cors.n) cors_permit(&s->cors, ex);
     compress_send(&s->compress, ex, flight_loop(s->flights));
 }
 
@@ -352,6 +353,11 @@ void serve_request(struct exchange *ex)
     struct problem why;
     const struct grant *grant = NULL; /* lives until the next reload: not for what waits */
     bool routed = route_request(&ex->request, &ex->arena, &route, &why) == OK;
+    if (s->cors.n && cors_is_preflight(&ex->request)) {
+        cors_preflight(&s->cors, ex);
+        serve_reply(ex, NULL, OP_OPTIONS, (enum outcome)OK);
+        return;
+    }
     if (s->gate.tokens && !admitted(ex, &route, routed, &grant)) return;
     if (!routed) {
         refuse(ex, &route, &why);

@@ -9,6 +9,7 @@
 #include "script/vm.h"
 #include "serve/access.h"
 #include "serve/compress.h"
+#include "serve/cors.h"
 #include "serve/flight.h"
 #include "serve/route.h"
 #include "store/store.h"
@@ -77,6 +78,7 @@ struct serve {
     uint64_t chance;      /* state of serve_chance */
     struct gate gate;     /* who may ask */
     struct compress compress;
+    struct cors cors;
     struct metrics *metrics;
     struct histogram *request_time[OPERATIONS];
 };
