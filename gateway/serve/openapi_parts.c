@@ -75,7 +75,8 @@ const char openapi_parameters[] =
     "member, $explain, of the record "
     "or problem; a method is then answered with an object of value and $explain. Such an answer has no "
     "ETag.','schema':{'type':'integer','enum':[0,1]},'example':1},"
-    "'Prefer':{'name':'Prefer','in':'header','description':'return=representation: answer with the record (RFC 7240).',"
+    "'Prefer':{'name':'Prefer','in':'header','description':'return=representation: answer with the record; "
+    "return=minimal: without (RFC 7240).',"
     "'schema':{'type':'string'},'example':'return=representation'}";
 
 const char openapi_parameters_of_references[] =
@@ -89,11 +90,11 @@ const char openapi_parameters_of_references[] =
     "with "
     "it.','schema':{'type':'integer','enum':[0,1]},'example':1}";
 
-const char openapi_responses[] =
-    "'found':{'description':'The record is there.'," RECORD_HEADERS "},"
-    "'not-modified':{'description':'The client has it already.'," RECORD_HEADERS "},"
-    "'saved':{'description':'The record is saved.','headers':{'ETag':{" REF "headers/ETag'}}},"
-    "'deleted':{'description':'The record is not there, whether it was or not.'}";
+const char openapi_responses[] = "'found':{'description':'The record is there.'," RECORD_HEADERS "},"
+                                 "'not-modified':{'description':'The client has it already.'," RECORD_HEADERS "},"
+                                 "'saved':{'description':'The record is saved.','headers':{'ETag':{" REF
+                                 "headers/ETag'},'Preference-Applied':{" REF "headers/Preference-Applied'}}},"
+                                 "'deleted':{'description':'The record is not there, whether it was or not.'}";
 
 const char openapi_responses_of_methods[] =
     ",'forgotten':{'description':'The result is not there, whether it was or not.'}";

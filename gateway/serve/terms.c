@@ -38,15 +38,20 @@ enum status terms_media(const struct http_request *request, struct problem *why)
     return problem_set(why, UNSUPPORTED_MEDIA, NULL, "a record is application/json, not %.*s", SLICE_ARG(essence));
 }
 
-static bool preference(struct slice prefer, const char *name, const char *value)
+/* The first `return` of all lines counts (RFC 7240 2). What is not known is passed over. */
+static void read_prefer(const struct http_request *request, struct terms *terms)
 {
-    while (prefer.p) {
-        struct slice one = slice_trim(slice_cut(&prefer, ','));
-        struct slice pair = slice_trim(slice_cut(&one, ';'));
-        struct slice key = slice_trim(slice_cut(&pair, '='));
-        if (slice_ieq(key, slice_of(name)) && pair.p && slice_ieq(slice_trim(pair), slice_of(value))) return true;
+    for (size_t i = 0; i < request->headers; i++) {
+        struct slice rest = request->header[i].value;
+        if (!slice_ieq(request->header[i].name, SLICE("prefer"))) continue;
+        for (struct slice name, value; demand_directive(&rest, &name, &value);) {
+            value = slice_trim(slice_cut(&value, ';'));
+            if (!slice_ieq(name, SLICE("return"))) continue;
+            terms->represent = slice_ieq(value, SLICE("representation"));
+            terms->minimal = slice_ieq(value, SLICE("minimal"));
+            return;
+        }
     }
-    return false;
 }
 
 /* Of several the least, as in a read. */
@@ -94,8 +99,8 @@ static enum status read_option(enum operation op, const struct query_option *opt
 enum status terms_read(const struct http_request *request, enum operation op, const struct query_option *option,
                        size_t n, struct terms *terms, struct problem *why)
 {
-    *terms =
-        (struct terms){.represent = preference(http_request_header(request, "prefer"), "return", "representation")};
+    *terms = (struct terms){.represent = false};
+    read_prefer(request, terms);
     enum status st = read_max_age(request, terms, why);
     for (size_t i = 0; st == OK && i < n; i++) st = read_option(op, &option[i], terms, why);
     return st;
@@ -108,6 +113,7 @@ void terms_answer(const struct terms *terms, struct reply *reply, struct blob *b
     envelope_open(blob_slice(blob), &e); /* our own: it is whole */
     answer_etag(e.tag, etag);
     reply_header(reply, "ETag", slice_of(etag));
+    if (terms->minimal) reply_header(reply, "Preference-Applied", SLICE("return=minimal"));
     if (!terms->represent) return;
     reply_header(reply, "Preference-Applied", SLICE("return=representation"));
     reply_header(reply, "Content-Type", SLICE("application/json"));

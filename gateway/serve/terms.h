@@ -13,6 +13,7 @@ struct terms {
     uint64_t life_ms; /* what the request says: `_expires` beats Cache-Control: max-age */
     bool cascade;     /* records inside the record are saved too: `_cascade=1` */
     bool represent;   /* the answer repeats the record: Prefer: return=representation (RFC 7240) */
+    bool minimal;     /* or it was asked not to, as it does by itself: return=minimal */
 };
 
 /* For operations that take no condition (serve/condition.h), which must never be passed over: NOT_IMPLEMENTED. */

@@ -259,7 +259,7 @@ enum status store_put(struct store *s, struct slice key, struct blob *value, uin
     struct slice lease = lease_of(op, key, &name);
     if (until_ms <= now_ms && op->when)
         return redis_delete_when(s->redis, key, lease, op->when, now_ms, &op->redis, on_redis_past);
-    if (until_ms <= now_ms) return redis_delete(s->redis, key, lease, &op->redis, on_redis_past);
+    if (until_ms <= now_ms) until_ms = now_ms + 1; /* not deleted, since only SET tells what it has replaced */
     uint64_t ttl_ms = ttl(until_ms, now_ms);
     struct slice bytes = blob_slice(value);
     enum status st = op->when

@@ -163,6 +163,48 @@ for _, store in ipairs { "memory", "redis" } do
       check.problem(gw:get "/models/Plain?id=e4", 404, "missing")
     end)
 
+    it("a life of nothing ends what is there, and tells whether it was", function()
+      check.status(gw:put("/models/Plain?id=e5&_expires=0", '{"v":1}'), 201)
+      check.problem(gw:get "/models/Plain?id=e5", 404, "missing")
+      check.status(gw:put("/models/Plain?id=e8", '{"v":1}'), 201)
+      check.status(gw:put("/models/Plain?id=e8&_expires=0", '{"v":2}'), 204)
+      check.problem(gw:get "/models/Plain?id=e8", 404, "missing")
+      check.status(gw:put("/models/Loaded?id=e5", '{"n":0}'), 201)
+      check.status(gw:put("/models/Loaded?id=e5", '{"n":2}', { ["Cache-Control"] = "max-age=0" }), 204)
+      assert.equal(1, check.document(gw:get "/models/Loaded?id=e5").n) -- by its loader
+    end)
+
+    it("max-age of a save: every line, the least, and numbers only", function()
+      local function left(control)
+        gw:delete "/models/Plain?id=e6"
+        check.status(gw:put("/models/Plain?id=e6", '{"v":1}', { ["Cache-Control"] = control }), 201)
+        return check.cache_control(gw:get "/models/Plain?id=e6")["max-age"]
+      end
+      assert.is_true(left "max-age=60" <= 60)
+      assert.is_true(left "x=\"max-age=5\", max-age=\"90\", max-age=70" <= 70)
+      assert.is_true(left "x=\"max-age=5\", max-age=90" > 80)
+      for _, wrong in ipairs { "max-age", "max-age=", "max-age=x", "max-age=1.5", "max-age=99999999999", "max-age=5, max-age=x" } do
+        check.problem(gw:put("/models/Plain?id=e7", '{"v":1}', { ["Cache-Control"] = wrong }), 400, "malformed-request")
+      end
+    end)
+
+    it("preferences: the first return counts, others are passed over", function()
+      local function saved(prefer, status)
+        local answer = check.status(gw:put("/models/Plain?id=prefer", '{"v":1}', { Prefer = prefer }), status)
+        return answer.headers["preference-applied"], answer.body
+      end
+      check.status(gw:put("/models/Plain?id=prefer", '{"v":1}'), 201)
+      for prefer, applied in pairs {
+        ["return=representation"] = "return=representation", ["respond-async, return=representation; x=1"] = "return=representation",
+        ["return=minimal"] = "return=minimal", ["Return=Minimal, return=representation"] = "return=minimal",
+        ["respond-async, wait=5"] = "none", ["return=other"] = "none", ["return"] = "none", [""] = "none", ["x=\"return=minimal\""] = "none",
+      } do
+        local told, body = saved(prefer, applied == "return=representation" and 200 or 204)
+        assert.equal(applied, told or "none", prefer)
+        assert.equal(applied == "return=representation" and '{"id":"prefer","v":1}' or "", body)
+      end
+    end)
+
     it("what has expired is gone", function()
       check.status(gw:put("/models/Plain?id=x&_expires=0.3", '{"v":1}'), 201)
       check.status(gw:get "/models/Plain?id=x", 200)

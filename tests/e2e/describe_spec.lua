@@ -31,7 +31,7 @@ local function check_promised(document, method, path, response)
   local promise = call.responses[tostring(response.status)]
   if not promise then error(("%s %s: %d is not promised"):format(method, path, response.status), 2) end
   promise = resolved(document, promise)
-  for _, name in ipairs { "ETag", "Age", "Cache-Control", "Cache-Status", "Location", "Retry-After", "Preference-Applied", "WWW-Authenticate", "Accept-Patch" } do
+  for _, name in ipairs { "ETag", "Age", "Cache-Control", "Cache-Status", "Location", "Retry-After", "Preference-Applied", "WWW-Authenticate", "Accept-Patch", "Vary", "Content-Encoding" } do
     local value = response.headers[name:lower()]
     local header = promise.headers and promise.headers[name]
     if value and not header then
