@@ -128,7 +128,7 @@ static enum status store_on(struct saving *s);
 /* By the first bytes of what it has replaced. */
 static bool is_there(const struct saving_record *r)
 {
-    return envelope_is_record(slice_from(r->store.previous, r->store.previous_n));
+    return r->store.replaced || envelope_is_record(slice_from(r->store.previous, r->store.previous_n));
 }
 
 /* -- stamps: a save begun after an invalidation had been answered stands, though the gateway that it was sent to may not have known of it yet. The

@@ -191,6 +191,7 @@ static bool is_level(struct store *s)
 static void begin_write(struct store *s, struct slice key, struct store_op *op)
 {
     begin(op);
+    op->replaced = false;
     op->near = s->near;
     if (s->near) op->name = near_name(key);
 }
@@ -209,6 +210,7 @@ static void on_redis_past(struct redis_command *c, enum status status, struct bl
 {
     struct store_op *op = container_of(c, struct store_op, redis);
     forget_near(op);
+    op->replaced = status == OK && (!op->when || op->when->is.p);
     op->done(op, status == MISSING ? OK : status, value);
 }
 
@@ -259,7 +261,7 @@ enum status store_put(struct store *s, struct slice key, struct blob *value, uin
     struct slice lease = lease_of(op, key, &name);
     if (until_ms <= now_ms && op->when)
         return redis_delete_when(s->redis, key, lease, op->when, now_ms, &op->redis, on_redis_past);
-    if (until_ms <= now_ms) until_ms = now_ms + 1; /* not deleted, since only SET tells what it has replaced */
+    if (until_ms <= now_ms) return redis_delete(s->redis, key, lease, &op->redis, on_redis_past);
     uint64_t ttl_ms = ttl(until_ms, now_ms);
     struct slice bytes = blob_slice(value);
     enum status st = op->when

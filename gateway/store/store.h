@@ -34,7 +34,8 @@ struct store_op {
     struct blob *value;                 /* result of a get that answered now: a reference the caller takes */
     unsigned char previous[8];          /* result of a put: the first bytes of what it replaced */
     uint8_t previous_n;                 /* ... and how many there were; 0: nothing */
-    struct redis_command redis;         /* private, as what follows: of a write, where a copy of its key may stand */
+    bool replaced; /* result of a put that could only delete: something was there, of which no bytes are known */
+    struct redis_command redis; /* private, as what follows: of a write, where a copy of its key may stand */
     struct near *near;
     uint64_t name;
     struct epochs_wait epochs;
