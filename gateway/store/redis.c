@@ -71,6 +71,7 @@ struct redis {
     bool first;              /* the first attempt has not ended: commands wait for it */
     bool useful;             /* this connection has answered a command */
     bool told;               /* the log knows that it is down */
+    bool told_refused;       /* ... and that our credentials were refused */
     uint64_t up_us;          /* when it came up */
     struct pause pause;      /* before the next connection */
     uint64_t readonly_us;    /* when we last left a server because it takes no writes; 0: never */
@@ -175,11 +176,13 @@ static void go_down(struct redis *r, enum redis_outcome outcome, const char *why
     if (was_good(r, outcome)) pause_reset(&r->pause);
     uint64_t wait = pause_next(&r->pause);
     if (wait < wait_at_least) wait = wait_at_least;
-    if (!r->told) {
+    bool refused = wait_at_least == BACKOFF_AUTH;
+    if (!r->told || (refused && !r->told_refused)) {
         log_warn(r->state == UP ? "store lost" : "store unreachable", LOG_TEXT("store", r->name), LOG_TEXT("why", why),
                  LOG_NUMBER("retry_ms", wait));
     }
     r->told = true;
+    r->told_refused = refused;
     r->state = DOWN;
     r->first = false;
     counter_set(r->up, 0);
