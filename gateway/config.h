@@ -21,7 +21,7 @@ struct config_list {
 #define CONFIG_MAP(X)                                                                                                      \
     X(listen,          LIST,     "listen",           "127.0.0.1:3633",  "address of the data plane: host:port or unix:/path; may be repeated") \
     X(admin,           TEXT,     "admin",            "127.0.0.1:3634",  "address of health, metrics and reload; `off`")     \
-    X(store,           TEXT,     "store",            "memory:",         "memory:, redis://[user:pass@]host:port/db, redis+unix:///path; rediss:// for TLS") \
+    X(store,           TEXT,     "store",            "memory:",         "memory:, redis://[user:pass@]host:port/db, redis+unix:///path, redis+sentinel://host,host/master; rediss for TLS") \
     X(prefix,          TEXT,     "prefix",           "perigee",         "first part of every stored key")                   \
     X(workers,         COUNT,    "workers",          "0",               "event loops; 0: as many as cores, at most 8")      \
     X(memory_bytes,    SIZE,     "memory-bytes",     "256MiB",          "bound of the memory store")                        \

@@ -14,6 +14,7 @@ struct near {
     _Atomic bool hearing;
     uint64_t watched; /* the name of a key; or 0 */
     _Atomic uint64_t news;
+    _Atomic uint64_t server;
 };
 
 struct near *near_new(uint64_t max_bytes)
@@ -42,9 +43,10 @@ static void set_line(struct near *n, int line)
 
 /* A worker may have found us trusted just before the end, and keep a copy after all were dropped; so they are dropped once more before the first
  * one is served again. */
-void near_begin(struct near *n, int line, uint64_t until_us)
+void near_begin(struct near *n, int line, uint64_t server, uint64_t until_us)
 {
     near_forget_all(n);
+    atomic_store(&n->server, server);
     set_line(n, line);
     atomic_store(&n->trusted_until_us, until_us);
 }
@@ -70,6 +72,8 @@ static bool has_news(struct near *n)
     pthread_rwlock_unlock(&n->lock);
     return !quiet || atomic_load(&n->hearing);
 }
+
+uint64_t near_server(struct near *n) { return atomic_load(&n->server); }
 
 bool near_trusted(struct near *n, uint64_t mono_us)
 {

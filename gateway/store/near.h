@@ -23,8 +23,8 @@ struct near;
 struct near *near_new(uint64_t max_bytes);
 void near_free(struct near *n);
 
-/* From now on every change is told on this socket, which stays open until near_end. What is kept is good until then (clock_mono_us), and longer when near_trust says so. */
-void near_begin(struct near *n, int line, uint64_t until_us);
+/* From now on every change is told on this socket, which stays open until near_end, by this server (redis_server). What is kept is good until then (clock_mono_us), and longer when near_trust says so. */
+void near_begin(struct near *n, int line, uint64_t server, uint64_t until_us);
 void near_trust(struct near *n, uint64_t until_us);
 
 /* Before something is read from the line, and when all of it has been heeded (false). */
@@ -35,6 +35,9 @@ void near_end(struct near *n);
 
 /* May a copy be served? Not while a message waits. Any thread. */
 bool near_trusted(struct near *n, uint64_t mono_us);
+
+/* Whose changes are told: who reads from another server must not look here. */
+uint64_t near_server(struct near *n);
 
 /* A new reference, or NULL and *mark. Only while it is trusted. */
 struct blob *near_look(struct near *n, struct slice key, uint64_t now_ms, uint32_t *mark);

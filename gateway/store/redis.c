@@ -77,6 +77,7 @@ struct redis {
     uint64_t readonly_us;    /* when we last left a server because it takes no writes; 0: never */
     bool refusing;           /* commands are answered by errors, and the log knows */
     uint64_t refused_us;     /* when one last was */
+    uint64_t server;         /* see redis_link_server */
 
     struct redis_slot *ring; /* max_inflight slots */
     unsigned front, waiting;
@@ -176,7 +177,7 @@ static void go_down(struct redis *r, enum redis_outcome outcome, const char *why
     if (was_good(r, outcome)) pause_reset(&r->pause);
     uint64_t wait = pause_next(&r->pause);
     if (wait < wait_at_least) wait = wait_at_least;
-    bool refused = wait_at_least == BACKOFF_AUTH;
+    bool refused = wait_at_least == PAUSE_AUTH_MS;
     if (!r->told || (refused && !r->told_refused)) {
         log_warn(r->state == UP ? "store lost" : "store unreachable", LOG_TEXT("store", r->name), LOG_TEXT("why", why),
                  LOG_NUMBER("retry_ms", wait));
@@ -225,6 +226,7 @@ static void on_ready(void *arg)
     r->first = false;
     r->useful = false;
     r->up_us = clock_mono_us();
+    r->server = redis_link_server(r->link);
     counter_set(r->up, 1);
     log_info(r->told ? "store is back" : "store connected", LOG_TEXT("store", r->name));
     r->told = false;
@@ -474,6 +476,8 @@ void redis_close(struct redis *r, void (*closed)(void *arg), void *arg)
     uv_close((uv_handle_t *)&r->timer, on_closed);
     fail_all(r, OUTCOME_LOST);
 }
+
+uint64_t redis_server(const struct redis *r) { return r->server; }
 
 bool redis_up(const struct redis *r) { return r->state == UP; }
 

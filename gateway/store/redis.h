@@ -36,6 +36,9 @@ struct redis *redis_open(uv_loop_t *loop, const struct redis_config *config, str
 /* Ends: commands under way get STORE_UNAVAILABLE first; `closed` is called later, once, and then the object is gone. */
 void redis_close(struct redis *r, void (*closed)(void *arg), void *arg);
 
+/* Which server it was last connected to, as redis_link_server has it. */
+uint64_t redis_server(const struct redis *r);
+
 bool redis_up(const struct redis *r); /* connected, authenticated, and not known to hang */
 
 /* Bytes at the front of a value by which redis_replace knows it again; and its length. */

@@ -9,6 +9,7 @@
 struct redis_address {
     char host[256]; /* a name, or an IPv4 or IPv6 address without brackets */
     int port;
+    bool learned; /* named by another server, not by the URL */
 };
 
 /* Sets both, if `host` is a name or an address in its usual form and the port is one. */

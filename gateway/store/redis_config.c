@@ -256,7 +256,6 @@ enum status redis_config_parse(struct slice url, struct redis_config *c, struct 
 
 enum status redis_config_served(const struct redis_config *c, struct problem *why)
 {
-    if (c->topology == REDIS_SENTINEL) return refuse(why, "redis+sentinel:// is not served yet");
     if (c->topology == REDIS_CLUSTER) return refuse(why, "redis+cluster:// is not served yet");
     return OK;
 }

@@ -31,12 +31,13 @@ static struct redis_reply *admit(const redisReadTask *task, int type)
     case EXPECT_NUMBER: fits |= type == REDIS_REPLY_INTEGER; break;
     case EXPECT_LEASE: fits |= type == REDIS_REPLY_STRING || type == REDIS_REPLY_INTEGER; break;
     case EXPECT_VALUES: fits |= type == REDIS_REPLY_ARRAY; break;
-    case EXPECT_ANY: fits |= redis_node_type(type); break;
+    case EXPECT_ANY:
+    case EXPECT_ROLE: fits |= redis_node_type(type); break;
     case EXPECT_MAP: fits |= type == REDIS_REPLY_MAP; break;
     }
     if (!fits) return refuse(j, "a reply of the wrong type");
     j->tells = false;
-    j->reply = (struct redis_reply){.head.type = type};
+    j->reply = (struct redis_reply){.head.type = type, .asked = question_unpack(question->privdata).expect};
     return &j->reply;
 }
 
@@ -110,9 +111,12 @@ static void first_word(const char *text, size_t n, char *out, size_t out_n)
 /* Is it part of a reply that may be any? */
 static bool is_any(const redisReadTask *task)
 {
+    const struct redis_judge *j = judge_of(task);
     const redisReadTask *root = task;
     while (root->parent) root = root->parent;
-    return root->type != REDIS_REPLY_PUSH && judge_of(task)->questions->head && question_of(task).expect == EXPECT_ANY;
+    if (root->type == REDIS_REPLY_PUSH || !j->questions->head) return false;
+    enum redis_expect expect = question_of(task).expect;
+    return expect == EXPECT_ANY || expect == EXPECT_ROLE;
 }
 
 /* One part more. Of a reply that is too long the rest is read and dropped. */
@@ -124,6 +128,8 @@ static void *add_node(const redisReadTask *task, int type, int64_t number, const
     for (const redisReadTask *t = task->parent; t; t = t->parent) depth++;
     if (!task->parent && !admit(task, type)) return NULL;
     if (!task->parent) buffer_init(&reply->nodes, j->max_value);
+    if (!task->parent && type == REDIS_REPLY_ERROR)
+        first_word(bytes, (size_t)number, reply->error, sizeof reply->error);
     if (!redis_node_type(type)) return refuse(j, "a reply of the wrong type");
     if (type == REDIS_REPLY_ARRAY && depth > REDIS_NODE_DEPTH_MAX) return refuse(j, "a reply too deep");
     if (!reply->too_long && !redis_node_put(&reply->nodes, type, number, bytes)) {
@@ -162,6 +168,7 @@ static void *create_string(const redisReadTask *task, char *text, size_t n)
     case EXPECT_NUMBER:
     case EXPECT_VALUES:
     case EXPECT_ANY:
+    case EXPECT_ROLE:
     case EXPECT_MAP: break;
     }
     return reply;

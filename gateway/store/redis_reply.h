@@ -22,6 +22,7 @@ enum redis_expect {
     EXPECT_LEASE,  /* a bulk string, or an integer */
     EXPECT_VALUES, /* an array of bulk strings and nils, exactly as many as were asked for */
     EXPECT_ANY,    /* whatever RESP2 has */
+    EXPECT_ROLE,   /* the same, to a link's own question: redis_link.c */
     EXPECT_MAP,    /* a map of RESP3, which is read and dropped */
 };
 
@@ -54,8 +55,9 @@ struct redis_reply {
     unsigned values_n;
     size_t values_bytes;
     struct buffer nodes; /* EXPECT_ANY: the parts; taken by setting it to zero */
-    bool too_long;       /* a value, or the nodes, were over max_value and are not here */
-    bool too_much;       /* values were over REDIS_MANY_BYTES together, and are not all here */
+    enum redis_expect asked;
+    bool too_long; /* a value, or the nodes, were over max_value and are not here */
+    bool too_much; /* values were over REDIS_MANY_BYTES together, and are not all here */
     unsigned char prefix[8];
     unsigned prefix_n;
     char error[32]; /* the first word of an error reply: what follows may quote our password */

@@ -57,7 +57,8 @@ void store_set_near(struct store *s, struct near *near)
 bool store_near_up(struct store *s)
 {
     if (!s->near) return false;
-    bool up = near_trusted(s->near, clock_mono_us()) && (!s->sync || epochs_are_level(s->sync));
+    bool same = near_server(s->near) == redis_server(s->redis);
+    bool up = same && near_trusted(s->near, clock_mono_us()) && (!s->sync || epochs_are_level(s->sync));
     if (!up) counter_add(s->near_off, 1);
     return up;
 }

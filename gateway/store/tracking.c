@@ -116,7 +116,7 @@ static void begin(struct tracking *t)
     t->state = UP;
     t->pinging = false;
     counter_set(t->up, 1);
-    near_begin(t->near, redis_link_fd(t->link), after(t->asked_us));
+    near_begin(t->near, redis_link_fd(t->link), redis_link_server(t->link), after(t->asked_us));
     arm(t, PING_MS);
 }
 

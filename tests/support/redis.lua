@@ -28,12 +28,12 @@ local function shared_tls(port)
 end
 
 -- Starts one, on `port` when given, and waits until it answers. Options: tls ({ ca =, cert =, key = }, paths, and optionally clients =
--- "yes": they must show a certificate): it listens for TLS, too, on tls_port, and `tls_url` has its ca; args (more words).
+-- "yes": they must show a certificate): it listens for TLS, too, on tls_port, and `tls_url` has its ca; args (more words), password (which they set: `command` needs it, too).
 function redis.start(port, options)
   options = options or {}
   local folder = process.temp()
   port = port or process.free_port()
-  local self = setmetatable({ port = port, url = ("redis://127.0.0.1:%d/0"):format(port), folder = folder }, Redis)
+  local self = setmetatable({ port = port, url = ("redis://127.0.0.1:%d/0"):format(port), folder = folder, password = options.password }, Redis)
   self.path = folder .. "/redis.sock"
   local argv = { "redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder,
     "--unixsocket", self.path, "--loglevel", "warning" }
@@ -47,6 +47,12 @@ function redis.start(port, options)
   end
   for _, word in ipairs(options.args or {}) do argv[#argv + 1] = word end
   self.process = process.start { argv = argv, folder = folder }
+  return redis.adopt(self)
+end
+
+-- A server that was started elsewhere, { port =, process =, folder =, password = }, when it answers.
+function redis.adopt(self)
+  setmetatable(self, Redis)
   process.eventually("redis-server answers", 10, function()
     assert(self.process:alive(), self.process:out())
     return self:try "PING" == "PONG"
@@ -88,6 +94,10 @@ end
 function Redis:command(...)
   local sock = assert(socket.connect("127.0.0.1", self.port))
   sock:settimeout(5)
+  if self.password then
+    assert(sock:send(format("AUTH", self.password)))
+    read_reply(sock)
+  end
   assert(sock:send(format(...)))
   local ok, result = pcall(read_reply, sock)
   sock:close()

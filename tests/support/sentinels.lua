@@ -1,0 +1,128 @@
+-- tests/support/sentinels.lua -- a master, two replicas and three sentinels of the test's own, on free ports.
+local process = require "tests.support.process"
+local redis = require "tests.support.redis"
+
+local sentinels = {}
+local Group = {}
+Group.__index = Group
+
+local NAME = "mymaster"
+
+-- Options: password (of the servers), sentinel_password, tls (certificates as redis.start has them: all speak TLS then).
+function sentinels.start(options)
+  options = options or {}
+  local self = setmetatable({ servers = {}, sentinels = {}, options = options }, Group)
+  local words = { "--repl-diskless-sync-delay", "0" }
+  self.words = words
+  if options.password then
+    for _, word in ipairs { "--requirepass", options.password, "--masterauth", options.password } do words[#words + 1] = word end
+  end
+  for i = 1, 3 do
+    local more = { unpack(words) }
+    if i > 1 then
+      for _, word in ipairs { "--replicaof", "127.0.0.1 " .. self.servers[1].port } do more[#more + 1] = word end
+    end
+    self.servers[i] = redis.start(nil, { args = more, password = options.password })
+  end
+  for _, server in ipairs { self.servers[2], self.servers[3] } do
+    process.eventually("a replica is in step", 10, function()
+      return server:command("INFO", "replication"):find("master_link_status:up", 1, true)
+    end)
+  end
+  for i = 1, 3 do self.sentinels[i] = self:start_sentinel() end
+  for _, sentinel in ipairs(self.sentinels) do
+    process.eventually("the sentinels know all", 10, function()
+      return #sentinel:command("SENTINEL", "SENTINELS", NAME) == 2 and #sentinel:command("SENTINEL", "REPLICAS", NAME) == 2
+    end)
+  end
+  return self
+end
+
+function Group:start_sentinel()
+  local folder, port = process.temp(), process.free_port()
+  local lines = {
+    "port " .. port, "bind 127.0.0.1", "dir " .. folder, "sentinel resolve-hostnames yes",
+    ("sentinel monitor %s 127.0.0.1 %d 2"):format(NAME, self.servers[1].port), "sentinel down-after-milliseconds " .. NAME .. " 500",
+    "sentinel failover-timeout " .. NAME .. " 3000",
+  }
+  if self.options.password then lines[#lines + 1] = ("sentinel auth-pass %s %s"):format(NAME, self.options.password) end
+  if self.options.sentinel_password then lines[#lines + 1] = "requirepass " .. self.options.sentinel_password end
+  process.write(folder .. "/sentinel.conf", table.concat(lines, "\n") .. "\n")
+  return redis.adopt {
+    port = port, folder = folder, password = self.options.sentinel_password,
+    process = process.start { argv = { "redis-server", folder .. "/sentinel.conf", "--sentinel", "--loglevel", "warning" }, folder = folder },
+  }
+end
+
+-- The URL with these of the sentinels (all), and with these credentials and options.
+function Group:url(numbers, credentials, query)
+  local hosts = {}
+  for _, i in ipairs(numbers or { 1, 2, 3 }) do hosts[#hosts + 1] = "127.0.0.1:" .. self.sentinels[i].port end
+  return ("redis+sentinel://%s%s/%s/0%s"):format(credentials or "", table.concat(hosts, ","), NAME, query or "")
+end
+
+-- Whom most sentinels call master; nil while they do not agree.
+function Group:master()
+  local votes = {}
+  for _, sentinel in ipairs(self.sentinels) do
+    local address = sentinel:try("SENTINEL", "GET-MASTER-ADDR-BY-NAME", NAME)
+    if address then votes[address[2]] = (votes[address[2]] or 0) + 1 end
+  end
+  for _, server in ipairs(self.servers) do
+    if (votes[tostring(server.port)] or 0) >= 2 then return server end
+  end
+end
+
+-- A master that knows that it is one, other than `old`; or nil.
+function Group:new_master(old)
+  local master = self:master()
+  local role = master and master ~= old and master:try "ROLE"
+  return role and role[1] == "master" and master or nil
+end
+
+function Group:await_failover(old)
+  return process.eventually("another master", 15, function() return self:new_master(old) end)
+end
+
+-- Have the replicas all that `server` has?
+function Group.acknowledged(server) return server:command("WAIT", 2, 100) == 2 end
+
+-- Until there is a master with two replicas in step, of which the sentinels know: what was killed is started anew, and what is a master
+-- beside the master is told better, for which the sentinels would take ten seconds.
+function Group:settle()
+  for i, server in ipairs(self.servers) do
+    if not server.process:alive() then
+      server:stop()
+      self.servers[i] = redis.start(server.port, { args = self.words, password = self.options.password })
+    end
+  end
+  process.eventually("a master with two replicas", 20, function()
+    local master = self:master()
+    if not master or (master:try "ROLE" or {})[1] ~= "master" then return false end
+    for _, server in ipairs(self.servers) do
+      local info = server ~= master and server:try("INFO", "replication") or ""
+      if server ~= master and info:find("role:master", 1, true) then server:command("REPLICAOF", "127.0.0.1", master.port) end
+      if server ~= master and not (info:find("master_link_status:up", 1, true) and info:find("master_port:" .. master.port, 1, true)) then
+        return false
+      end
+    end
+    for _, sentinel in ipairs(self.sentinels) do
+      for _, replica in ipairs(sentinel:try("SENTINEL", "REPLICAS", NAME) or {}) do
+        for k = 1, #replica, 2 do
+          if replica[k] == "flags" and replica[k + 1] ~= "slave" then return false end
+        end
+      end
+    end
+    return true
+  end)
+end
+
+function Group:failover() self.sentinels[1]:command("SENTINEL", "FAILOVER", NAME) end
+
+
+function Group:stop()
+  for _, one in ipairs(self.sentinels) do one:stop() end
+  for _, one in ipairs(self.servers) do one:stop() end
+end
+
+return sentinels
