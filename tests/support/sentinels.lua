@@ -42,7 +42,7 @@ function Group:start_sentinel()
   local folder, port = process.temp(), process.free_port()
   local lines = {
     "port " .. port, "bind 127.0.0.1", "dir " .. folder, "sentinel resolve-hostnames yes",
-    ("sentinel monitor %s 127.0.0.1 %d 2"):format(NAME, self.servers[1].port), "sentinel down-after-milliseconds " .. NAME .. " 500",
+    ("sentinel monitor %s 127.0.0.1 %d 2"):format(NAME, self.servers[1].port), "sentinel down-after-milliseconds " .. NAME .. " 800",
     "sentinel failover-timeout " .. NAME .. " 3000",
   }
   if self.options.password then lines[#lines + 1] = ("sentinel auth-pass %s %s"):format(NAME, self.options.password) end
@@ -84,8 +84,13 @@ function Group:await_failover(old)
   return process.eventually("another master", 15, function() return self:new_master(old) end)
 end
 
--- Have the replicas all that `server` has?
-function Group.acknowledged(server) return server:command("WAIT", 2, 100) == 2 end
+-- Is there such a key on each server, less `but`?
+function Group:all_have(pattern, but)
+  for _, server in ipairs(self.servers) do
+    if server ~= but and #(server:try("KEYS", pattern) or {}) == 0 then return false end
+  end
+  return true
+end
 
 -- Until there is a master with two replicas in step, of which the sentinels know: what was killed is started anew, and what is a master
 -- beside the master is told better, for which the sentinels would take ten seconds.
