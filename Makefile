@@ -56,6 +56,10 @@ bench: build ## measure, beside the floor and the peers (QUICK=1: within 4 minut
 	@scripts/deps bench
 	@bench/run
 
+scale: build ## does a read cost the same with many models, records, references, bytes? (RECORDS=1000000)
+	@scripts/deps bench
+	@bench/scale
+
 accept: build ## keep what a request costs now, in instructions, as the figures that make test compares with
 	@scripts/deps test
 	@BENCH_ACCEPT=1 PERIGEE_BIN=$(CURDIR)/build/perigee busted --lua=luajit -o plainTerminal --pattern=_spec tests/bench

@@ -1,5 +1,6 @@
 -- bench/fill.lua KIND TO PORT BYTES [N]: the data of the bench, the same for all, pipelined by hundreds.
 --   records     N records u0... of BYTES bytes of JSON each (10,000)
+--   star        one document of N records: a root, and all others right below it
 --   documents   N documents d0... (1,000) of 9 records: a root, 2 below it, 3 below each of those
 -- TO is perigee (PUT), redis (SET Record:u0, Node:d0) or memcached (set u0).
 local socket = require "socket"
@@ -32,6 +33,18 @@ local function documents(put)
    local function middle(id) node(id, "abc", leaf) end
    for i = 0, (n or 1000) - 1 do node("d" .. i, "ab", middle) end
 end
+
+local function star(put)
+   local children = {}
+   for i = 1, n - 1 do
+      local id = ("star%d.%d"):format(n, i)
+      children[i] = ('{"id":"%s"}'):format(id)
+      put("Node", id, ('{"id":"%s","note":"%s"}'):format(id, filler(id)))
+   end
+   put("Node", "star" .. n, ('{"id":"star%d","note":"%s","children":[%s]}'):format(n, filler "s", table.concat(children, ",")))
+end
+
+local kinds = { records = records, documents = documents, star = star }
 
 local command = {
    perigee = function(model, _, text)
@@ -70,7 +83,7 @@ local function flush()
    out = {}
 end
 
-(kind == "records" and records or documents)(function(model, id, text)
+kinds[kind](function(model, id, text)
    out[#out + 1] = command[to](model, id, text)
    if #out == 100 then flush() end
 end)

@@ -1,11 +1,13 @@
 -- bench/wrk.lua: for wrk. 10,000 users, in an order that repeats none soon. From the environment: METHOD, PATHS (with a %s for the
--- user), USER (its letter and how many there are: u10000), BYTES of the body of a save.
+-- user), USER_OF (its letter and how many there are: u10000; one: none), SKEW (zipf: some are asked for more than others), BYTES of
+-- the body of a save.
 -- Prints one line: answers, answers that are no 2xx, p50 and p99 in microseconds.
 local method, path = os.getenv "METHOD" or "GET", os.getenv "PATHS"
 local letter, n = (os.getenv "USER_OF" or "u10000"):match "^(%a)(%d+)$"
+local zipf = os.getenv "SKEW" == "zipf"
 local text = math.max(1, (tonumber(os.getenv "BYTES") or 0) - 40)
 local at = 0
-n = tonumber(n)
+n = tonumber(n or 1)
 
 function init()
    math.randomseed(os.time())
@@ -13,8 +15,8 @@ function init()
 end
 
 function request()
-   at = (at * 7919 + 1) % n
-   local user = letter .. at
+   at = zipf and math.floor(n ^ math.random()) - 1 or (at * 7919 + 1) % n
+   local user = letter and letter .. at or ""
    local filler = method == "PUT" and (user .. " "):rep(text / (#user + 1) + 1):sub(1, text)
    return wrk.format(method, path:format(user), nil, filler and ('{"username":"%s","body":"%s"}'):format(user, filler))
 end

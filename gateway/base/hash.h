@@ -14,7 +14,7 @@ uint64_t hash_seeded(struct slice s);
  * must not be mistaken for it by design. */
 uint64_t hash_fixed(struct slice s);
 
-/* XXH64 with seed 0: the same everywhere, for ever, and six times faster on what is long. For entity tags and to notice
+/* XXH64 with seed 0: the same everywhere, for ever, and four times faster on what is long. For entity tags and to notice
  * accidents; no defence against someone who wants two texts to collide. */
 uint64_t hash_text(struct slice s);
 
