@@ -214,12 +214,25 @@ static enum status file_read(struct reading *r)
     return problem_set(r->why, r->status, NULL, "%s: %s", r->file, inner.detail);
 }
 
+/* Where there are braces, what stands between them decides the slot in a Redis Cluster: of a record and of its lease. */
+static bool braces_are_a_tag(struct slice prefix)
+{
+    const char *open = memchr(prefix.p, '{', prefix.n), *close = memchr(prefix.p, '}', prefix.n);
+    if (!open || !close) return !open && !close;
+    size_t behind = (size_t)(prefix.p + prefix.n - (close + 1));
+    return close > open + 1 && !memchr(open + 1, '{', (size_t)(close - open)) && !memchr(close + 1, '{', behind) &&
+           !memchr(close + 1, '}', behind);
+}
+
 /* What no single value can tell. */
 static enum status config_check(const struct config *c, struct problem *why)
 {
     struct slice prefix = slice_of(c->prefix);
     if (prefix.n == 0 || prefix.n > MODEL_NAME_MAX)
         return problem_set(why, MALFORMED_REQUEST, NULL, "--prefix wants 1 to %d bytes", MODEL_NAME_MAX);
+    if (!braces_are_a_tag(prefix))
+        return problem_set(why, MALFORMED_REQUEST, NULL,
+                           "--prefix has one pair of braces at most, with something in it");
     for (size_t i = 0; i < prefix.n; i++)
         if (!isalnum((unsigned char)prefix.p[i]) && !memchr("-_.{}:", prefix.p[i], 6))
             return problem_set(why, MALFORMED_REQUEST, NULL, "--prefix takes letters, digits and - _ . : { }, not `%s`",

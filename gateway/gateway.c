@@ -16,6 +16,7 @@
 #include "serve/admin.h"
 #include "serve/flight.h"
 #include "serve/problem.h"
+#include "store/cluster_map.h"
 #include "store/memory.h"
 #include "store/near.h"
 #include "store/redis.h"
@@ -162,15 +163,30 @@ static void on_reload_signal(uv_signal_t *signal, int signum)
 
 /* -- what the admin plane asks -- */
 
+static int64_t gauge_of(struct worker *w, enum metric_family family)
+{
+    return atomic_load_explicit(&metrics_counter(worker_metrics(w), family, NULL)->v, memory_order_relaxed);
+}
+
+/* What this worker's store lacks. */
+static void say_store(struct gateway *g, struct worker *w, struct buffer *failing)
+{
+    int64_t slots = g->redis.topology == REDIS_CLUSTER ? gauge_of(w, METRIC_CLUSTER_SLOTS) : 0;
+    if (g->redis.topology != REDIS_CLUSTER) buffer_slice(failing, SLICE("store: Redis cannot be reached\n"));
+    else if (slots == CLUSTER_SLOTS) buffer_slice(failing, SLICE("store: the Redis Cluster says it is down\n"));
+    else
+        buffer_printf(failing, "store: of %d slots of the Redis Cluster %d have a master that can be reached\n",
+                      CLUSTER_SLOTS, (int)slots);
+}
+
 static bool ready(void *gateway, struct buffer *failing)
 {
     struct gateway *g = gateway;
     if (g->draining) buffer_slice(failing, SLICE("drain: the gateway is shutting down\n"));
     if (!g->models) buffer_slice(failing, SLICE("models: there is none below the schema folders\n"));
     for (size_t i = 0; g->uses_redis && i < g->workers; i++) {
-        struct counter *up = metrics_counter(worker_metrics(g->worker[i]), METRIC_STORE_UP, NULL);
-        if (atomic_load_explicit(&up->v, memory_order_relaxed)) continue;
-        buffer_slice(failing, SLICE("store: Redis cannot be reached\n"));
+        if (gauge_of(g->worker[i], METRIC_STORE_UP)) continue;
+        say_store(g, g->worker[i], failing);
         break;
     }
     return failing->n == 0;
@@ -307,8 +323,7 @@ static bool settle_config(struct gateway *g)
     }
     g->uses_redis = !slice_eq(store, SLICE("memory:"));
     if (!g->uses_redis) return true;
-    if (redis_config_parse(store, &g->redis, &why) != OK || redis_config_served(&g->redis, &why) != OK)
-        return fail("--store: ", why.detail);
+    if (redis_config_parse(store, &g->redis, &why) != OK) return fail("--store: ", why.detail);
     g->redis.timeout_ms = g->config.redis_timeout;
     g->redis.max_value = REDIS_VALUE_MAX;
     g->redis.max_inflight = REDIS_INFLIGHT;
@@ -403,7 +418,7 @@ static void say_ready(struct gateway *g)
 
 static void start_near(struct gateway *g)
 {
-    if (!g->uses_redis || g->config.near_cache_bytes == 0) return;
+    if (!g->uses_redis || g->redis.topology == REDIS_CLUSTER || g->config.near_cache_bytes == 0) return;
     g->near = near_new(g->config.near_cache_bytes);
     near_watch(g->near, slice_of(g->epochs_key));
     g->tracker = tracker_start(&g->redis, g->config.prefix, g->near);

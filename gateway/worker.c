@@ -35,7 +35,8 @@ struct worker {
     uv_async_t letters;
     uv_timer_t tick;
     struct script_host *host;
-    struct redis *redis;
+    struct redis *redis; /* one of the two, or neither */
+    struct cluster *cluster;
     struct store *store;
     struct flight_port *port;
     struct serve serve;
@@ -66,6 +67,7 @@ static void on_asks_closed(void *arg)
     struct worker *w = arg;
     serve_deinit(&w->serve);
     if (w->redis) redis_close(w->redis, on_redis_closed, w);
+    else if (w->cluster) cluster_close(w->cluster, on_redis_closed, w);
     else on_redis_closed(w);
 }
 
@@ -162,19 +164,30 @@ static struct http_config http_config_of(struct worker *w)
     };
 }
 
+static void open_store(struct worker *w)
+{
+    const struct redis_config *redis = w->config.redis;
+    if (redis && redis->topology == REDIS_CLUSTER) {
+        w->cluster = cluster_open(&w->loop, redis, w->metrics);
+        w->store = store_new_cluster(w->cluster, w->metrics);
+    } else {
+        if (redis) w->redis = redis_open(&w->loop, redis, w->metrics);
+        w->store = store_new(w->config.memory, w->redis, w->metrics);
+    }
+    store_set_near(w->store, w->config.near);
+}
+
 static void worker_open(struct worker *w)
 {
     if (uv_loop_init(&w->loop) || uv_async_init(&w->loop, &w->letters, on_letters)) abort();
     uv_timer_init(&w->loop, &w->tick);
     w->lua_bytes = metrics_counter(w->metrics, METRIC_LUA_BYTES, NULL);
     w->host = script_host_open(&w->loop, w->metrics);
-    if (w->config.redis) w->redis = redis_open(&w->loop, w->config.redis, w->metrics);
-    w->store = store_new(w->config.memory, w->redis, w->metrics);
-    store_set_near(w->store, w->config.near);
+    open_store(w);
     store_set_epochs(w->store, w->config.epochs, w->config.epochs_key);
     w->port = flight_port_open(w->config.flights, &w->loop);
     vm_attach(w->next_vm, w->host);
-    serve_init(&w->serve, w->next_vm, w->store, w->redis ? "redis" : "memory", w->port, w->metrics);
+    serve_init(&w->serve, w->next_vm, w->store, w->config.redis ? "redis" : "memory", w->port, w->metrics);
     w->next_vm = NULL;
     gate_set(&w->serve.gate, w->next_tokens);
     w->next_tokens = NULL;

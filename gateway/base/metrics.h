@@ -23,6 +23,10 @@
     X(METRIC_STORE_TIME,     HISTOGRAM, "perigee_store_seconds",       "command",            "Time a store command took") \
     X(METRIC_STORE_ERRORS,   COUNTER,   "perigee_store_errors_total",  "command,outcome",    "Store commands that failed") \
     X(METRIC_STORE_UP,       GAUGE_MIN, "perigee_store_up",            "",                   "1 when every worker reaches the store") \
+    X(METRIC_REDIRECTIONS,   COUNTER,   "perigee_store_redirections_total","kind",           "Commands that a server of the cluster sent elsewhere, or back") \
+    X(METRIC_CLUSTER_SLOTS,  GAUGE_MIN, "perigee_cluster_slots",       "",                   "Slots whose master is reached, by the worker with the fewest") \
+    X(METRIC_CLUSTER_MASTERS,GAUGE_MIN, "perigee_cluster_masters",     "",                   "Masters with slots, as the worker with the fewest knows them") \
+    X(METRIC_CLUSTER_REFRESHES,COUNTER, "perigee_cluster_refreshes_total","result",          "Times the servers were asked who has which slot") \
     X(METRIC_DAMAGED,        COUNTER,   "perigee_envelopes_damaged_total","model",           "Stored values that were no valid envelope") \
     X(METRIC_INVALIDATIONS,  COUNTER,   "perigee_invalidations_total", "kind,mode",          "Invalidations, by what they name") \
     X(METRIC_OUTDATED,       COUNTER,   "perigee_records_outdated_total","model,mode",       "Stored records read that an invalidation of their model or a tag had ended") \

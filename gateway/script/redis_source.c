@@ -187,8 +187,9 @@ static int word_redis(lua_State *L)
     if (!lua_istable(L, 2)) task_raise(L, "redis: the options must be a table, got %s", luaL_typename(L, 2));
     url.p = lua_tolstring(L, 1, &url.n);
     if (url.n > URL_MAX) task_raise(L, "redis: the URL is too long");
-    if (redis_config_parse(url, &config, &why) != OK || redis_config_served(&config, &why) != OK)
-        task_raise(L, "redis: %s", why.detail);
+    if (redis_config_parse(url, &config, &why) != OK) task_raise(L, "redis: %s", why.detail);
+    if (config.topology == REDIS_CLUSTER)
+        task_raise(L, "redis: a cluster is for --store; handlers ask one server: redis://host:port/db");
 
     struct server *server = lua_newuserdata(L, sizeof *server + url.n + 1);
     *server = (struct server){.timeout_us = CLOCK_NEVER, .n = url.n};

@@ -17,7 +17,7 @@
 #define REPORTS_MAX (4 * EPOCHS_MAX / EPOCHS_PAGE) /* in a row: a table cannot have more */
 
 struct epochs_sync {
-    struct redis *redis;
+    struct servers servers;
     struct near *near;
     struct epochs *epochs;
     struct slice key;
@@ -30,12 +30,12 @@ struct epochs_sync {
     char key_bytes[KEY_MAX];
 };
 
-struct epochs_sync *epochs_sync_new(struct redis *redis, struct near *near, struct epochs *epochs, struct slice key)
+struct epochs_sync *epochs_sync_new(struct servers servers, struct near *near, struct epochs *epochs, struct slice key)
 {
     struct epochs_sync *s = calloc(1, sizeof *s);
     if (!s) abort();
     assert(key.n <= KEY_MAX);
-    s->redis = redis;
+    s->servers = servers;
     s->near = near;
     s->epochs = epochs;
     memcpy(s->key_bytes, key.p, key.n);
@@ -108,8 +108,8 @@ static enum status ask_report(struct epochs_sync *s)
 {
     if (s->reports++ == REPORTS_MAX) return STORE_UNAVAILABLE;
     s->asked = epochs_now(s->epochs);
-    enum status st =
-        redis_epochs_raise(s->redis, s->key, fresh_line(), s->asked, EPOCH_REMOVE, NULL, 0, &s->report, on_report);
+    enum status st = redis_epochs_raise(servers_for(&s->servers, s->key), s->key, fresh_line(), s->asked, EPOCH_REMOVE,
+                                        NULL, 0, &s->report, on_report);
     s->reading = st == PENDING;
     return st;
 }
@@ -160,7 +160,7 @@ enum status epochs_wait_start(struct epochs_sync *s, struct epochs_wait *w)
     begin(s, w);
     bool first = !w->asked.line && !s->reading; /* later ones must not wait for a report that is older than they */
     if (first) return begun(w, wait_for_report(w));
-    return begun(w, redis_epochs_ask(s->redis, s->key, w->asked.line, &w->redis, on_asked));
+    return begun(w, redis_epochs_ask(servers_for(&s->servers, s->key), s->key, w->asked.line, &w->redis, on_asked));
 }
 
 static void on_raised(struct redis_command *c, enum status status, struct blob *report)
@@ -177,7 +177,8 @@ enum status epochs_raise_start(struct epochs_sync *s, enum epoch_mode mode, cons
                                struct epochs_wait *w)
 {
     begin(s, w);
-    return begun(w, redis_epochs_raise(s->redis, s->key, fresh_line(), w->asked, mode, name, n, &w->redis, on_raised));
+    return begun(w, redis_epochs_raise(servers_for(&s->servers, s->key), s->key, fresh_line(), w->asked, mode, name, n,
+                                       &w->redis, on_raised));
 }
 
 void epochs_wait_cancel(struct epochs_wait *w)

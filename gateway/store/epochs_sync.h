@@ -8,6 +8,7 @@
 #include "base/list.h"
 #include "store/near.h"
 #include "store/redis_epochs.h"
+#include "store/servers.h"
 
 struct epochs_sync;
 struct epochs_wait;
@@ -28,8 +29,8 @@ struct epochs_wait {
 };
 
 /* Borrows all; key: of the table in Redis. near NULL: there is none. */
-struct epochs_sync *epochs_sync_new(struct redis *redis, struct near *near, struct epochs *epochs, struct slice key);
-void epochs_sync_free(struct epochs_sync *s); /* after redis_close has called all back */
+struct epochs_sync *epochs_sync_new(struct servers servers, struct near *near, struct epochs *epochs, struct slice key);
+void epochs_sync_free(struct epochs_sync *s); /* after redis_close, or cluster_close, has called all back */
 
 /* Is the table level, by all that has been heard? Only asked while near_trusted. */
 bool epochs_are_level(const struct epochs_sync *s);

@@ -47,23 +47,16 @@ static const struct {
     [REDIS_EPOCHS_ASK] = {"epochs-ask", 1, {EXPECT_VALUE}},
     [REDIS_EPOCHS_READ] = {"epochs-read", 1, {EXPECT_VALUE}},
     [REDIS_EPOCHS_RAISE] = {"invalidate", 1, {EXPECT_VALUE}},
-};
-
-struct redis_slot {
-    struct redis_command *command; /* NULL: cancelled */
-    uint64_t started_us;
-    enum redis_kind kind;
-    uint16_t values;         /* an MGET's */
-    uint8_t queued, replied; /* of its commands */
-    bool by_hash;            /* a script that the server may have forgotten */
-    enum redis_script script;
-    sds held[2]; /* commands that wait for the greeting to end; and the one by hash until it is answered */
+    [REDIS_SLOTS] = {"cluster-slots", 1, {EXPECT_ANY}},
+    [REDIS_ASKING] = {"asking", 1, {EXPECT_OK}},
 };
 
 struct redis {
     struct redis_config config;
     char name[300]; /* for logs */
     uv_loop_t *loop;
+    const struct redis_router *router; /* NULL: a server of its own */
+    void *router_arg;
     enum { DOWN, CONNECTING, UP, CLOSING } state;
     uv_timer_t timer;
 
@@ -114,6 +107,26 @@ static sds let_out(struct redis *r, struct redis_slot *s, int i)
     s->held[i] = NULL;
     r->held_bytes -= sdslen(command);
     return command;
+}
+
+/* The oldest leaves with its bytes, unanswered. */
+static struct redis_slot take_front(struct redis *r)
+{
+    struct redis_slot s = *front(r);
+    if (s.held[0]) r->held_bytes -= sdslen(s.held[0]);
+    r->front = (r->front + 1) % r->config.max_inflight;
+    r->waiting--;
+    return s;
+}
+
+/* One that left has the last place; its bytes are the caller's. */
+static struct redis_slot *append(struct redis *r, const struct redis_slot *asked)
+{
+    struct redis_slot *s = place(r, r->waiting++);
+    *s = *asked;
+    s->held[0] = NULL;
+    if (s->command) s->command->slot = s;
+    return s;
 }
 
 static void count_error(struct redis *r, enum redis_kind kind, enum redis_outcome outcome)
@@ -171,6 +184,12 @@ static bool was_good(const struct redis *r, enum redis_outcome outcome)
     return (r->useful && outcome != OUTCOME_TIMEOUT) || clock_mono_us() - r->up_us >= STEADY_MS * 1000;
 }
 
+static void turn(struct redis *r, bool up)
+{
+    if (r->router) r->router->turned(r->router_arg, up);
+    else counter_set(r->up, up);
+}
+
 /* The one way down: every command under way ends here. Touch nothing of theirs afterwards. */
 static void go_down(struct redis *r, enum redis_outcome outcome, const char *why, uint64_t wait_at_least)
 {
@@ -186,20 +205,22 @@ static void go_down(struct redis *r, enum redis_outcome outcome, const char *why
     r->told_refused = refused;
     r->state = DOWN;
     r->first = false;
-    counter_set(r->up, 0);
+    turn(r, false);
     let_go(r);
     arm(r, wait);
     fail_all(r, outcome);
 }
 
-/* When the deadline of who has waited longest is: mostly the front's, but what had to be asked again stands behind others. */
-static uint64_t deadline(struct redis *r)
+/* Who has waited longest: mostly the front, but what had to be asked again stands behind others. */
+static struct redis_slot *oldest(struct redis *r)
 {
-    uint64_t oldest = front(r)->started_us;
+    struct redis_slot *oldest = front(r);
     for (unsigned i = 1; i < r->waiting; i++)
-        if (place(r, i)->started_us < oldest) oldest = place(r, i)->started_us;
-    return oldest + r->config.timeout_ms * 1000;
+        if (place(r, i)->started_us < oldest->started_us) oldest = place(r, i);
+    return oldest;
 }
+
+static uint64_t deadline(struct redis *r) { return oldest(r)->started_us + r->config.timeout_ms * 1000; }
 
 static void watch_deadline(struct redis *r)
 {
@@ -213,10 +234,13 @@ static struct redis_question question(const struct redis_slot *s, int i)
     return (struct redis_question){kinds[s->kind].expect[i], s->values};
 }
 
-static void send_now(struct redis *r, const struct redis_slot *s, int i, sds command)
+/* Takes the command. On its way, or held until the greeting is over; what may have to be asked again is held until it is answered. */
+static void dispatch(struct redis *r, struct redis_slot *s, int i, sds command)
 {
-    redis_link_send(r->link, question(s, i), command);
-    redisFreeSdsCommand(command);
+    bool up = r->state == UP;
+    if (up) redis_link_send(r->link, question(s, i), command);
+    if (!up || s->by_hash || r->router) hold(r, s, i, command);
+    else redisFreeSdsCommand(command);
 }
 
 static void on_ready(void *arg)
@@ -227,14 +251,14 @@ static void on_ready(void *arg)
     r->useful = false;
     r->up_us = clock_mono_us();
     r->server = redis_link_server(r->link);
-    counter_set(r->up, 1);
+    turn(r, true);
     log_info(r->told ? "store is back" : "store connected", LOG_TEXT("store", r->name));
     r->told = false;
     r->told_scripts = 0;
     uv_timer_stop(&r->timer);
     for (unsigned i = 0; i < r->waiting; i++) {
         struct redis_slot *s = place(r, i);
-        for (int k = 0; k < kinds[s->kind].commands; k++) send_now(r, s, k, let_out(r, s, k));
+        for (int k = 0; k < kinds[s->kind].commands; k++) dispatch(r, s, k, let_out(r, s, k));
     }
     watch_deadline(r);
 }
@@ -329,21 +353,23 @@ static void on_lease(struct redis *r, struct redis_reply *reply)
  * cancelled is asked again like any other, since its owner may count on it. */
 static void ask_again(struct redis *r)
 {
-    struct redis_slot asked = *front(r);
-    sds by_hash = let_out(r, &asked, 0);
+    struct redis_slot asked = take_front(r);
+    sds by_hash = asked.held[0];
     asked.by_hash = false;
     count_error(r, asked.kind, OUTCOME_NOSCRIPT);
-    r->front = (r->front + 1) % r->config.max_inflight;
-    struct redis_slot *s = place(r, r->waiting - 1);
-    *s = asked;
-    if (s->command) s->command->slot = s;
-    send_now(r, s, 0, redis_script_again(s->script, by_hash));
+    dispatch(r, append(r, &asked), 0, redis_script_again(asked.script, by_hash));
     redisFreeSdsCommand(by_hash);
 }
 
 static bool is_forgotten(const struct redis_slot *s, const struct redis_reply *reply)
 {
     return s->by_hash && reply->head.type == REDIS_REPLY_ERROR && strcmp(reply->error, "NOSCRIPT") == 0;
+}
+
+static bool is_astray(const struct redis *r, const struct redis_reply *reply)
+{
+    return r->router && reply->head.type == REDIS_REPLY_ERROR &&
+           redis_outcome_is_astray(redis_outcome_of(reply->error));
 }
 
 static void on_reply(void *arg, struct redis_reply *reply)
@@ -353,6 +379,11 @@ static void on_reply(void *arg, struct redis_reply *reply)
     struct redis_slot *s = front(r);
     if (is_forgotten(s, reply)) {
         ask_again(r);
+        return;
+    }
+    if (is_astray(r, reply)) {
+        struct redis_slot astray = take_front(r);
+        r->router->astray(r->router_arg, &astray, reply);
         return;
     }
     enum redis_expect asked = kinds[s->kind].expect[s->replied++];
@@ -376,6 +407,8 @@ static void on_reply(void *arg, struct redis_reply *reply)
         on_number(r, reply);
     } else if (asked == EXPECT_LEASE) {
         on_lease(r, reply);
+    } else if (asked == EXPECT_ANY) {
+        finish(r, OK, blob_copy(buffer_view(&reply->nodes)));
     } else {
         bool refused = s->kind == REDIS_PUT_WHEN && slice_eq(slice_from(reply->prefix, reply->prefix_n), REDIS_REFUSED);
         finish(r, refused ? PRECONDITION_FAILED : OK, NULL);
@@ -405,15 +438,31 @@ static void attempt(struct redis *r)
 
 static bool is_late(struct redis *r) { return r->waiting > 0 && clock_mono_us() >= deadline(r); }
 
+/* It has spent its time elsewhere, too, so that this server is not to blame, and nobody else fails. Its place waits for the answer. */
+static void end_alone(struct redis *r, struct redis_slot *s)
+{
+    struct redis_command *c = s->command;
+    s->command = NULL;
+    s->astray = false;
+    s->started_us = clock_mono_us();
+    count_error(r, s->kind, OUTCOME_TIMEOUT);
+    watch_deadline(r);
+    if (!c) return;
+    c->slot = NULL;
+    c->done(c, STORE_UNAVAILABLE, NULL);
+}
+
 static void on_deadline(struct redis *r)
 {
     /* The loop may have been away for long: what has come meanwhile was in time. */
     if (is_late(r)) redis_link_read(r->link);
     if (r->state != UP) return;
-    if (is_late(r)) {
-        go_down(r, OUTCOME_TIMEOUT, "no answer in time", 0);
-    } else {
+    if (!is_late(r)) {
         watch_deadline(r);
+    } else if (oldest(r)->astray) {
+        end_alone(r, oldest(r));
+    } else {
+        go_down(r, OUTCOME_TIMEOUT, "no answer in time", 0);
     }
 }
 
@@ -430,7 +479,8 @@ static void on_timer(uv_timer_t *timer)
 
 /* ---- life */
 
-struct redis *redis_open(uv_loop_t *loop, const struct redis_config *config, struct metrics *metrics)
+struct redis *redis_open_routed(uv_loop_t *loop, const struct redis_config *config, const struct redis_router *router,
+                                void *arg, struct metrics *metrics)
 {
     struct redis *r = calloc(1, sizeof *r);
     if (!r) abort();
@@ -446,13 +496,20 @@ struct redis *redis_open(uv_loop_t *loop, const struct redis_config *config, str
         struct slice label = slice_of(kinds[k].label);
         r->time[k] = metrics_histogram(metrics, METRIC_STORE_TIME, &label);
     }
+    r->router = router;
+    r->router_arg = arg;
     r->up = metrics_counter(metrics, METRIC_STORE_UP, NULL);
-    counter_set(r->up, 0);
+    if (!router) counter_set(r->up, 0);
     r->loop = loop;
     uv_timer_init(loop, &r->timer);
     r->first = true;
     attempt(r);
     return r;
+}
+
+struct redis *redis_open(uv_loop_t *loop, const struct redis_config *config, struct metrics *metrics)
+{
+    return redis_open_routed(loop, config, NULL, NULL, metrics);
 }
 
 static void on_closed(uv_handle_t *handle)
@@ -471,7 +528,7 @@ void redis_close(struct redis *r, void (*closed)(void *arg), void *arg)
     r->state = CLOSING;
     r->closed = closed;
     r->closed_arg = arg;
-    counter_set(r->up, 0);
+    turn(r, false);
     let_go(r);
     uv_close((uv_handle_t *)&r->timer, on_closed);
     fail_all(r, OUTCOME_LOST);
@@ -481,52 +538,76 @@ uint64_t redis_server(const struct redis *r) { return r->server; }
 
 bool redis_up(const struct redis *r) { return r->state == UP; }
 
+bool redis_is_routed(const struct redis *r) { return r->router != NULL; }
+
+bool redis_is_connecting(const struct redis *r) { return r->first && r->state == CONNECTING; }
+
+bool redis_is_idle(const struct redis *r) { return r->waiting == 0; }
+
 /* ---- commands */
+
+/* Is there room for n more? OK, STORE_UNAVAILABLE, OVERLOADED. */
+static enum status look_for_room(struct redis *r, enum redis_kind kind, unsigned n)
+{
+    if (r->state != UP && !redis_is_connecting(r)) {
+        count_error(r, kind, OUTCOME_REFUSED);
+        return STORE_UNAVAILABLE;
+    }
+    size_t unsent = r->state == UP && !r->router ? redis_link_unsent(r->link) : r->held_bytes;
+    if (r->waiting + n <= r->config.max_inflight && unsent <= UNSENT_MAX) return OK;
+    count_error(r, kind, OUTCOME_OVERLOADED);
+    return OVERLOADED;
+}
 
 enum status redis_ask(struct redis *r, enum redis_kind kind, struct redis_command *c, redis_done *done)
 {
     *c = (struct redis_command){.done = done};
-    bool may_wait = r->first && r->state == CONNECTING;
-    if (r->state != UP && !may_wait) {
-        count_error(r, kind, OUTCOME_REFUSED);
-        return STORE_UNAVAILABLE;
-    }
-    size_t unsent = r->state == UP ? redis_link_unsent(r->link) : r->held_bytes;
-    if (r->waiting == r->config.max_inflight || unsent > UNSENT_MAX) {
-        count_error(r, kind, OUTCOME_OVERLOADED);
-        return OVERLOADED;
-    }
+    enum status st = r ? look_for_room(r, kind, 1) : STORE_UNAVAILABLE;
+    if (st != OK) return st;
     c->slot = place(r, r->waiting++);
     *c->slot = (struct redis_slot){.command = c, .kind = kind, .started_us = clock_mono_us()};
     if (r->state == UP && !uv_is_active((uv_handle_t *)&r->timer)) watch_deadline(r);
     return PENDING;
 }
 
-static void send_or_hold(struct redis *r, struct redis_slot *s, sds command)
-{
-    uint8_t i = s->queued++;
-    if (r->state == UP) send_now(r, s, i, command);
-    else hold(r, s, i, command);
-}
-
 void redis_send(struct redis *r, struct redis_command *c, int argc, const struct slice *argv)
 {
-    send_or_hold(r, c->slot, redis_format(argc, argv));
+    struct redis_slot *s = c->slot;
+    uint8_t i = s->queued++;
+    dispatch(r, s, i, redis_format(argc, argv));
+    assert(s->queued == 1 || !r->router);
 }
 
 void redis_send_script(struct redis *r, struct redis_command *c, enum redis_script script, int argc,
                        const struct slice *argv)
 {
     struct redis_slot *s = c->slot;
-    if (r->state == UP && r->told_scripts & 1u << script && r->held_bytes < KEPT_MAX) {
-        s->by_hash = true;
-        s->script = script;
-        hold(r, s, 0, redis_script_by_hash(script, argc, argv));
-        redis_link_send(r->link, question(s, 0), s->held[0]);
-    } else {
-        send_or_hold(r, s, redis_script_whole(script, argc, argv));
-        if (r->state == UP) r->told_scripts |= 1u << script;
-    }
+    bool up = r->state == UP;
+    s->script = script;
+    s->by_hash = up && r->told_scripts & 1u << script && r->held_bytes < KEPT_MAX;
+    if (up) r->told_scripts |= 1u << script;
+    dispatch(r, s, s->queued++,
+             s->by_hash ? redis_script_by_hash(script, argc, argv) : redis_script_whole(script, argc, argv));
+}
+
+enum status redis_take(struct redis *r, const struct redis_slot *slot, bool asking)
+{
+    enum status st = look_for_room(r, slot->kind, 1 + asking);
+    if (st != OK) return st;
+    struct redis_slot permit = {.kind = REDIS_ASKING, .started_us = clock_mono_us()};
+    if (asking) dispatch(r, append(r, &permit), 0, redis_format(1, &SLICE("ASKING")));
+    dispatch(r, append(r, slot), 0, slot->held[0]);
+    if (r->state == UP) watch_deadline(r);
+    return PENDING;
+}
+
+void redis_slot_end(struct redis_slot *s, enum status status)
+{
+    struct redis_command *c = s->command;
+    redisFreeSdsCommand(s->held[0]);
+    if (!c) return;
+    c->slot = NULL;
+    c->done(c, status, NULL);
 }
 
 void redis_expect_values(struct redis_command *c, size_t n) { c->slot->values = (uint16_t)n; }

@@ -61,11 +61,12 @@ static void send_script(struct redis *r, struct redis_command *c, enum redis_scr
 enum status redis_put(struct redis *r, struct slice key, struct slice lease, struct slice value, uint64_t ttl_ms,
                       struct redis_command *c, redis_done *done)
 {
-    enum status st = redis_ask(r, lease.p ? REDIS_PUT_FENCED : REDIS_PUT, c, done);
+    bool as_script = lease.p || (r && redis_is_routed(r));
+    enum status st = redis_ask(r, as_script ? REDIS_PUT_FENCED : REDIS_PUT, c, done);
     if (st != PENDING) return st;
     struct digits d;
     struct slice ttl = ttl_digits(ttl_ms, &d);
-    if (lease.p) {
+    if (as_script) {
         send_script(r, c, SCRIPT_PUT, key, lease, 2, (struct slice[]){value, ttl});
         return st;
     }
@@ -163,5 +164,14 @@ enum status redis_lease_drop(struct redis *r, struct slice lease, struct slice t
 {
     enum status st = redis_ask(r, REDIS_DROP, c, done);
     if (st == PENDING) send_script(r, c, SCRIPT_DROP, (struct slice){NULL, 0}, lease, 1, &token);
+    return st;
+}
+
+/* -- clusters */
+
+enum status redis_slots(struct redis *r, struct redis_command *c, redis_done *done)
+{
+    enum status st = redis_ask(r, REDIS_SLOTS, c, done);
+    if (st == PENDING) redis_send(r, c, 2, (struct slice[]){SLICE("CLUSTER"), SLICE("SLOTS")});
     return st;
 }

@@ -254,12 +254,6 @@ enum status redis_config_parse(struct slice url, struct redis_config *c, struct 
     return st == OK ? parse_query(query, c, why) : st;
 }
 
-enum status redis_config_served(const struct redis_config *c, struct problem *why)
-{
-    if (c->topology == REDIS_CLUSTER) return refuse(why, "redis+cluster:// is not served yet");
-    return OK;
-}
-
 /* Appends to out[n], from *at on. */
 static void add(char *out, size_t n, size_t *at, const char *format, ...) __attribute__((format(printf, 4, 5)));
 

@@ -47,9 +47,6 @@ struct redis_config {
 /* Reads a URL; leaves the limits alone. MALFORMED_REQUEST with what was wrong, which shows nothing secret. */
 enum status redis_config_parse(struct slice url, struct redis_config *config, struct problem *why);
 
-/* Can it be opened? MALFORMED_REQUEST for what is understood, but not served yet. */
-enum status redis_config_served(const struct redis_config *config, struct problem *why);
-
 /* The URL without credentials and files: for logs and the ready line. What does not fit is cut. */
 void redis_config_print(const struct redis_config *c, char *out, size_t n);
 

@@ -27,6 +27,10 @@ static const struct {
     [OUTCOME_MISCONF] = {"misconf", "MISCONF", false},
     [OUTCOME_NOREPLICAS] = {"noreplicas", "NOREPLICAS", false},
     [OUTCOME_NOPERM] = {"noperm", "NOPERM", false},
+    [OUTCOME_MOVED] = {"moved", "MOVED", false},
+    [OUTCOME_ASK] = {"ask", "ASK", false},
+    [OUTCOME_TRYAGAIN] = {"tryagain", "TRYAGAIN", false},
+    [OUTCOME_CLUSTERDOWN] = {"clusterdown", "CLUSTERDOWN", false},
 };
 
 const char *redis_outcome_label(enum redis_outcome outcome) { return outcomes[outcome].label; }
@@ -39,3 +43,5 @@ enum redis_outcome redis_outcome_of(const char *word)
 }
 
 bool redis_outcome_is_down(enum redis_outcome outcome) { return outcomes[outcome].down; }
+
+bool redis_outcome_is_astray(enum redis_outcome outcome) { return outcome >= OUTCOME_MOVED; }

@@ -25,6 +25,10 @@ enum redis_outcome {
     OUTCOME_MISCONF,
     OUTCOME_NOREPLICAS,
     OUTCOME_NOPERM,
+    OUTCOME_MOVED, /* from here on: of a cluster */
+    OUTCOME_ASK,
+    OUTCOME_TRYAGAIN,
+    OUTCOME_CLUSTERDOWN,
     REDIS_OUTCOMES
 };
 
@@ -36,5 +40,8 @@ enum redis_outcome redis_outcome_of(const char *word);
 
 /* Does it say that the server as a whole does not serve us now? Then so will the next command be answered. */
 bool redis_outcome_is_down(enum redis_outcome outcome);
+
+/* Does it say that another server of its cluster has the key, or none just now? */
+bool redis_outcome_is_astray(enum redis_outcome outcome);
 
 #endif

@@ -108,6 +108,19 @@ static void first_word(const char *text, size_t n, char *out, size_t out_n)
     out[i] = '\0';
 }
 
+/* What an error says: its first word, and of one that names another server which. */
+static void read_error(struct redis_judge *j, struct slice text)
+{
+    struct redis_reply *reply = &j->reply;
+    first_word(text.p, text.n, reply->error, sizeof reply->error);
+    struct slice rest = text, word = slice_cut(&rest, ' ');
+    bool names_server = slice_eq(word, SLICE("MOVED")) || slice_eq(word, SLICE("ASK"));
+    if (!names_server || !rest.p || rest.n >= sizeof j->where) return;
+    memcpy(j->where, rest.p, rest.n);
+    j->where[rest.n] = '\0';
+    reply->where = j->where;
+}
+
 /* Is it part of a reply that may be any? */
 static bool is_any(const redisReadTask *task)
 {
@@ -150,7 +163,7 @@ static void *create_string(const redisReadTask *task, char *text, size_t n)
     if (!reply) return NULL;
     struct redis_judge *j = judge_of(task);
     if (task->type == REDIS_REPLY_ERROR) {
-        first_word(text, n, reply->error, sizeof reply->error);
+        read_error(j, slice_from(text, n));
         return reply;
     }
     switch (question_of(task).expect) {

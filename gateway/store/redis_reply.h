@@ -60,7 +60,8 @@ struct redis_reply {
     bool too_much; /* values were over REDIS_MANY_BYTES together, and are not all here */
     unsigned char prefix[8];
     unsigned prefix_n;
-    char error[32]; /* the first word of an error reply: what follows may quote our password */
+    char error[32];    /* the first word of an error reply: what follows may quote our password */
+    const char *where; /* what follows MOVED or ASK, or NULL */
 };
 
 struct redis_judge {
@@ -71,7 +72,8 @@ struct redis_judge {
     struct redis_pushes pushes;
     bool tells; /* the push message that is being read names keys */
     struct redis_reply reply;
-    struct blob *values[REDIS_MANY_MAX]; /* the reply's */
+    struct blob *values[REDIS_MANY_MAX]; /* the reply's, as what follows */
+    char where[REDIS_ADDRESS_TEXT + sizeof "16383 "];
 };
 
 /* Elements of an array, be it a push message that nobody reads; but not of a reply that may be any, or of keys that have changed. */

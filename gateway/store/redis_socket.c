@@ -21,8 +21,9 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-#define READS_MAX   16     /* of 16 KiB each, before other sockets get their turn */
-#define READER_KEPT 131072 /* of the reader's buffer between replies; hiredis' 16 KiB would be allocated anew for each larger one */
+#define READS_MAX 16 /* of 16 KiB each, before other sockets get their turn */
+#define READER_KEPT                                                                                                    \
+    131072 /* of the reader's buffer between replies; hiredis' 16 KiB would be allocated anew for each larger one */
 
 struct redis_socket {
     redisAsyncContext *ac; /* NULL from on_cleanup on */

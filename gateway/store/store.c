@@ -13,8 +13,8 @@
 
 struct store {
     struct memory *memory;
-    struct redis *redis; /* NULL: records live in memory */
-    struct near *near;   /* NULL: none */
+    struct servers servers; /* none: records live in memory */
+    struct near *near;      /* NULL: none */
     struct counter *near_hits, *near_misses, *near_off;
     struct epochs *epochs;    /* NULL: nothing is ever invalidated by name */
     struct epochs_sync *sync; /* with Redis and epochs */
@@ -26,8 +26,16 @@ struct store *store_new(struct memory *memory, struct redis *redis, struct metri
     assert(memory || redis);
     struct store *s = malloc(sizeof *s);
     if (!s) abort();
-    *s = (struct store){.memory = memory, .redis = redis, .metrics = metrics};
+    *s = (struct store){.memory = memory, .servers.redis = redis, .metrics = metrics};
     if (!redis) counter_set(metrics_counter(metrics, METRIC_STORE_UP, NULL), 1); /* Redis keeps its own */
+    return s;
+}
+
+struct store *store_new_cluster(struct cluster *cluster, struct metrics *metrics)
+{
+    struct store *s = malloc(sizeof *s);
+    if (!s) abort();
+    *s = (struct store){.servers.cluster = cluster, .metrics = metrics};
     return s;
 }
 
@@ -46,7 +54,7 @@ static struct counter *near_counter(struct metrics *metrics, struct slice outcom
 
 void store_set_near(struct store *s, struct near *near)
 {
-    assert(s->redis || !near);
+    assert(store_is_remote(s) || !near);
     s->near = near;
     if (!near) return;
     s->near_hits = near_counter(s->metrics, SLICE("hit"));
@@ -83,7 +91,7 @@ void store_keep_near(struct store *s, struct slice key, const struct near_look *
 void store_set_epochs(struct store *s, struct epochs *epochs, struct slice key)
 {
     s->epochs = epochs;
-    if (s->redis) s->sync = epochs_sync_new(s->redis, s->near, epochs, key);
+    if (store_is_remote(s)) s->sync = epochs_sync_new(s->servers, s->near, epochs, key);
 }
 
 struct epochs *store_epochs(const struct store *s) { return s->epochs; }
@@ -218,8 +226,8 @@ static void on_redis_past(struct redis_command *c, enum status status, struct bl
 enum status store_get(struct store *s, struct slice key, uint64_t now_ms, struct store_op *op)
 {
     begin(op);
-    if (s->redis) {
-        enum status st = redis_get(s->redis, key, &op->redis, on_redis);
+    if (store_is_remote(s)) {
+        enum status st = redis_get(servers_for(&s->servers, key), key, &op->redis, on_redis);
         return op->level || (!op->doubts && is_level(s)) ? st : with_epochs(s, op, st);
     }
     op->value = memory_get(s->memory, key, now_ms);
@@ -256,18 +264,20 @@ enum status store_put(struct store *s, struct slice key, struct blob *value, uin
                       struct store_op *op)
 {
     begin_write(s, key, op);
-    if (!s->redis)
+    if (!store_is_remote(s))
         return memory_put_when(s->memory, op->when, key, value, until_ms, now_ms, op->previous, &op->previous_n);
     struct lease_name name;
     struct slice lease = lease_of(op, key, &name);
     if (until_ms <= now_ms && op->when)
-        return redis_delete_when(s->redis, key, lease, op->when, now_ms, &op->redis, on_redis_past);
-    if (until_ms <= now_ms) return redis_delete(s->redis, key, lease, &op->redis, on_redis_past);
+        return redis_delete_when(servers_for(&s->servers, key), key, lease, op->when, now_ms, &op->redis,
+                                 on_redis_past);
+    if (until_ms <= now_ms) return redis_delete(servers_for(&s->servers, key), key, lease, &op->redis, on_redis_past);
     uint64_t ttl_ms = ttl(until_ms, now_ms);
     struct slice bytes = blob_slice(value);
     enum status st = op->when
-                         ? redis_put_when(s->redis, key, lease, op->when, now_ms, bytes, ttl_ms, &op->redis, on_redis)
-                         : redis_put(s->redis, key, lease, bytes, ttl_ms, &op->redis, on_redis);
+                         ? redis_put_when(servers_for(&s->servers, key), key, lease, op->when, now_ms, bytes, ttl_ms,
+                                          &op->redis, on_redis)
+                         : redis_put(servers_for(&s->servers, key), key, lease, bytes, ttl_ms, &op->redis, on_redis);
     return with_epochs(s, op, st);
 }
 
@@ -275,21 +285,22 @@ enum status store_replace(struct store *s, struct slice key, struct slice expect
                           uint64_t until_ms, uint64_t now_ms, struct store_op *op)
 {
     begin_write(s, key, op);
-    if (!s->redis) return memory_replace(s->memory, key, expected, value, until_ms, now_ms);
+    if (!store_is_remote(s)) return memory_replace(s->memory, key, expected, value, until_ms, now_ms);
     struct lease_name name;
     if (until_ms <= now_ms) until_ms = now_ms + 1; /* in one step with the comparison it can end no sooner */
-    return redis_replace(s->redis, key, lease_of(op, key, &name), expected, blob_slice(value), ttl(until_ms, now_ms),
-                         &op->redis, on_redis);
+    return redis_replace(servers_for(&s->servers, key), key, lease_of(op, key, &name), expected, blob_slice(value),
+                         ttl(until_ms, now_ms), &op->redis, on_redis);
 }
 
 enum status store_delete(struct store *s, struct slice key, uint64_t now_ms, struct store_op *op)
 {
     begin_write(s, key, op);
-    if (!s->redis) return memory_delete_when(s->memory, op->when, key, now_ms);
+    if (!store_is_remote(s)) return memory_delete_when(s->memory, op->when, key, now_ms);
     struct lease_name name;
     struct slice lease = lease_of(op, key, &name);
-    if (op->when) return redis_delete_when(s->redis, key, lease, op->when, now_ms, &op->redis, on_redis);
-    return redis_delete(s->redis, key, lease, &op->redis, on_redis);
+    if (op->when)
+        return redis_delete_when(servers_for(&s->servers, key), key, lease, op->when, now_ms, &op->redis, on_redis);
+    return redis_delete(servers_for(&s->servers, key), key, lease, &op->redis, on_redis);
 }
 
 /* -- leases -- */
@@ -308,9 +319,9 @@ enum status store_lease_take(struct store *s, struct slice key, struct slice kno
 {
     struct lease_name name;
     begin(op);
-    if (s->redis) {
-        enum status st = redis_lease_take(s->redis, key, lease_name(key, &name), known, token_slice(token), LEASE_MS,
-                                          &op->redis, on_redis);
+    if (store_is_remote(s)) {
+        enum status st = redis_lease_take(servers_for(&s->servers, key), key, lease_name(key, &name), known,
+                                          token_slice(token), LEASE_MS, &op->redis, on_redis);
         return is_level(s) ? st : with_epochs(s, op, st);
     }
     struct blob *value = known.p ? memory_get(s->memory, key, now_ms) : NULL;
@@ -326,8 +337,9 @@ enum status store_lease_keep(struct store *s, struct slice key, const char *toke
 {
     struct lease_name name;
     begin(op);
-    if (!s->redis) return OK;
-    return redis_lease_keep(s->redis, lease_name(key, &name), token_slice(token), LEASE_MS, &op->redis, on_redis);
+    if (!store_is_remote(s)) return OK;
+    return redis_lease_keep(servers_for(&s->servers, key), lease_name(key, &name), token_slice(token), LEASE_MS,
+                            &op->redis, on_redis);
 }
 
 enum status store_lease_fill(struct store *s, struct slice key, const char *token, struct blob *value,
@@ -335,21 +347,22 @@ enum status store_lease_fill(struct store *s, struct slice key, const char *toke
 {
     struct lease_name name;
     begin_write(s, key, op);
-    if (!s->redis) {
+    if (!store_is_remote(s)) {
         memory_put(s->memory, key, value, until_ms, now_ms, op->previous);
         return OK;
     }
     if (until_ms <= now_ms) until_ms = now_ms + 1;
-    return redis_lease_fill(s->redis, key, lease_name(key, &name), token_slice(token), blob_slice(value),
-                            ttl(until_ms, now_ms), &op->redis, on_redis);
+    return redis_lease_fill(servers_for(&s->servers, key), key, lease_name(key, &name), token_slice(token),
+                            blob_slice(value), ttl(until_ms, now_ms), &op->redis, on_redis);
 }
 
 enum status store_lease_drop(struct store *s, struct slice key, const char *token, struct store_op *op)
 {
     struct lease_name name;
     begin(op);
-    if (!s->redis) return OK;
-    return redis_lease_drop(s->redis, lease_name(key, &name), token_slice(token), &op->redis, on_redis);
+    if (!store_is_remote(s)) return OK;
+    return redis_lease_drop(servers_for(&s->servers, key), lease_name(key, &name), token_slice(token), &op->redis,
+                            on_redis);
 }
 
 void store_cancel(struct store_op *op)
@@ -370,68 +383,107 @@ static void drop_values(struct store_many *op)
     }
 }
 
+/* Nobody asks for more of it. */
+static void end_parts(struct store_many *op)
+{
+    for (unsigned i = 0; i < op->parts; i++) redis_cancel(&op->part[i].redis);
+    if (op->part != op->own) free(op->part);
+    op->part = op->own;
+    op->parts = op->left = 0;
+    epochs_wait_cancel(&op->epochs);
+}
+
 /* One part has failed, and so all have. */
 static void give_up(struct store_many *op)
 {
-    for (unsigned i = 0; i < op->parts; i++) redis_cancel(&op->part[i].redis);
-    epochs_wait_cancel(&op->epochs);
-    op->left = 0;
+    end_parts(op);
     drop_values(op);
+}
+
+/* A part or the wait has been answered. */
+static void answered_one(struct store_many *op, enum status status)
+{
+    if (status == OK && --op->left > 0) return;
+    if (status == OK) end_parts(op);
+    else give_up(op);
+    op->done(op, status);
+}
+
+/* Takes the value of a key that was asked for alone. */
+static enum status take_value(struct store_many *op, size_t i, struct blob *value)
+{
+    op->value[i] = value;
+    op->bytes += value->n;
+    return op->bytes > REDIS_MANY_BYTES ? DEPTH_EXCEEDED : OK;
 }
 
 static void on_part(struct redis_command *c, enum status status, struct blob *value)
 {
     struct store_part *part = container_of(c, struct store_part, redis);
     struct store_many *op = part->many;
-    if (status == OK || status == MISSING) {
-        if (value) op->value[0] = value; /* of a single key */
-        if (--op->left == 0) op->done(op, OK);
-    } else {
-        give_up(op);
-        op->done(op, status);
-    }
+    if (value) status = take_value(op, (size_t)(part - op->part), value);
+    answered_one(op, status == MISSING ? OK : status);
 }
 
 static void on_many_level(struct epochs_wait *w, enum status status)
 {
-    struct store_many *op = container_of(w, struct store_many, epochs);
-    if (status != OK) give_up(op);
-    else if (--op->left > 0) return;
-    op->done(op, status);
+    answered_one(container_of(w, struct store_many, epochs), status);
 }
 
-/* The next part: all that is left, as far as one command goes. */
+static struct store_part *next_part(struct store_many *op)
+{
+    struct store_part *part = &op->part[op->parts++];
+    part->many = op;
+    return part;
+}
+
+/* All that is left, as far as one command goes. */
 static enum status ask_part(struct redis *r, struct store_many *op)
 {
-    struct store_part *part = &op->part[op->parts];
     size_t at = (size_t)op->parts * REDIS_MANY_MAX;
     size_t n = op->n - at < REDIS_MANY_MAX ? op->n - at : REDIS_MANY_MAX;
-    part->many = op;
-    op->parts++;
+    struct store_part *part = next_part(op);
     if (op->n == 1) return redis_get(r, op->key[0], &part->redis, on_part);
     return redis_get_many(r, op->key + at, n, op->value + at, &part->redis, on_part);
 }
 
+static enum status ask_all(struct redis *r, struct store_many *op)
+{
+    enum status st = PENDING;
+    while ((size_t)op->parts * REDIS_MANY_MAX < op->n && st == PENDING) st = ask_part(r, op);
+    return st;
+}
+
+/* Each key by itself: a server of a cluster takes only keys of one slot together, which a thousand of ours seldom share. What goes to one server in a
+ * turn of the loop leaves in one write all the same. */
+static enum status ask_each(const struct servers *servers, struct store_many *op)
+{
+    enum status st = PENDING;
+    op->part = malloc(op->n * sizeof *op->part);
+    if (!op->part) abort();
+    while (op->parts < op->n && st == PENDING) {
+        struct slice key = op->key[op->parts];
+        st = redis_get(servers_for(servers, key), key, &next_part(op)->redis, on_part);
+    }
+    return st;
+}
+
 enum status store_get_many(struct store *s, uint64_t now_ms, struct store_many *op)
 {
+    bool remote = store_is_remote(s);
     assert(op->n <= STORE_MANY_MAX);
+    op->part = op->own;
     op->parts = op->left = 0;
+    op->bytes = 0;
     op->epochs.busy = false;
-    for (size_t i = 0; i < op->n; i++) op->value[i] = s->redis ? NULL : memory_get(s->memory, op->key[i], now_ms);
-    if (!s->redis || op->n == 0) return OK;
-    while ((size_t)op->parts * REDIS_MANY_MAX < op->n) {
-        enum status st = ask_part(s->redis, op);
-        if (st != PENDING) {
-            give_up(op);
-            return st;
-        }
-    }
-    op->left = op->parts;
-    if (!s->sync || op->level || is_level(s)) return PENDING;
+    for (size_t i = 0; i < op->n; i++) op->value[i] = remote ? NULL : memory_get(s->memory, op->key[i], now_ms);
+    if (!remote || op->n == 0) return OK;
+    enum status st = s->servers.cluster ? ask_each(&s->servers, op) : ask_all(s->servers.redis, op);
+    bool waits = st == PENDING && s->sync && !op->level && !is_level(s);
+    if (st == PENDING) op->left = op->parts + waits;
     op->epochs.done = on_many_level;
-    enum status st = epochs_wait_start(s->sync, &op->epochs);
-    if (st == PENDING) op->left++;
-    else give_up(op);
+    if (waits) st = epochs_wait_start(s->sync, &op->epochs);
+    if (st != PENDING) give_up(op);
     return st;
 }
 
@@ -442,6 +494,6 @@ void store_many_cancel(struct store_many *op)
 
 /* ---- what it is */
 
-bool store_is_remote(const struct store *s) { return s->redis != NULL; }
+bool store_is_remote(const struct store *s) { return servers_exist(&s->servers); }
 
-bool store_up(const struct store *s) { return !s->redis || redis_up(s->redis); }
+bool store_up(const struct store *s) { return !store_is_remote(s) || servers_up(&s->servers); }

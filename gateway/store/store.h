@@ -45,7 +45,8 @@ struct store_op {
 
 /* Exactly one of the two is used: with `redis` NULL records live in `memory`. */
 struct store *store_new(struct memory *memory, struct redis *redis, struct metrics *metrics);
-void store_free(struct store *s); /* borrows both parts: close them yourself, first */
+struct store *store_new_cluster(struct cluster *cluster, struct metrics *metrics);
+void store_free(struct store *s); /* borrows all parts: close them yourself, first */
 
 /* With Redis: copies are looked up in, and kept in, this near cache, which the store borrows. NULL: there is none. */
 void store_set_near(struct store *s, struct near *near);
@@ -144,13 +145,15 @@ struct store_many {
     bool level;              /* as in struct store_op */
 
     /* private */
-    struct store_part part[(STORE_MANY_MAX + REDIS_MANY_MAX - 1) / REDIS_MANY_MAX];
+    struct store_part own[(STORE_MANY_MAX + REDIS_MANY_MAX - 1) / REDIS_MANY_MAX];
+    struct store_part *part; /* own; of a cluster one for each key, allocated */
     struct epochs_wait epochs;
     unsigned parts, left; /* left: of them and the wait, those without an answer */
+    size_t bytes;         /* of a cluster: of the values that have come */
 };
 
 /* OK with every value, references that the caller takes; or with all of them NULL STORE_UNAVAILABLE, OVERLOADED, or DEPTH_EXCEEDED:
- * the values of REDIS_MANY_MAX keys had more than REDIS_MANY_BYTES in Redis. Now, or PENDING and then by done. */
+ * the values of REDIS_MANY_MAX keys, or of all in a cluster, had more than REDIS_MANY_BYTES in Redis. Now, or PENDING and then by done. */
 enum status store_get_many(struct store *s, uint64_t now_ms, struct store_many *op);
 
 /* As store_cancel; what values have come are given back, and `value` is not touched any more. */

@@ -23,7 +23,7 @@ model "Plain" { id = key(), v = field(), options = { expires = 300, hard_timeout
   from_miss = function(self) self.v = http.get(env "ORIGIN" .. "/plain/" .. self.id).body end }
 ]]
 
-for _, store in ipairs { "memory", "redis" } do
+for _, store in ipairs { "memory", "redis", "cluster" } do
   for _, workers in ipairs { 1, 2 } do
     describe(("actions on %s with %d worker(s)"):format(store, workers), function()
       local gw, source

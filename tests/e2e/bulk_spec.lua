@@ -20,7 +20,7 @@ model "Slow" { id = key{ type = "integer" }, v = field(), options = { expires = 
   on_save = function(self) sleep(0.01) if self.v == "no" then error "no" end end }
 ]]
 
-for _, store in ipairs { "memory", "redis" } do
+for _, store in ipairs { "memory", "redis", "cluster" } do
   for _, workers in ipairs { 1, 2 } do
     describe(("bulks on %s with %d worker(s)"):format(store, workers), function()
       local gw

@@ -32,7 +32,7 @@ model "Runs" { id = key(), n = field(),
   from_miss = function(self, ctx) self.n = runs[self.id] or 0 ctx.expires = 0 end }
 ]]
 
-for _, store in ipairs { "memory", "redis" } do
+for _, store in ipairs { "memory", "redis", "cluster" } do
   describe("the cache on " .. store, function()
     local gw
     setup(function() gw = gateway.start { models = models, store = store } end)

@@ -15,7 +15,7 @@ model "Checked" { id = key(), note = field(), next = reference "self", list = re
   end } }
 ]]
 
-for _, store in ipairs { "memory", "redis" } do
+for _, store in ipairs { "memory", "redis", "cluster" } do
   describe("a cascade on " .. store, function()
     local gw
     setup(function() gw = gateway.start { models = models, store = store } end)

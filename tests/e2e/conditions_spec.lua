@@ -33,7 +33,7 @@ model "Through" { id = key(), n = field{ type = "integer" }, options = { hard_ti
 
 local function absent_of(etag) return etag:gsub("%x", function(c) return c == "0" and "1" or "0" end, 1) end
 
-for _, store in ipairs { "memory", "redis" } do
+for _, store in ipairs { "memory", "redis", "cluster" } do
   for _, workers in ipairs { 1, 2 } do
     describe(("conditional writes on %s with %d worker(s)"):format(store, workers), function()
       local gw

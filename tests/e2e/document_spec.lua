@@ -32,7 +32,7 @@ model "Plain" { id = key(), v = field(), w = field() }
 
 local function user(id) return ('{"id":"%s","$ref":"/models/User?id=%s"}'):format(id, id) end
 
-for _, store in ipairs { "memory", "redis" } do
+for _, store in ipairs { "memory", "redis", "cluster" } do
   describe("documents on " .. store, function()
     local gw
     setup(function() gw = gateway.start { models = models, store = store } end)

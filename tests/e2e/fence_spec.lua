@@ -272,7 +272,7 @@ describe("3000 random steps", function()
     assert(figures.collapsed > 0, "no load served many: " .. interleave.tell(figures))
   end
 
-  for _, store in ipairs { "memory", "redis" } do
+  for _, store in ipairs { "memory", "redis", "cluster" } do
     it("on " .. store .. ", and none against the rules", function() judged { store = store, steps = 3000, seed = os.time() } end)
   end
 

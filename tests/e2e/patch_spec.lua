@@ -29,7 +29,7 @@ local function with(headers, more)
   return all
 end
 
-for _, store in ipairs { "memory", "redis" } do
+for _, store in ipairs { "memory", "redis", "cluster" } do
   for _, workers in ipairs { 1, 2 } do
     describe(("patches on %s with %d worker(s)"):format(store, workers), function()
       local gw

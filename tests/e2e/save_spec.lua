@@ -23,7 +23,7 @@ end
 
 local function workplace(name) return ('{"name":"%s","$ref":"/models/Workplace?name=%s"}'):format(name, name) end
 
-for _, store in ipairs { "memory", "redis" } do
+for _, store in ipairs { "memory", "redis", "cluster" } do
   describe("references in a save on " .. store, function()
     local gw
     setup(function() gw = gateway.start { models = models, store = store } end)

@@ -74,6 +74,7 @@ end
 
 -- Where a hit may be found that the store holds: a near copy is one of what Redis holds.
 function check.found_in(store, detail)
+  if store == "cluster" then store = "redis" end
   if not (detail == store or store == "redis" and detail == "near") then error("found in " .. tostring(detail), 2) end
 end
 

@@ -1,6 +1,7 @@
 -- tests/support/gateway.lua -- a Perigee of the test's own: models in a temporary folder, ports of its own, on the memory store or
 -- before a redis-server of its own. `finish` is the law every suite ends with: the same process still lives and answers, holds no
 -- more files than at its start, said nothing a sanitizer would say, called nothing an internal error, and exits 0.
+local cluster = require "tests.support.cluster"
 local http = require "tests.support.http"
 local process = require "tests.support.process"
 local redis = require "tests.support.redis"
@@ -41,11 +42,15 @@ function gateway.write_models(folder, models)
   for name, text in pairs(models) do process.write(("%s/%s.lua"):format(folder, name), text) end
 end
 
--- The store's URL for "memory" or "redis" or an URL; starts the server in the second case.
+-- The store's URL for "memory", "redis", "cluster" or an URL; starts the server in the second case, and uses the one cluster of this run in the third.
 local function choose_store(self, store)
   store = store or "memory"
   if store == "redis" then
     self.redis = redis.start()
+    return self.redis.url
+  end
+  if store == "cluster" then
+    self.redis = cluster.shared()
     return self.redis.url
   end
   return store == "memory" and "memory:" or store
@@ -67,7 +72,7 @@ function gateway.run(argv, options)
 end
 
 -- Starts one and waits until it is ready. Options: models (a text, or texts by file name), schemas (a folder, instead), store
--- ("memory", "redis", an URL), args, env, workers (1), listen (a list), admin (an address), before (sh that runs first), fds (how many more files it
+-- ("memory", "redis", "cluster", an URL), args, env, workers (1), listen (a list), admin (an address), before (sh that runs first), fds (how many more files it
 -- may hold at the end than at the start), beside (what else this test has started: stopped with it), allow_internal, admin_token (what
 -- `admin` and `metric` bring along), under (words of a program that runs it, slower).
 function gateway.start(options)

@@ -152,7 +152,10 @@ enum { PEER_ARGUMENTS = 300 }; /* of a command */
 struct visit {
     struct list link;
     struct peer *peer;
-    uv_pipe_t pipe;
+    union {
+        uv_pipe_t pipe;
+        uv_tcp_t tcp;
+    };
     unsigned number;    /* 1 is the first connection */
     bool closing, last; /* last: say no more after what is said */
     uv_shutdown_t shutdown;
@@ -166,7 +169,11 @@ struct visit {
 };
 
 struct peer {
-    uv_pipe_t server;
+    union {
+        uv_pipe_t server;
+        uv_tcp_t tcp;
+    };
+    int port; /* of 127.0.0.1; 0: it is a socket below dir */
     char dir[64], path[96];
     struct list visits;
     unsigned connections, commands, hangups; /* hangups: the client closed first */
@@ -332,7 +339,8 @@ static inline void peer_on_connection(uv_stream_t *server, int status)
     v->number = ++p->connections;
     v->handles = 2;
     buffer_init(&v->out, 16 << 20);
-    uv_pipe_init(server->loop, &v->pipe, 0);
+    if (p->port) uv_tcp_init(server->loop, &v->tcp);
+    else uv_pipe_init(server->loop, &v->pipe, 0);
     uv_idle_init(server->loop, &v->trickle);
     v->pipe.data = v->trickle.data = v;
     list_append(&p->visits, &v->link);
@@ -355,6 +363,21 @@ static inline void peer_listen(struct peer *p, uv_loop_t *loop)
     p->server.data = p;
     assert_int_equal(uv_pipe_bind(&p->server, p->path), 0);
     assert_int_equal(uv_listen((uv_stream_t *)&p->server, 64, peer_on_connection), 0);
+}
+
+/* On a free port instead. */
+static inline void peer_listen_on_port(struct peer *p, uv_loop_t *loop)
+{
+    struct sockaddr_in address;
+    int n = sizeof address;
+    list_init(&p->visits);
+    uv_ip4_addr("127.0.0.1", p->port, &address);
+    uv_tcp_init(loop, &p->tcp);
+    p->tcp.data = p;
+    assert_int_equal(uv_tcp_bind(&p->tcp, (struct sockaddr *)&address, 0), 0);
+    assert_int_equal(uv_listen((uv_stream_t *)&p->tcp, 64, peer_on_connection), 0);
+    uv_tcp_getsockname(&p->tcp, (struct sockaddr *)&address, &n);
+    p->port = ntohs(address.sin_port);
 }
 
 static inline void peer_hang_up_all(struct peer *p)

@@ -256,19 +256,6 @@ static void test_no_fault_shows_a_secret(void **state)
     }
 }
 
-static void test_what_comes_later_is_named(void **state)
-{
-    static const char *const later[] = {"redis+cluster://h:1,h:2", "rediss+cluster://h"};
-    struct redis_config c = good("redis://h");
-    assert_int_equal(redis_config_served(&c, NULL), OK);
-    for (size_t i = 0; i < sizeof later / sizeof *later; i++) {
-        struct problem why = {0};
-        c = good(later[i]);
-        assert_int_equal(redis_config_served(&c, &why), MALFORMED_REQUEST);
-        assert_non_null(strstr(why.detail, "not served yet"));
-    }
-}
-
 static void test_print_shows_no_secret(void **state)
 {
     char out[300];
@@ -306,7 +293,6 @@ int main(void)
         cmocka_unit_test(test_tls),
         cmocka_unit_test(test_an_unknown_option_is_answered_with_the_nearest),
         cmocka_unit_test(test_no_fault_shows_a_secret),
-        cmocka_unit_test(test_what_comes_later_is_named),
         cmocka_unit_test(test_print_shows_no_secret),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,169 @@
+-- tests/support/cluster.lua -- a real Redis Cluster of the test's own: its masters, with or without a replica each, on free ports of this machine. It is
+-- put together by hand, which takes two seconds: a server of a cluster refuses questions for that long after its start.
+local process = require "tests.support.process"
+local redis = require "tests.support.redis"
+local socket = require "socket"
+
+local cluster = {}
+local Cluster = {}
+Cluster.__index = Cluster
+
+local SLOTS = 16384
+local NODE_TIMEOUT_MS = 1000 -- a master that is silent for as long is replaced
+
+-- So many ports, no two the same, that nobody listens on.
+local function free_ports(n)
+  local servers, ports = {}, {}
+  for i = 1, n do
+    servers[i] = assert(socket.bind("127.0.0.1", 0))
+    local _, port = servers[i]:getsockname()
+    ports[i] = tonumber(port)
+  end
+  for _, server in ipairs(servers) do server:close() end
+  return ports
+end
+
+local function start_node(port, bus)
+  local node = redis.start(port, { args = { "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-port", bus,
+    "--cluster-node-timeout", NODE_TIMEOUT_MS, "--repl-diskless-sync-delay", "0" } })
+  node.bus = bus
+  node.id = node:command("CLUSTER", "MYID")
+  node.address = "127.0.0.1:" .. port
+  return node
+end
+
+local function await(node, what, probe)
+  process.eventually(function() return node.address .. ": " .. what .. "\n" .. tostring(node:try("CLUSTER", "NODES")) end, 20, probe)
+end
+
+function Cluster:await_whole(node)
+  await(node, "cluster_state:ok", function()
+    local info = node:try("CLUSTER", "INFO") or ""
+    return info:find("cluster_state:ok", 1, true) and info:find(("cluster_known_nodes:%d\r"):format(#self.nodes), 1, true)
+  end)
+end
+
+-- All know each other, and every slot has a master.
+function Cluster:await_ok()
+  for _, node in ipairs(self.nodes) do self:await_whole(node) end
+end
+
+-- Starts one that the others know, without slots.
+function Cluster:add()
+  local ports = free_ports(2)
+  local node = start_node(ports[1], ports[2])
+  table.insert(self.nodes, node)
+  node:command("CLUSTER", "MEET", "127.0.0.1", self.nodes[1].port, self.nodes[1].bus)
+  return node
+end
+
+-- Makes `node` a replica of `master`, with all that it has.
+function Cluster:replicate(node, master)
+  await(node, "to know its master", function() return node:try("CLUSTER", "REPLICATE", master.id) == "OK" end)
+  await(node, "its copy", function() return node:command("INFO", "replication"):find("master_link_status:up", 1, true) end)
+end
+
+-- Options: masters (3), replicas (of each: 0).
+function cluster.start(options)
+  options = options or {}
+  local masters, replicas = options.masters or 3, options.replicas or 0
+  local ports = free_ports(2 * masters)
+  local self = setmetatable({ nodes = {}, masters = {} }, Cluster)
+  for i = 1, masters do
+    local node = start_node(ports[2 * i - 1], ports[2 * i])
+    local first, last = math.floor((i - 1) * SLOTS / masters), math.floor(i * SLOTS / masters) - 1
+    node:command("CLUSTER", "ADDSLOTSRANGE", first, last)
+    node:command("CLUSTER", "SET-CONFIG-EPOCH", i)
+    self.nodes[i], self.masters[i] = node, node
+    if i > 1 then node:command("CLUSTER", "MEET", "127.0.0.1", self.nodes[1].port, self.nodes[1].bus) end
+  end
+  for i = 1, masters do
+    for _ = 1, replicas do
+      local node = self:add()
+      node.follows = self.masters[i]
+    end
+  end
+  self:await_ok()
+  for _, node in ipairs(self.nodes) do
+    if node.follows then self:replicate(node, node.follows) end
+  end
+  local seeds = {}
+  for i = 1, masters do seeds[i] = self.nodes[i].address end
+  self.url = "redis+cluster://" .. table.concat(seeds, ",")
+  return self
+end
+
+local shared
+
+-- Three masters for all suites of this run, empty; `stop` leaves them running for the next.
+function cluster.shared()
+  if not shared then
+    shared = cluster.start()
+    local stop = shared.stop
+    shared.at_end = newproxy(true)
+    getmetatable(shared.at_end).__gc = function() stop(shared) end
+    shared.stop = function() end
+  end
+  for _, node in ipairs(shared.nodes) do node:command "FLUSHALL" end
+  return shared
+end
+
+function Cluster:at(address)
+  for _, node in ipairs(self.nodes) do
+    if node.address == address then return node end
+  end
+  error("nobody at " .. address)
+end
+
+-- Who has the slot, as the first node that answers knows.
+function Cluster:owner(slot)
+  for _, node in ipairs(self.nodes) do
+    for _, range in ipairs(node:try("CLUSTER", "SLOTS") or {}) do
+      if slot >= range[1] and slot <= range[2] then return self:at(range[3][1] .. ":" .. range[3][2]) end
+    end
+  end
+  error("nobody has slot " .. slot)
+end
+
+function Cluster:slot(key) return self.nodes[1]:command("CLUSTER", "KEYSLOT", key) end
+
+-- A command whose second word is its key, at whoever has it.
+function Cluster:command(name, key, ...) return self:owner(self:slot(key)):command(name, key, ...) end
+
+-- What is moved of a slot while it is moved: nothing, all, and who has it then.
+function Cluster:begin_move(slot, from, to)
+  to:command("CLUSTER", "SETSLOT", slot, "IMPORTING", from.id)
+  from:command("CLUSTER", "SETSLOT", slot, "MIGRATING", to.id)
+end
+
+function Cluster:move_keys(slot, from, to)
+  while true do
+    local keys = from:command("CLUSTER", "GETKEYSINSLOT", slot, 100)
+    if #keys == 0 then return end
+    from:command("MIGRATE", "127.0.0.1", to.port, "", 0, 5000, "KEYS", unpack(keys))
+  end
+end
+
+function Cluster:end_move(slot, from, to)
+  to:command("CLUSTER", "SETSLOT", slot, "NODE", to.id)
+  from:command("CLUSTER", "SETSLOT", slot, "NODE", to.id)
+end
+
+function Cluster:move(slot, from, to)
+  self:begin_move(slot, from, to)
+  self:move_keys(slot, from, to)
+  self:end_move(slot, from, to)
+end
+
+-- How many commands all nodes have run.
+function Cluster:commands()
+  local sum = 0
+  for _, node in ipairs(self.nodes) do sum = sum + node:command("INFO", "stats"):match "total_commands_processed:(%d+)" end
+  return sum
+end
+
+function Cluster:stop()
+  for _, node in ipairs(self.nodes) do node:stop() end
+end
+
+return cluster
