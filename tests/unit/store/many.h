@@ -31,6 +31,7 @@ static inline struct many *many_new(size_t n, size_t gap)
 {
     struct many *m = malloc(sizeof *m);
     memset(m, 0xaa, sizeof *m); /* whatever was there */
+    m->op.level = false;
     m->op.done = on_many;
     m->op.key = m->key;
     m->op.value = m->value;

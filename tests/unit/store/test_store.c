@@ -40,6 +40,7 @@ static struct op fresh(void)
 {
     struct op o;
     memset(&o, 0xaa, sizeof o); /* whatever the stack held */
+    o.op.level = o.op.doubts = false;
     o.op.done = on_done;
     o.op.fenced = o.op.level = o.op.doubts = false;
     o.op.when = NULL;
