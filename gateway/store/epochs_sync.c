@@ -1,7 +1,8 @@
 /* store/epochs_sync.c -- who waits, in order:
  *
- *     epochs_wait_start ... asked     the last moment is the one we know: level
- *                                     it is another: waits for a report
+ *     epochs_wait_start               with the question that has not left yet, else a new one
+ *                   ... on_asked      the last moment is the one we know: all who came with it are level
+ *                                     it is another: they wait for a report
  *       ask_report      ... on_report  taken in; where there is more, read on; then all who wait are level
  *
  * One report is under way at a time. Whoever comes to wait for it was answered before it is, so it was made after what he must know. */
@@ -16,12 +17,23 @@
 #define KEY_MAX     280
 #define REPORTS_MAX (4 * EPOCHS_MAX / EPOCHS_PAGE) /* in a row: a table cannot have more */
 
+/* What is the last moment? One for all who want to know it before it leaves: a hundred reads of one turn ask once. */
+struct question {
+    struct epochs_sync *sync;
+    struct redis_command redis;
+    uint64_t line;
+    const struct redis *server;
+    uint64_t batch; /* redis_batch of that */
+    struct list askers;
+};
+
 struct epochs_sync {
     struct servers servers;
     struct near *near;
     struct epochs *epochs;
     struct slice key;
-    struct list waiting;
+    struct question *open; /* the one that was asked last, if it may not have left yet */
+    struct list waiting;   /* for the report */
     struct redis_command report;
     struct stamp asked; /* for it */
     unsigned reports;   /* in a row */
@@ -47,7 +59,7 @@ struct epochs_sync *epochs_sync_new(struct servers servers, struct near *near, s
 void epochs_sync_free(struct epochs_sync *s)
 {
     if (!s) return;
-    assert(list_empty(&s->waiting) && !s->reading);
+    assert(list_empty(&s->waiting) && !s->reading && !s->open);
     free(s);
 }
 
@@ -147,12 +159,41 @@ static enum status begun(struct epochs_wait *w, enum status status)
 
 static void on_asked(struct redis_command *c, enum status status, struct blob *digits)
 {
-    struct epochs_wait *w = container_of(c, struct epochs_wait, redis);
-    struct stamp now = epochs_now(w->sync->epochs); /* others may have taken in what is missing */
-    bool level = status == OK && now.line == w->asked.line && redis_epochs_is(digits, now.at);
+    struct question *q = container_of(c, struct question, redis);
+    struct epochs_sync *s = q->sync;
+    struct stamp now = epochs_now(s->epochs); /* others may have taken in what is missing */
+    bool is_level = status == OK && now.line == q->line && redis_epochs_is(digits, now.at);
+    bool is_behind = !is_level && (status == OK || status == MISSING);
+    struct list askers;
     blob_unref(digits);
-    if (!level && (status == OK || status == MISSING)) status = wait_for_report(w);
-    if (status != PENDING) finish(w, status);
+    list_init(&askers);
+    list_splice(&askers, &q->askers);
+    if (s->open == q) s->open = NULL;
+    free(q);
+    for (struct list *link; (link = list_shift(&askers));) {
+        struct epochs_wait *w = container_of(link, struct epochs_wait, link);
+        enum status st = is_behind ? wait_for_report(w) : status;
+        if (st != PENDING) finish(w, st);
+    }
+}
+
+static enum status ask(struct epochs_sync *s, struct redis *server, uint64_t line)
+{
+    struct question *q = calloc(1, sizeof *q);
+    if (!q) abort();
+    *q = (struct question){.sync = s, .line = line, .server = server, .batch = redis_batch(server)};
+    list_init(&q->askers);
+    enum status st = redis_epochs_ask(server, s->key, line, &q->redis, on_asked);
+    if (st == PENDING) s->open = q;
+    else free(q);
+    return st;
+}
+
+/* What was asked before and has not left will be answered as if it were asked now. */
+static bool is_open(const struct epochs_sync *s, const struct redis *server, uint64_t line)
+{
+    const struct question *q = s->open;
+    return q && q->line == line && q->server == server && q->batch == redis_batch(server);
 }
 
 enum status epochs_wait_start(struct epochs_sync *s, struct epochs_wait *w)
@@ -160,7 +201,10 @@ enum status epochs_wait_start(struct epochs_sync *s, struct epochs_wait *w)
     begin(s, w);
     bool first = !w->asked.line && !s->reading; /* later ones must not wait for a report that is older than they */
     if (first) return begun(w, wait_for_report(w));
-    return begun(w, redis_epochs_ask(servers_for(&s->servers, s->key), s->key, w->asked.line, &w->redis, on_asked));
+    struct redis *server = servers_for(&s->servers, s->key);
+    enum status st = is_open(s, server, w->asked.line) ? PENDING : ask(s, server, w->asked.line);
+    if (st == PENDING) list_append(&s->open->askers, &w->link);
+    return begun(w, st);
 }
 
 static void on_raised(struct redis_command *c, enum status status, struct blob *report)

@@ -544,6 +544,8 @@ bool redis_is_connecting(const struct redis *r) { return r->first && r->state ==
 
 bool redis_is_idle(const struct redis *r) { return r->waiting == 0; }
 
+uint64_t redis_batch(const struct redis *r) { return r && r->state == UP ? 1 + redis_link_writes(r->link) : 0; }
+
 /* ---- commands */
 
 /* Is there room for n more? OK, STORE_UNAVAILABLE, OVERLOADED. */

@@ -41,6 +41,9 @@ uint64_t redis_server(const struct redis *r);
 
 bool redis_up(const struct redis *r); /* connected, authenticated, and not known to hang */
 
+/* As long as this number stands, what was asked under it has not left yet: all of it will be answered as things are later. */
+uint64_t redis_batch(const struct redis *r);
+
 /* Bytes at the front of a value by which redis_replace knows it again; and its length. */
 #define REDIS_HEAD 52
 

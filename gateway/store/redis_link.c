@@ -102,6 +102,8 @@ void redis_link_send(struct redis_link *l, struct redis_question question, sds c
     redis_socket_send(l->socket, question, command, sdslen(command));
 }
 
+uint64_t redis_link_writes(const struct redis_link *l) { return redis_socket_writes(l->socket); }
+
 size_t redis_link_unsent(const struct redis_link *l) { return redis_socket_unsent(l->socket); }
 
 const char *redis_link_late(const struct redis_link *l)

@@ -41,6 +41,9 @@ const char *redis_link_late(const struct redis_link *l);
 /* Queues a command; only when ready. */
 void redis_link_send(struct redis_link *l, struct redis_question question, sds command);
 
+/* As redis_socket_writes; only when ready. */
+uint64_t redis_link_writes(const struct redis_link *l);
+
 /* Bytes that the socket did not take yet; only when ready. */
 size_t redis_link_unsent(const struct redis_link *l);
 

@@ -40,6 +40,7 @@ struct redis_socket {
     int watched;     /* what poll is started for */
     int handles;     /* not closed yet */
     unsigned unsent; /* questions in the output buffer */
+    uint64_t writes;
     bool connected, opened, flushing, closing;
     bool more; /* the last read filled its buffer, or TLS has more than went into it */
 };
@@ -88,6 +89,7 @@ static ssize_t write_quietly(redisContext *c)
     struct redis_socket *s = socket_of(c);
     if (s->judge.outstanding == 0 && !s->judge.pushes.changed && !is_quiet(s))
         return fail(c, REDIS_ERR_PROTOCOL, s->tls ? redis_tls_fault(s->tls) : "a reply without a question");
+    s->writes++;
     s->judge.outstanding += s->unsent;
     s->unsent = 0;
     if (s->tls) {
@@ -330,6 +332,8 @@ void redis_socket_send(struct redis_socket *s, struct redis_question question, c
 bool redis_socket_is_shaking(const struct redis_socket *s) { return is_shaking(s); }
 
 int redis_socket_fd(const struct redis_socket *s) { return s->ac->c.fd; }
+
+uint64_t redis_socket_writes(const struct redis_socket *s) { return s->writes; }
 
 size_t redis_socket_unsent(const struct redis_socket *s) { return sdslen(s->ac->c.obuf); }
 

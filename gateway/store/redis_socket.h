@@ -46,6 +46,9 @@ bool redis_socket_is_shaking(const struct redis_socket *s);
 
 int redis_socket_fd(const struct redis_socket *s);
 
+/* How many writes there were: what was queued since the last one leaves together, behind it. */
+uint64_t redis_socket_writes(const struct redis_socket *s);
+
 /* Bytes that the socket did not take yet. */
 size_t redis_socket_unsent(const struct redis_socket *s);
 

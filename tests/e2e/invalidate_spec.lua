@@ -299,6 +299,26 @@ for _, case in ipairs(setups) do
       assert.equal("new", v "/models/Same?id=s")
     end)
 
+    if case.args then
+      it("costs reads that come together one question more, not one each", function()
+        local function asked() return tonumber(server:command("INFO", "commandstats"):match "cmdstat_zscore:calls=(%d+)") end
+        check.status(gw:put("/models/Note?id=many", '{"v":"x"}'), 201)
+        local before, readers = asked(), {}
+        gw:signal "STOP" -- so that it finds them all at once
+        for i = 1, 50 do
+          readers[i] = http.connect(gw.address)
+          readers[i]:send(http.format("GET", "/models/Note?id=many"))
+        end
+        gw:signal "CONT"
+        for _, reader in ipairs(readers) do
+          assert.equal("x", check.document(reader:receive()).v)
+          reader:close()
+        end
+        local questions = asked() - before
+        assert(questions >= 1 and questions <= 15, questions)
+      end)
+    end
+
     it("is no record to conditions", function()
       local put = function(target, headers) return gw:put(target, '{"v":"c"}', headers) end
       local it = "/models/Note?id=cond"
