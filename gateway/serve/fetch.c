@@ -140,7 +140,7 @@ static enum fetch_cause cause_of(const struct fetch *f)
     return e.fresh_until_ms > clock_wall_ms() ? CAUSE_REQUEST : CAUSE_STALE;
 }
 
-enum status fetch_load(struct fetch *f, unsigned landings)
+static enum status join(struct fetch *f)
 {
     struct flight *flight;
     struct slice key = f->key->stored;
@@ -158,12 +158,30 @@ enum status fetch_load(struct fetch *f, unsigned landings)
     f->waiting_for_flight = true;
     f->led = role == FLIGHT_LEAD;
     if (f->led) {
-        enum fill_look look = f->demand->mode == FETCH_RELOAD                       ? FILL_BLIND
-                              : landings != flight_landings(f->serve->flights, key) ? FILL_LOOK_AGAIN
-                                                                                    : FILL_HAS_LOOKED;
+        enum fill_look look = f->demand->mode == FETCH_RELOAD                          ? FILL_BLIND
+                              : f->landings != flight_landings(f->serve->flights, key) ? FILL_LOOK_AGAIN
+                                                                                       : FILL_HAS_LOOKED;
         fill_start(f->serve, f->served, f->key, f->request, f->trail, flight, f->old, look);
     }
     return PENDING;
+}
+
+static void on_level(struct store_op *op, enum status status, struct blob *none)
+{
+    struct fetch *f = container_of(op, struct fetch, op);
+    f->waiting_for_store = false;
+    status = join(f); /* what a store that is away has been told cannot be known */
+    if (status != PENDING) f->done(f, status);
+}
+
+/* Who has not looked in the store knows nothing of what others have invalidated: it asks, or it might join a load that began before. */
+enum status fetch_load(struct fetch *f, unsigned landings)
+{
+    f->landings = landings;
+    if (f->demand->mode != FETCH_RELOAD) return join(f);
+    f->op.done = on_level;
+    f->waiting_for_store = store_catch_up(f->serve->store, &f->op) == PENDING;
+    return f->waiting_for_store ? PENDING : join(f);
 }
 
 void fetch_refresh(struct serve *s, struct served *served, const struct record_key *key, uint64_t request,

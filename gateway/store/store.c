@@ -65,7 +65,7 @@ void store_set_near(struct store *s, struct near *near)
 bool store_near_up(struct store *s)
 {
     if (!s->near) return false;
-    bool same = near_server(s->near) == redis_server(s->redis);
+    bool same = near_server(s->near) == redis_server(s->servers.redis);
     bool up = same && near_trusted(s->near, clock_mono_us()) && (!s->sync || epochs_are_level(s->sync));
     if (!up) counter_add(s->near_off, 1);
     return up;
@@ -221,6 +221,16 @@ static void on_redis_past(struct redis_command *c, enum status status, struct bl
     forget_near(op);
     op->replaced = status == OK && (!op->when || op->when->is.p);
     op->done(op, status == MISSING ? OK : status, value);
+}
+
+enum status store_catch_up(struct store *s, struct store_op *op)
+{
+    begin(op);
+    if (!s->sync) return OK;
+    op->answered = true; /* there is nothing else to wait for */
+    op->status = OK;
+    op->epochs.done = on_level;
+    return epochs_wait_start(s->sync, &op->epochs);
 }
 
 enum status store_get(struct store *s, struct slice key, uint64_t now_ms, struct store_op *op)

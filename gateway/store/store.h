@@ -84,6 +84,9 @@ struct blob *store_look_near(struct store *s, struct slice key, uint64_t now_ms,
 void store_keep_near(struct store *s, struct slice key, const struct near_look *look, struct blob *value,
                      uint64_t until_ms, uint64_t now_ms);
 
+/* OK when all that has been invalidated until now, by whatever process, is known here; or why not. Now, or PENDING and then by done. */
+enum status store_catch_up(struct store *s, struct store_op *op);
+
 /* What the store itself holds: never a copy. When it has answered, store_epochs knows all that was invalidated before it was asked; so do
  * store_get_many and store_lease_take, and when it is OK store_put. */
 enum status store_get(struct store *s, struct slice key, uint64_t now_ms, struct store_op *op);
