@@ -55,11 +55,11 @@ bool envelope_open(struct slice bytes, struct envelope *e);
 /* The bytes of the section of this type, absent when there is none. */
 struct slice envelope_section(const struct envelope *e, uint8_t type);
 
-#define SECTION_KEY    1 /* serve/seal.h */
 #define SECTION_TAGS   2 /* each tag: 1 byte of length, then its text; sorted, none twice */
 #define SECTION_LOAD   3 /* serve/seal.h: how long the load took */
 #define SECTION_ORIGIN 4 /* serve/seal.h: the origin's validator */
 #define SECTION_STAMP  5 /* serve/seal.h: what it knew of invalidations */
+#define SECTION_KEY    6 /* serve/seal.h: a check of its key; 1 was another one */
 #define TAGS_MAX       64
 #define TAG_MAX        255
 

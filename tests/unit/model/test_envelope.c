@@ -104,7 +104,7 @@ static void bytes_are_as_in_the_golden_files(void **state)
     struct envelope with_stubs = {.stored_ms = STORED,
                                   .fresh_until_ms = STORED + 60000,
                                   .stale_until_ms = STORED + 60000,
-                                  .sections = SLICE("\x01\x08\0\0\xbc\x74\xf2\xf0\xb6\x99\xda\x40\x02\x0f\0\0\x04"
+                                  .sections = SLICE("\x06\x08\0\0\x87\x75\xb9\x0f\x0f\x98\x7b\xd5\x02\x0f\0\0\x04"
                                                     "acme\x09"
                                                     "region:eu"),
                                   .text =
@@ -135,7 +135,7 @@ static void the_tag_tells_texts_apart(void **state)
 
 static void sections_are_found_by_their_type(void **state)
 {
-    struct envelope e = {.text = SLICE("{}"), .sections = SLICE("\x7f\x02\0\0no\x02\0\0\0\x01\x01\0\0a\x02\x01\0\0b")};
+    struct envelope e = {.text = SLICE("{}"), .sections = SLICE("\x7f\x02\0\0no\x02\0\0\0\x06\x01\0\0a\x02\x01\0\0b")};
     struct blob *blob = envelope_seal(&e, NULL, 0);
     assert_true(envelope_open(blob_slice(blob), &e));
     assert_slice(envelope_section(&e, 0x7f), "no");
