@@ -65,7 +65,7 @@ void store_set_near(struct store *s, struct near *near)
 bool store_near_up(struct store *s)
 {
     if (!s->near) return false;
-    bool same = near_server(s->near) == redis_server(s->servers.redis);
+    bool same = s->servers.cluster || near_server(s->near) == redis_server(s->servers.redis);
     bool up = same && near_trusted(s->near, clock_mono_us()) && (!s->sync || epochs_are_level(s->sync));
     if (!up) counter_add(s->near_off, 1);
     return up;
