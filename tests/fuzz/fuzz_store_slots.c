@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-static const struct redis_address asked = {"10.0.0.9", 7009};
+static const struct redis_address asked = {.host = "10.0.0.9", .port = 7009};
 
 static void check_address(const struct redis_address *a)
 {

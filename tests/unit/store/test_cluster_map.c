@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-static const struct redis_address asked = {"10.0.0.9", 7009};
+static const struct redis_address asked = {.host = "10.0.0.9", .port = 7009};
 
 /* ---- slots */
 
