@@ -1,5 +1,6 @@
--- perigee.models: what handlers do with other records: `User.get`, `User.get_many`, `User.invalidate`, `User.invalidate_all`, `invalidate_tags`,
--- `record:save`, `record:delete`, the methods of models and forms, and `:forget`. Each is one question to the gateway (script/ask.c), on which the task waits.
+-- perigee.models: what handlers do with other records: `User.get`, `User.get_many`, `User.invalidate`, `User.invalidate_all`,
+-- `invalidate_tags`, `record:save`, `record:delete`, the methods of models and forms, and `:forget`. Each is one question to the gateway
+-- (script/ask.c), on which the task waits.
 --
 -- What may happen to correct code comes back as nil and a problem; a call that can never be right raises at its author's line.
 
@@ -153,7 +154,8 @@ end
 
 local INVALIDATING = { mode = mode }
 
--- User.invalidate_all{ mode = "expire" }: all records of the model and results of its methods; of a form all of its results -> true; nil and a problem
+-- User.invalidate_all{ mode = "expire" }: all records of the model and results of its methods; of a form all of its results
+-- -> true; nil and a problem
 function record.statics.invalidate_all(class, options_given)
     local name = record.model(class)
     local word = name .. ".invalidate_all"

@@ -110,8 +110,8 @@ describe("a cluster", function()
 
   it("answers for a slot that is being moved", function()
     local key = key_of(gw, "Note", "moved")
-    local slot, from = servers:slot(key), nil
-    from = servers:owner(slot)
+    local slot = servers:slot(key)
+    local from = servers:owner(slot)
     local to = servers.masters[1] == from and servers.masters[2] or servers.masters[1]
     check.status(save(gw, "moved", 1), 201)
     servers:begin_move(slot, from, to)

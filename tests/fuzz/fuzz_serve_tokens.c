@@ -40,7 +40,7 @@ static void expect_found(const struct tokens *t, struct slice text)
 static void check_header(const struct tokens *t, struct slice value)
 {
     struct http_request request = {.headers = 1, .header = {{SLICE("Authorization"), value}}};
-    struct need need = {PERMIT_READ, SLICE("User")};
+    struct need need = {.permissions = PERMIT_READ, .model = SLICE("User")};
     const struct grant *grant = NULL;
     struct refusal refusal;
     enum status st = access_check(t, &request, &need, &grant, &refusal);

@@ -192,7 +192,7 @@ local function even(id) return tostring(id % 2 == 0) end
 -- Tags that many records have, or one; or a model. What does not answer stale may be made to expire as well.
 local function any_invalidation()
   local model, id, chance = names[math.random(#names)], math.random(KEYS), math.random(3)
-  local body, reaches = {}, nil
+  local body, reaches = {}
   if chance == 1 then
     body.all = true
     if not ends_by_itself[model] and math.random(2) == 1 then body.mode = "expire" end

@@ -45,7 +45,8 @@ static void add_header(const char *name, const char *value)
 
 static enum status check(unsigned permissions, const char *model)
 {
-    return access_check(tokens, &request, &(struct need){.permissions = permissions, .model = slice_of(model)}, &grant, &refusal);
+    return access_check(tokens, &request, &(struct need){.permissions = permissions, .model = slice_of(model)}, &grant,
+                        &refusal);
 }
 
 static enum status check_value(const char *authorization)

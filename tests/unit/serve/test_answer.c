@@ -137,12 +137,9 @@ static void an_unknown_action_names_the_nearest(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_tag_is_its_64_bits_in_quotes),
-        cmocka_unit_test(tags_are_found_in_lists),
-        cmocka_unit_test(paths_lead_to_models),
-        cmocka_unit_test(other_paths_and_methods_are_refused),
-        cmocka_unit_test(descriptions_are_only_read),
-        cmocka_unit_test(an_unknown_action_names_the_nearest),
+        cmocka_unit_test(a_tag_is_its_64_bits_in_quotes), cmocka_unit_test(tags_are_found_in_lists),
+        cmocka_unit_test(paths_lead_to_models),           cmocka_unit_test(other_paths_and_methods_are_refused),
+        cmocka_unit_test(descriptions_are_only_read),     cmocka_unit_test(an_unknown_action_names_the_nearest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
