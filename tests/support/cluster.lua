@@ -9,7 +9,7 @@ local Cluster = {}
 Cluster.__index = Cluster
 
 local SLOTS = 16384
-local NODE_TIMEOUT_MS = 1000 -- a master that is silent for as long is replaced
+local NODE_TIMEOUT_MS = 15000 -- a master that is silent for as long is replaced: none shall be because this machine is busy
 
 -- So many ports, no two the same, that nobody listens on.
 local function free_ports(n)
@@ -61,6 +61,11 @@ end
 function Cluster:replicate(node, master)
   await(node, "to know its master", function() return node:try("CLUSTER", "REPLICATE", master.id) == "OK" end)
   await(node, "its copy", function() return node:command("INFO", "replication"):find("master_link_status:up", 1, true) end)
+end
+
+-- From now on so long.
+function Cluster:set_node_timeout(ms)
+  for _, node in ipairs(self.nodes) do node:try("CONFIG", "SET", "cluster-node-timeout", ms or NODE_TIMEOUT_MS) end
 end
 
 -- Options: masters (3), replicas (of each: 0).
@@ -130,7 +135,7 @@ function Cluster:slot(key) return self.nodes[1]:command("CLUSTER", "KEYSLOT", ke
 -- A command whose second word is its key, at whoever has it.
 function Cluster:command(name, key, ...) return self:owner(self:slot(key)):command(name, key, ...) end
 
--- What is moved of a slot while it is moved: nothing, all, and who has it then.
+-- The three steps of moving a slot. Do not move one back at once: Redis' own gossip may be older than that, and then nobody has it.
 function Cluster:begin_move(slot, from, to)
   to:command("CLUSTER", "SETSLOT", slot, "IMPORTING", from.id)
   from:command("CLUSTER", "SETSLOT", slot, "MIGRATING", to.id)
