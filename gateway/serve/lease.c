@@ -7,8 +7,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define WAIT_FIRST_MS 5
-#define WAIT_LAST_MS  50
+#define WAIT_MIN_MS   5
+#define WAIT_MAX_MS   50
+#define WAIT_PART     16 /* of the time waited already: so much longer than the load do others wait at most */
 #define KEEP_EVERY_MS (LEASE_MS / 3)
 
 /* -- asking -- */
@@ -22,9 +23,10 @@ static void on_keep_due(uv_timer_t *timer) { keep(container_of(timer, struct lea
 
 static void wait_and_ask_again(struct lease *l)
 {
-    uv_timer_start(&l->timer, on_wait_over, l->wait_ms, 0);
-    l->wait_ms += l->wait_ms / 2;
-    if (l->wait_ms > WAIT_LAST_MS) l->wait_ms = WAIT_LAST_MS;
+    uint64_t wait_ms = (clock_mono_us() - l->began_us) / 1000 / WAIT_PART;
+    if (wait_ms < WAIT_MIN_MS) wait_ms = WAIT_MIN_MS;
+    if (wait_ms > WAIT_MAX_MS) wait_ms = WAIT_MAX_MS;
+    uv_timer_start(&l->timer, on_wait_over, wait_ms, 0);
 }
 
 static void answered(struct lease *l, enum status status, struct blob *found)
@@ -73,7 +75,7 @@ void lease_start(struct lease *l, uv_loop_t *loop, struct slice known, uint64_t 
     make_token(l->token);
     l->known = known;
     l->deadline_us = deadline_us;
-    l->wait_ms = WAIT_FIRST_MS;
+    l->began_us = clock_mono_us();
     l->busy = l->ours = false;
     uv_timer_init(loop, &l->timer);
     uv_timer_start(&l->timer, on_wait_over, 0, 0); /* at once, but not before we have returned */

@@ -36,7 +36,7 @@ struct lease {
     struct store_op op;
     bool busy, ours;
     struct slice known; /* kept */
-    uint64_t wait_ms, deadline_us;
+    uint64_t began_us, deadline_us;
     void (*closed)(struct lease *l);
 };
 
