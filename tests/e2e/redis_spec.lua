@@ -10,6 +10,7 @@ local models = [[
 model "Note" { id = key(), text = field() }
 model "Timed" { id = key(), text = field(), options = { expires = 100 } }
 model "Loaded" { id = key(), text = field(), options = { expires = 300 }, from_miss = function(self) self.text = "loaded" end }
+model "Slow" { id = key(), text = field(), options = { expires = 300 }, from_miss = function(self) sleep(1) self.text = "loaded" end }
 model "Number" { n = key{ type = "integer" }, region = key{ default = "eu" }, text = field() }
 ]]
 
@@ -95,22 +96,21 @@ describe("Redis", function()
     local server = redis.start()
     local gw = gateway.start { models = models, store = server.url, args = { "--redis-timeout", "10s" }, fds = 2 }
     gw:await_store()
+    local reader, writer = http.connect(gw.address), http.connect(gw.address)
+    reader:send(http.format("GET", "/models/Slow?id=1"))
+    process.eventually("the load to begin", 5, function() return gw:metric("perigee_loads_inflight", { model = "Slow" }) == 1 end)
     server.process:signal "STOP"
-    local client = http.connect(gw.address)
-    client:send(http.format("PUT", "/models/Loaded?id=1", nil, '{"text":"saved"}'))
-    process.eventually("the save to begin", 5, function() return gw:metric "perigee_connections" == 1 end)
+    writer:send(http.format("PUT", "/models/Slow?id=1", nil, '{"text":"saved"}'))
+    process.eventually("the save to begin", 5, function() return gw:metric "perigee_connections" == 2 end)
     socket.sleep(0.1)
-    client:reset()
-    process.eventually("the client to be gone", 5, function() return gw:metric "perigee_connections" == 0 end)
-    client = http.connect(gw.address)
-    client:send(http.format("GET", "/models/Loaded?id=1", { ["Cache-Control"] = "no-cache" }))
-    socket.sleep(0.1) -- it waits behind the save
+    writer:reset()
+    process.eventually("its client to be gone", 5, function() return gw:metric "perigee_connections" == 1 end)
     server.process:signal "CONT"
-    local loaded = client:receive()
+    local loaded = reader:receive()
     assert.equal("loaded", check.document(loaded).text)
     assert.is_nil(check.cache_status(loaded).stored)
-    client:close()
-    assert.equal("saved", check.document(gw:get "/models/Loaded?id=1").text)
+    reader:close()
+    assert.equal("saved", check.document(gw:get "/models/Slow?id=1").text)
     gw:finish()
     server:stop()
   end)
