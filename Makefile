@@ -6,7 +6,7 @@ SEED ?= $(shell date +%s)
 GETS ?= 1000000
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: run test build bench fuzz asan tsan property desync redis-versions soak hostile accept lint format docs client docker clean help
+.PHONY: run test build bench fuzz asan tsan property desync redis-versions soak hostile accept instructions lint format docs client docker clean help
 
 run: ## build, start the gateway with the example models, show a miss, a hit and a save; stays up until Ctrl-C
 	@scripts/run
@@ -60,7 +60,11 @@ scale: build ## does a read cost the same with many models, records, references,
 	@scripts/deps bench
 	@bench/scale
 
-accept: build ## keep what a request costs now, in instructions, as the figures that make test compares with
+instructions: build ## what a request costs in instructions, under callgrind, beside the figures that are kept
+	@scripts/deps test
+	@PERIGEE_BIN=$(CURDIR)/build/perigee busted --lua=luajit -o plainTerminal --pattern=_spec tests/bench
+
+accept: build ## keep what a request costs now as the figures that make instructions compares with
 	@scripts/deps test
 	@BENCH_ACCEPT=1 PERIGEE_BIN=$(CURDIR)/build/perigee busted --lua=luajit -o plainTerminal --pattern=_spec tests/bench
 
