@@ -97,7 +97,7 @@ static void add_block(struct arena *a)
     poison(a->next, (size_t)(a->end - a->next));
 }
 
-static char *take(struct arena *a, size_t n, size_t alignment)
+static inline char *take(struct arena *a, size_t n, size_t alignment) /* inline: the alignment is a constant then */
 {
     if (n > SIZE_MAX / 2) abort();
     a->used += n;

@@ -21,6 +21,8 @@ enum phase { BLANK, LINE, HEAD, BODY, TRAILERS, OVER };
 enum line { IN_METHOD, IN_TARGET, IN_PROTOCOL, IN_MAJOR, IN_DOT, IN_MINOR, IN_CR, IN_LF };
 enum field { OTHER, HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CONTENT_TYPE, EXPECT, FORBIDDEN_IN_TRAILERS };
 
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+
 static struct http_parser *parser_of(llhttp_t *l) { return container_of(l, struct http_parser, llhttp); }
 
 static int refuse(struct http_parser *p, enum status why)
@@ -95,16 +97,26 @@ static enum status method_byte(struct http_parser *p, char c)
     return is_token((unsigned char)c) ? OK : MALFORMED_REQUEST;
 }
 
-static bool in_target(char c)
+static inline bool in_target(char c) /* visible ASCII but '#': one comparison for both its ends */
 {
-    return c > ' ' && c < 0x7f && c != '#';
-} /* a signed 0x80 is below, an unsigned above */
+    return (unsigned char)(c - '!') <= '~' - '!' && c != '#';
+}
+
+/* What nearly every request line ends in, when all of it is here: how long it is, or 0. The bytes one by one would come to the same. */
+static size_t take_protocol(struct http_parser *p, struct slice in)
+{
+    static const struct slice usual = {"HTTP/1.1\r\n", 10};
+    if (p->line_at || !slice_starts(in, usual)) return 0;
+    p->request->minor = 1;
+    p->phase = HEAD;
+    return usual.n;
+}
 
 /* Takes the run of target bytes at the front of `in`, as far as the limit lets. */
 static size_t take_target(struct http_parser *p, struct slice in)
 {
-    size_t room = p->limits->max_uri - p->line_at, n = 0;
-    while (n < in.n && n < room && in_target(in.p[n])) n++;
+    size_t most = least(in.n, p->limits->max_uri - p->line_at), n = 0;
+    while (n < most && in_target(in.p[n])) n++;
     p->line_at += n;
     gather(p, in.p, n);
     return n;
@@ -163,7 +175,8 @@ static size_t read_line(struct http_parser *p, struct slice in, enum status *fau
     size_t i = 0;
     while (i < in.n && p->phase == LINE) {
         if (p->line == IN_TARGET) i += take_target(p, slice_skip(in, i));
-        if (i == in.n) break;
+        if (p->line == IN_PROTOCOL) i += take_protocol(p, slice_skip(in, i));
+        if (i == in.n || p->phase != LINE) break;
         *fault = line_byte(p, in.p[i]);
         if (*fault) break;
         i++;
@@ -401,8 +414,6 @@ bool http_parser_started(const struct http_parser *p) { return p->phase > BLANK;
 bool http_parser_untouched(const struct http_parser *p) { return p->phase == BLANK && !p->saw_cr; }
 
 bool http_parser_in_body(const struct http_parser *p) { return p->phase == BODY || p->phase == TRAILERS; }
-
-static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
 /* How many bytes llhttp may see in one go: none behind the first that the request line or a limit forbids. */
 static size_t allowance(struct http_parser *p, struct slice in, enum status *fault)

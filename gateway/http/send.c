@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#define OTHER_LINES 224 /* bytes of a head at most, beside its own lines: status, date, length, connection */
+
 /* -- the head of an answer -- */
 
 static struct slice date_now(struct http_server *s)
@@ -24,7 +26,7 @@ static struct slice date_now(struct http_server *s)
     return (struct slice){s->date, 29};
 }
 
-static char *put(char *to, struct slice s)
+static inline char *put(char *to, struct slice s)
 {
     if (s.n) memcpy(to, s.p, s.n);
     return to + s.n;
@@ -38,18 +40,22 @@ static char *put_number(char *to, size_t v)
     return put(to, (struct slice){p, (size_t)(end - p)});
 }
 
+static char *put_status_line(char *to, int status)
+{
+    if (status == 200) return put(to, SLICE("HTTP/1.1 200 OK\r\n")); /* nearly every answer's */
+    to = put_number(put(to, SLICE("HTTP/1.1 ")), (size_t)status);
+    to = put(put(to, SLICE(" ")), slice_of(http_reason(status)));
+    return put(to, SLICE("\r\n"));
+}
+
 static bool has_length(int status) { return status >= 200 && status != 204 && status != 304; }
 
 static struct slice head_of(struct turn *t)
 {
     const struct reply *r = &t->exchange.reply;
-    struct slice reason = slice_of(http_reason(r->status));
-    char *start = arena_bytes(&t->exchange.arena, r->head_lines.n + reason.n + 160), *p = start;
-    p = put(p, SLICE("HTTP/1.1 "));
-    p = put_number(p, (size_t)r->status);
-    *p++ = ' ';
-    p = put(p, reason);
-    p = put(p, SLICE("\r\nDate: "));
+    char *start = arena_bytes(&t->exchange.arena, r->head_lines.n + OTHER_LINES),
+         *p = put_status_line(start, r->status);
+    p = put(p, SLICE("Date: "));
     p = put(p, date_now(t->server));
     p = put(p, SLICE("\r\n"));
     p = put(p, buffer_view(&r->head_lines));

@@ -33,7 +33,7 @@ static size_t registered_name(struct slice s)
         if (c == '%') {
             if (s.n - n < 3 || !is_hex(s.p[n + 1]) || !is_hex(s.p[n + 2])) return 0;
             n += 3;
-        } else if (is_letter(c) || is_digit(c) || (c && strchr("-._~!$&'()*+;=", c))) {
+        } else if (is_letter(c) || is_digit(c) || c == '.' || (c && strchr("-_~!$&'()*+;=", c))) {
             n++;
         } else {
             break;

@@ -114,11 +114,9 @@ static void put_fingerprint(struct model *m)
 void model_finish(struct model *m, struct slice prefix, struct arena *arena)
 {
     assert(m->fields <= MODEL_FIELDS_MAX);
-    map_init(&m->by_name);
     for (size_t i = 0; i < m->fields; i++) {
         struct field *f = &m->field[i];
         f->prefix = arena_printf(arena, "\"%.*s\":", SLICE_ARG(f->name));
-        map_put(&m->by_name, f->name, f);
         if (field_refers(f)) m->refers = true;
     }
     find_places(m, arena);
@@ -127,11 +125,19 @@ void model_finish(struct model *m, struct slice prefix, struct arena *arena)
     m->key_prefix = arena_printf(arena, "%.*s:%.*s:%s:", SLICE_ARG(prefix), SLICE_ARG(m->name), m->fingerprint);
 }
 
-void model_deinit(struct model *m) { map_deinit(&m->by_name); }
-
 /* -- looking -- */
 
-const struct field *model_field(const struct model *m, struct slice name) { return map_get(&m->by_name, name); }
+const struct field *model_field(const struct model *m, struct slice name)
+{
+    for (size_t from = 0, to = m->fields; from < to;) {
+        size_t middle = (from + to) / 2;
+        int order = slice_cmp(name, m->by_place[middle]->name);
+        if (order == 0) return m->by_place[middle];
+        if (order < 0) to = middle;
+        else from = middle + 1;
+    }
+    return NULL;
+}
 
 struct slice model_method_name(const struct model *method)
 {

@@ -74,7 +74,6 @@ struct model {
     size_t fields;
     uint16_t key[MODEL_KEYS_MAX]; /* indices of the keys into field[], sorted by name */
     size_t keys;
-    struct map by_name;            /* name -> struct field * */
     const struct field **by_place; /* the fields, sorted by name */
     struct model_options options;
     bool loads;              /* has a loader, or is a method: what is missing can be made */
@@ -85,13 +84,12 @@ struct model {
     int line;
 };
 
-/* Completes a model whose name, field[], options and `keys`-kind fields are filled in: sorts keys, builds by_name, by_place,
- * prefixes, fingerprint and key_prefix. Everything stays in `arena` (by_name: model_deinit). The caller has checked names; the
- * field[] of every target is filled in too.
+/* Completes a model whose name, field[], options and `keys`-kind fields are filled in: sorts keys, builds by_place,
+ * prefixes, fingerprint and key_prefix. Everything stays in `arena`. The caller has checked names; the field[] of every target is filled
+ * in too.
  * The fingerprint covers names, kinds and types of the fields in order of name, name and keys of each reference's target,
  * and options.version: not their order, not required, default, policy or time options. */
 void model_finish(struct model *m, struct slice prefix, struct arena *arena);
-void model_deinit(struct model *m);
 
 /* The field, or NULL. */
 const struct field *model_field(const struct model *m, struct slice name);

@@ -15,7 +15,6 @@ void registry_init(struct registry *r)
 
 void registry_deinit(struct registry *r)
 {
-    for (size_t i = 0; i < r->models; i++) model_deinit(r->model[i]);
     free(r->model);
     map_deinit(&r->by_name);
     arena_deinit(&r->arena);

@@ -18,7 +18,7 @@ void registry_deinit(struct registry *r);
 /* A cleared model in the registry's arena, not yet findable. */
 struct model *registry_model_new(struct registry *r);
 
-/* Makes a finished model findable; false when the name is taken (then its model_deinit is still the caller's). */
+/* Makes a finished model findable; false when the name is taken. */
 bool registry_add(struct registry *r, struct model *m);
 
 /* Of any kind: "User", "Home.geocode", "FriendsLookup". NULL when there is none. */

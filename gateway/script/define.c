@@ -141,7 +141,6 @@ int define_default_fault(lua_State *L)
     model_finish(&m, SLICE(""), &arena);
     lua_getfield(L, 2, "default");
     enum status status = default_json(L, &m, 0, &arena, &field.default_json, &why);
-    model_deinit(&m);
     arena_deinit(&arena);
     vm->capped = capped;
     if (status == OK) return 0;

@@ -255,9 +255,10 @@ static void on_looked(struct store_op *op, enum status status, struct blob *blob
 
 enum status fetch_start(struct fetch *f, uint64_t now_ms)
 {
+    bool loads = f->served->model->loads;
     f->source = SOURCE_NOWHERE;
-    f->landings = flight_landings(f->serve->flights, f->key->stored);
-    if (f->demand->mode == FETCH_RELOAD && f->served->model->loads) return fetch_load(f, f->landings);
+    if (loads) f->landings = flight_landings(f->serve->flights, f->key->stored); /* before we look in the store */
+    if (loads && f->demand->mode == FETCH_RELOAD) return fetch_load(f, f->landings);
     f->near = (struct near_look){.hit = false};
     struct store *store = f->serve->store;
     bool near_will_do = f->demand->mode != FETCH_RELOAD && !f->again;

@@ -576,7 +576,9 @@ void redis_send(struct redis *r, struct redis_command *c, int argc, const struct
 {
     struct redis_slot *s = c->slot;
     uint8_t i = s->queued++;
-    dispatch(r, s, i, redis_format(argc, argv));
+    bool is_kept = r->state != UP || r->router;
+    if (is_kept) dispatch(r, s, i, redis_format(argc, argv));
+    else redis_link_ask(r->link, question(s, i), argc, argv);
     assert(s->queued == 1 || !r->router);
 }
 

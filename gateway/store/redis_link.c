@@ -11,7 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define COUNT_MAX     24 /* bytes of a count in a command: its kind, 20 digits, the line's end */
+#define COUNT_MAX     24   /* bytes of a count in a command: its kind, 20 digits, the line's end */
+#define COMMAND_KEPT  4096 /* of the room for a command, from one to the next */
 #define ROLE_EVERY_US 1000000
 
 /* A look-up of the host's name. It cannot be stopped once it runs, so it outlives a link that gave it up. */
@@ -30,6 +31,7 @@ struct redis_link {
     struct lookup *lookup;                     /* while the name is looked up */
     struct addrinfo *addresses, *next_address; /* what it found, and what is left to try */
     struct redis_socket *socket;               /* from the first address that could be dialled on */
+    sds command;                               /* room for the next one, or NULL */
     bool found, opened, greeted, ready; /* found: the search has named a server; greeted: that has answered something */
     unsigned greetings;                 /* replies to come before it is ready */
     uint64_t role_asked_us;             /* when the role was last asked for; SENTINEL */
@@ -44,6 +46,7 @@ void redis_link_close(struct redis_link *l)
         uv_cancel((uv_req_t *)&l->lookup->request);
     }
     uv_freeaddrinfo(l->addresses);
+    sdsfree(l->command);
     free(l);
 }
 
@@ -68,13 +71,13 @@ static char *put_count(char *to, char kind, size_t n)
     return mempcpy(to, p, (size_t)(end - p));
 }
 
-/* hiredis would do it by a printf of its own, which is a tenth of what a document costs. */
-sds redis_format(int argc, const struct slice *argv)
+/* Into `command`, which is empty. hiredis would do it by a printf of its own, which is a tenth of what a document costs. */
+static sds format(sds command, int argc, const struct slice *argv)
 {
     assert(argc <= REDIS_ARGUMENTS);
     size_t room = COUNT_MAX;
     for (int i = 0; i < argc; i++) room += COUNT_MAX + argv[i].n + 2;
-    sds command = sdsMakeRoomFor(sdsempty(), room);
+    command = sdsMakeRoomFor(command, room);
     if (!command) abort(); /* out of memory */
     char *to = put_count(command, '*', (size_t)argc);
     for (int i = 0; i < argc; i++) {
@@ -86,20 +89,41 @@ sds redis_format(int argc, const struct slice *argv)
     return command;
 }
 
+sds redis_format(int argc, const struct slice *argv) { return format(sdsempty(), argc, argv); }
+
+static void send_formatted(struct redis_link *l, struct redis_question question, int argc, const struct slice *argv)
+{
+    l->command = format(l->command ? l->command : sdsempty(), argc, argv);
+    redis_socket_send(l->socket, question, l->command, sdslen(l->command));
+    sdsclear(l->command);
+    if (sdsavail(l->command) <= COMMAND_KEPT) return;
+    sdsfree(l->command);
+    l->command = NULL;
+}
+
 static void ask_role(struct redis_link *l)
 {
-    sds command = redis_format(1, (struct slice[]){SLICE("ROLE")});
-    redis_socket_send(l->socket, (struct redis_question){.expect = EXPECT_ROLE}, command, sdslen(command));
-    redisFreeSdsCommand(command);
+    send_formatted(l, (struct redis_question){.expect = EXPECT_ROLE}, 1, &SLICE("ROLE"));
     l->role_asked_us = clock_mono_us();
+}
+
+/* A master that sentinels have named may be one no more: it is asked, in front of what is sent now. */
+static void doubt(struct redis_link *l)
+{
+    if (!l->ready || l->config->topology != REDIS_SENTINEL) return;
+    if (clock_mono_us() - l->role_asked_us >= ROLE_EVERY_US) ask_role(l);
 }
 
 void redis_link_send(struct redis_link *l, struct redis_question question, sds command)
 {
-    bool doubts =
-        l->ready && l->config->topology == REDIS_SENTINEL && clock_mono_us() - l->role_asked_us >= ROLE_EVERY_US;
-    if (doubts) ask_role(l);
+    doubt(l);
     redis_socket_send(l->socket, question, command, sdslen(command));
+}
+
+void redis_link_ask(struct redis_link *l, struct redis_question question, int argc, const struct slice *argv)
+{
+    doubt(l);
+    send_formatted(l, question, argc, argv);
 }
 
 uint64_t redis_link_writes(const struct redis_link *l) { return redis_socket_writes(l->socket); }
@@ -130,9 +154,7 @@ void redis_link_read(struct redis_link *l) { redis_socket_read(l->socket); }
 
 static void greet(struct redis_link *l, enum redis_expect expect, int argc, const struct slice *argv)
 {
-    sds command = redis_format(argc, argv);
-    redis_link_send(l, (struct redis_question){.expect = expect}, command);
-    redisFreeSdsCommand(command);
+    redis_link_ask(l, (struct redis_question){.expect = expect}, argc, argv);
     l->greetings++;
 }
 

@@ -38,8 +38,9 @@ void redis_link_close(struct redis_link *l);
 /* What it waits for when its time is over: a sentence for the log. */
 const char *redis_link_late(const struct redis_link *l);
 
-/* Queues a command; only when ready. */
+/* Queues a command: one that was put together before, or one out of its words; only when ready. */
 void redis_link_send(struct redis_link *l, struct redis_question question, sds command);
+void redis_link_ask(struct redis_link *l, struct redis_question question, int argc, const struct slice *argv);
 
 /* As redis_socket_writes; only when ready. */
 uint64_t redis_link_writes(const struct redis_link *l);

@@ -186,9 +186,7 @@ static void ask(struct redis_search *s)
     s->answers = 0;
     for (int i = 0; i < 2; i++) {
         struct slice words[] = {SLICE("SENTINEL"), questions[i], slice_of(s->config->master)};
-        sds command = redis_format(3, words);
-        redis_link_send(s->link, (struct redis_question){.expect = EXPECT_ANY}, command);
-        redisFreeSdsCommand(command);
+        redis_link_ask(s->link, (struct redis_question){.expect = EXPECT_ANY}, 3, words);
     }
 }
 

@@ -93,9 +93,7 @@ static void on_hearing(void *arg, bool hearing)
 
 static void ask(struct tracking *t, enum redis_expect expect, int argc, const struct slice *argv)
 {
-    sds command = redis_format(argc, argv);
-    redis_link_send(t->link, (struct redis_question){.expect = expect}, command);
-    redisFreeSdsCommand(command);
+    redis_link_ask(t->link, (struct redis_question){.expect = expect}, argc, argv);
     t->asked_us = clock_mono_us();
 }
 

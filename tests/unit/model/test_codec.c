@@ -31,7 +31,6 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    model_deinit(&user);
     arena_deinit(&arena);
     return 0;
 }

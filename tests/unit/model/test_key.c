@@ -51,7 +51,6 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    for (size_t i = 0; i < MODELS; i++) model_deinit(&models[i]);
     arena_deinit(&arena);
     return 0;
 }
@@ -389,7 +388,6 @@ static int set_up_shapes(void **state)
 
 static int tear_down_shapes(void **state)
 {
-    for (size_t i = 0; i < SHAPES; i++) model_deinit(&shapes[i]);
     arena_deinit(&arena);
     return 0;
 }

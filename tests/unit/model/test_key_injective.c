@@ -127,7 +127,6 @@ static void a_million_tuples_never_meet(void **state)
     }
     assert_in_range(repeated, 1000, TUPLES / 2); /* chance has made equal ones, too, and long ones */
     assert_in_range(hashed, 1000, TUPLES / 2);
-    for (size_t i = 0; i < MODELS; i++) model_deinit(&model[i]);
     arena_deinit(&arena);
     arena_deinit(&lasting);
     free(seen);

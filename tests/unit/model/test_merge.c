@@ -33,7 +33,6 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    model_deinit(&model);
     arena_deinit(&arena);
     return 0;
 }

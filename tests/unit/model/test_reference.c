@@ -38,9 +38,6 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    model_deinit(&user);
-    model_deinit(&place);
-    model_deinit(&thing);
     arena_deinit(&arena);
     return 0;
 }
@@ -597,7 +594,6 @@ static void the_order_of_declaration_may_change(void **state)
     buffer_deinit(&again);
     buffer_deinit(&s.text);
     blob_unref(blob);
-    model_deinit(&moved);
 }
 
 /* -- patches -- */

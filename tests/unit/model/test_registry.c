@@ -13,7 +13,6 @@ static bool add(struct registry *r, const char *name)
     m->fields = 1;
     model_finish(m, SLICE("p"), &r->arena);
     bool added = registry_add(r, m);
-    if (!added) model_deinit(m);
     return added;
 }
 

@@ -118,7 +118,6 @@ static int tear_down(void **state)
     store_free(w.serve.store);
     memory_free(w.memory);
     metrics_free(w.metrics);
-    for (unsigned i = 0; i < MODELS; i++) model_deinit(&model[i]);
     arena_deinit(&w.arena);
     return 0;
 }

@@ -85,8 +85,6 @@ static int tear_down(void **state)
     memory_free(w.memory);
     metrics_free(w.metrics);
     for (int i = 0; i < 2; i++) free(w.served[i].references);
-    model_deinit(&place);
-    model_deinit(&user);
     place.loads = user.loads = false;
     arena_deinit(&w.arena);
     return 0;

@@ -138,7 +138,6 @@ static int tear_down(void **state)
     assert_true(list_empty(&serve.fills));
     flights_free(flights); /* asserts that no flight and no turn is left */
     metrics_free(serve.metrics);
-    model_deinit(&item);
     arena_deinit(&arena);
     blob_unref(told.found);
     blob_unref(told.stored);

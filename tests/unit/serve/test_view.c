@@ -39,8 +39,6 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    model_deinit(&workplace);
-    model_deinit(&user);
     arena_deinit(&arena);
     return 0;
 }
