@@ -109,8 +109,6 @@ static void note(struct epoch_table *t, epoch_id name, enum epoch_mode mode, uin
     if (at > *last) *last = at;
 }
 
-/* -- where records are in this process -- */
-
 static int by_moment(const void *a, const void *b)
 {
     uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
@@ -130,6 +128,8 @@ static void halve(struct epoch_table *t)
     free(moment);
     rebuild(t, t->slots);
 }
+
+/* -- where records are in this process -- */
 
 static uint64_t next_moment(const struct epochs *e, uint64_t now_ms)
 {
@@ -291,6 +291,7 @@ bool epochs_take(struct epochs *e, struct stamp asked, struct slice text, bool *
         for (size_t i = 0; i < r.n; i++) note(t, r.entry[i].name, r.entry[i].mode, r.entry[i].at);
         if (r.floor > t->floor) t->floor = r.floor;
         if (t->n > 2 * EPOCHS_MAX) rebuild(t, t->slots);
+        if (t->n > 2 * EPOCHS_MAX) halve(t); /* no table of ours has so many names */
         if (line != r.line || r.at > at) atomic_store_explicit(&e->at, r.at, memory_order_release);
     }
     pthread_rwlock_unlock(&t->lock);

@@ -7,8 +7,8 @@
 #include "store/redis_search.h"
 
 #include "base/list.h"
-#include "base/units.h"
 #include "store/redis_link.h"
+#include "store/redis_sentinel.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -43,72 +43,6 @@ static void rotate(struct redis_config *c)
     c->address[c->addresses - 1] = first;
 }
 
-static bool is_among(const struct redis_address *a, const struct redis_address *list, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++) {
-        if (redis_address_eq(a, &list[i])) return true;
-    }
-    return false;
-}
-
-/* The list becomes: who has answered, those of the URL, and whom he names now. */
-static void learn(struct redis_config *c, const struct redis_address *named, unsigned n)
-{
-    unsigned kept = 1;
-    for (unsigned i = 1; i < c->addresses; i++) {
-        if (!c->address[i].learned || is_among(&c->address[i], named, n)) c->address[kept++] = c->address[i];
-    }
-    c->addresses = kept;
-    for (unsigned i = 0; i < n && c->addresses < REDIS_ADDRESSES_MAX; i++) {
-        if (is_among(&named[i], c->address, c->addresses)) continue;
-        c->address[c->addresses] = named[i];
-        c->address[c->addresses++].learned = true;
-    }
-}
-
-/* ---- answers */
-
-static bool set_address(struct redis_address *a, struct slice host, struct slice port)
-{
-    uint64_t number;
-    *a = (struct redis_address){0};
-    return units_uint(port, 65535, &number) && redis_address_set(a, host, number);
-}
-
-/* [host, port], or nil. */
-static bool read_master(const struct buffer *nodes, struct redis_address *master)
-{
-    size_t at = 0;
-    struct redis_node pair = redis_node_next(nodes, &at);
-    if (pair.type != REDIS_REPLY_ARRAY || pair.number != 2) return false;
-    struct redis_node host = redis_node_next(nodes, &at), port = redis_node_next(nodes, &at);
-    return host.type == REDIS_REPLY_STRING && port.type == REDIS_REPLY_STRING &&
-           set_address(master, host.bytes, port.bytes);
-}
-
-/* [[name, value, name, value, ...], ...]: returns how many have an address. */
-static unsigned read_sentinels(const struct buffer *nodes, struct redis_address named[REDIS_ADDRESSES_MAX])
-{
-    size_t at = 0;
-    unsigned n = 0;
-    struct redis_node all = redis_node_next(nodes, &at);
-    if (all.type != REDIS_REPLY_ARRAY) return 0;
-    for (int64_t i = 0; i < all.number && n < REDIS_ADDRESSES_MAX; i++) {
-        struct redis_node one = redis_node_next(nodes, &at);
-        struct slice host = {NULL, 0}, port = {NULL, 0};
-        if (one.type != REDIS_REPLY_ARRAY) return n;
-        for (int64_t k = 0; k + 1 < one.number; k += 2) {
-            struct redis_node name = redis_node_next(nodes, &at), value = redis_node_next(nodes, &at);
-            if (name.type != REDIS_REPLY_STRING || value.type != REDIS_REPLY_STRING) return n;
-            if (slice_eq(name.bytes, SLICE("ip"))) host = value.bytes;
-            if (slice_eq(name.bytes, SLICE("port"))) port = value.bytes;
-        }
-        if (one.number % 2) return n;
-        if (host.p && port.p && set_address(&named[n], host, port)) n++;
-    }
-    return n;
-}
-
 /* ---- one after the other */
 
 static bool ask_first(struct redis_search *s);
@@ -117,7 +51,7 @@ static void fail_first(struct redis_search *s, const char *why)
 {
     char address[REDIS_ADDRESS_TEXT];
     redis_address_print(&s->config->address[0], address, sizeof address);
-    snprintf(s->why, sizeof s->why, "sentinel %.60s: %.50s", address, why);
+    snprintf(s->why, sizeof s->why, "sentinel %.44s: %.70s", address, why);
     if (s->link) redis_link_close(s->link);
     s->link = NULL;
     rotate(s->config);
@@ -203,12 +137,12 @@ static void on_reply(void *arg, struct redis_reply *reply)
     bool usable = reply->head.type != REDIS_REPLY_ERROR && !reply->too_long;
     if (s->answers++ == 0) {
         bool nil = reply->head.type == REDIS_REPLY_NIL;
-        if (usable && read_master(&reply->nodes, &s->answer)) return;
+        if (usable && sentinel_read_master(&reply->nodes, &s->answer)) return;
         pass_on(s, nil ? "knows no such master" : reply->error[0] ? reply->error : "names no address");
         return;
     }
     struct redis_address named[REDIS_ADDRESSES_MAX];
-    learn(s->config, named, usable ? read_sentinels(&reply->nodes, named) : 0);
+    sentinel_learn(s->config, named, usable ? sentinel_read_others(&reply->nodes, named) : 0);
     conclude(s);
 }
 

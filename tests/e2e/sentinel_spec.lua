@@ -1,7 +1,9 @@
 -- tests/e2e/sentinel_spec.lua -- a master that sentinels name: what clients see when it dies, hangs or hands over, and who is believed.
+local certs = require "tests.support.certs"
 local check = require "tests.support.check"
 local gateway = require "tests.support.gateway"
 local process = require "tests.support.process"
+local redis = require "tests.support.redis"
 local sentinels = require "tests.support.sentinels"
 local socket = require "socket"
 
@@ -244,5 +246,79 @@ describe("sentinels that want a password", function()
       one.password = nil
     end
     serves(group:url(nil, ":secret1@"))
+  end)
+end)
+
+-- All of them over TLS: certificates of the servers are for a name that the sentinels do not say, those of the sentinels for their address, too.
+describe("sentinels and servers over TLS", function()
+  local authority, group, gw
+  setup(function()
+    authority = certs.authority()
+    local shown = authority:issue { names = "DNS:redis.internal" }
+    shown.ca, shown.sentinel = authority.ca, authority:issue { names = "DNS:redis.internal,IP:127.0.0.1" }
+    group = sentinels.start { tls = shown }
+  end)
+  teardown(function()
+    group:stop()
+    authority:remove()
+  end)
+  before_each(function() group:settle() end)
+  after_each(function()
+    if gw then gw:finish() end
+    gw = nil
+  end)
+
+  local function with(...) return group:url(nil, nil, "?" .. table.concat({ ... }, "&")) end
+
+  -- What is connected to this server from outside its group comes by the port for TLS.
+  local function all_in_tls(server)
+    local n = 0
+    for line in server:command("CLIENT", "LIST", "TYPE", "NORMAL"):gmatch "[^\n]+" do
+      local port, command = line:match " laddr=%S+:(%d+) ", line:match " cmd=(%S+)"
+      if not command:match "^client" then
+        assert.equal(tostring(server.tls_port), port, line)
+        n = n + 1
+      end
+    end
+    return n
+  end
+
+  it("are believed by the name that the URL gives, and followed when they hand over", function()
+    gw = start(group, { url = with("ca=" .. authority.ca, "server_name=redis.internal") })
+    gw:await_store()
+    await_near(gw)
+    check.status(gw:put(NOTE, '{"text":1}'), 201)
+    local old = group:master()
+    assert.equal(1, #old:command("KEYS", "perigee:Note:*:id=1"))
+    if redis.version() >= 6.2 then assert(all_in_tls(old) >= 2) end -- the worker's connection, and the one for near copies
+    process.eventually("the replicas have it", 5, function() return group:all_have "perigee:Note:*:id=1" end)
+    group:failover()
+    local new = group:await_failover(old)
+    process.eventually("it saves to the new one", 5 * gateway.patience, function()
+      return gw:put("/models/Note?id=2", '{"text":2}').status < 300 and #new:command("KEYS", "perigee:Note:*:id=2") == 1
+    end)
+    assert.equal(1, check.document(gw:get(NOTE)).text)
+    if redis.version() >= 6.2 then assert(all_in_tls(new) >= 1) end
+  end)
+
+  it("are refused under a name that is not theirs, the servers as well as the sentinels", function()
+    gw = start(group, { url = with("ca=" .. authority.ca) }) -- what the sentinels name has no certificate for that
+    process.eventually("the log says so", 5 * gateway.patience, function()
+      return gw:log():find("certificate verify failed: it is not for 127.0.0.1", 1, true)
+    end)
+    check.problem(gw:get(NOTE), 503, "store-unavailable")
+    assert.is_nil(gw:log():find("sentinel 127.0.0.1", 1, true), gw:log()) -- those are believed
+    gw:finish()
+    gw = start(group, { url = with("ca=" .. authority.ca, "server_name=other.internal") })
+    process.eventually("the log says so", 5 * gateway.patience, function()
+      return gw:log():find("sentinel 127.0.0.1:%d+: certificate verify failed")
+    end)
+    check.problem(gw:get(NOTE), 503, "store-unavailable")
+  end)
+
+  it("are not spoken to in clear, nor the reverse", function()
+    gw = start(group, { url = (with("ca=" .. authority.ca):gsub("^rediss", "redis"):gsub("%?.*", "")) })
+    process.eventually(function() return "rediss:// in " .. gw:log() end, 5 * gateway.patience * gateway.patience, function() return gw:log():find("rediss://", 1, true) end)
+    check.problem(gw:get(NOTE), 503, "store-unavailable")
   end)
 end)

@@ -1,12 +1,13 @@
 -- tests/property/hostile.lua -- a gateway among enemies and behind fronts, at full size (make hostile): what takes too long, or too much that
 -- CI need not have, for tests/e2e. Prints what it measures; exit 1 where a bound is broken. Needs what `scripts/deps hostile` installs.
 --
---   luajit tests/property/hostile.lua [slow] [fronts] [restarts] [reloads] [overload] [numbers]     (all of them, if none is named)
+--   luajit tests/property/hostile.lua [slow] [fronts] [restarts] [reloads] [overload] [numbers] [stopped]     (all of them, if none is named)
 local fronts = require "tests.property.fronts"
 local gateway = require "tests.support.gateway"
 local http = require "tests.support.http"
 local process = require "tests.support.process"
 local raw = require "tests.support.raw"
+local redis = require "tests.support.redis"
 local socket = require "socket"
 
 local models = [[
@@ -250,6 +251,57 @@ function tests.numbers()
   gw:finish()
 end
 
-local names = #arg > 0 and arg or { "slow", "fronts", "restarts", "reloads", "overload", "numbers" }
+-- A Redis that is stopped for ten seconds while sixty-four clients read and save: each request is either answered as ever, or late by no more than the
+-- deadline of a Redis command, or refused at once; and three seconds after its return all is as before.
+function tests.stopped()
+  local DEADLINE, STOPPED, CLIENTS = 0.25, 10, 64
+  local server = redis.start()
+  local gw = gateway.start { models = models, store = server.url, workers = 2, fds = 20, args = { "--redis-timeout", DEADLINE * 1000 .. "ms" } }
+  gw:await_store()
+  local clients, counts, took, late, slow_rounds, wrong = {}, { [true] = {}, [false] = {} }, {}, 0, 0, 0
+  for i = 1, CLIENTS do clients[i] = http.connect(gw.address) end
+  for i = 1, CLIENTS do assert(gw:put("/models/Note?id=" .. i, ('{"text":"%d"}'):format(i)).status == 201) end
+  local function round(stopped)
+    local began, refused, slow = {}, 0, false
+    for i, client in ipairs(clients) do
+      began[i] = socket.gettime()
+      local target = "/models/Note?id=" .. i
+      client:send(i % 4 == 0 and http.format("PUT", target, nil, ('{"text":"%d"}'):format(i)) or http.format("GET", target))
+    end
+    for i, client in ipairs(clients) do
+      local response = assert(client:receive())
+      local ms = (socket.gettime() - began[i]) * 1000
+      counts[stopped][response.status] = (counts[stopped][response.status] or 0) + 1
+      if response.status == 503 then refused = refused + 1 end
+      if response.status == 200 and response.body ~= ('{"id":"%d","text":"%d"}'):format(i, i) then wrong = wrong + 1 end
+      if stopped then took[#took + 1] = ms end
+      if ms > DEADLINE * 1000 + 50 then late = late + 1 end
+      slow = slow or ms > DEADLINE * 1000 / 2
+    end
+    if slow then slow_rounds = slow_rounds + 1 end
+    return refused
+  end
+  for _ = 1, 20 do assert(round(false) == 0) end
+  server.process:signal "STOP"
+  local ends = socket.gettime() + STOPPED
+  repeat
+    round(true)
+    socket.sleep(0.005)
+  until socket.gettime() > ends
+  server.process:signal "CONT"
+  local back, healthy = socket.gettime(), 0
+  repeat healthy = round(false) == 0 and healthy + 1 or 0 until healthy == 20 or socket.gettime() - back > 10
+  local recovered = socket.gettime() - back
+  table.sort(took)
+  local refused = counts[true][503] or 0
+  verdict("stopped", healthy == 20 and recovered <= 3 and late == 0 and wrong == 0 and refused > 0,
+    "seconds=%d deadline_ms=%d requests=%d refused=%d p50_ms=%.2f p99_ms=%.2f max_ms=%.1f over_deadline=%d slow_rounds=%d wrong=%d recovered_s=%.2f",
+    STOPPED, DEADLINE * 1000, #took, refused, percentile(took, 50), percentile(took, 99), took[#took], late, slow_rounds, wrong, recovered)
+  for _, client in ipairs(clients) do client:close() end
+  gw:finish()
+  server:stop()
+end
+
+local names = #arg > 0 and arg or { "slow", "fronts", "restarts", "reloads", "overload", "numbers", "stopped" }
 for _, name in ipairs(names) do assert(tests[name], "no test " .. name)() end
 os.exit(broken == 0 and 0 or 1)

@@ -8,11 +8,13 @@ Group.__index = Group
 
 local NAME = "mymaster"
 
--- Options: password (of the servers), sentinel_password, tls (certificates as redis.start has them: all speak TLS then).
+-- Options: password (of the servers), sentinel_password, tls (certificates as redis.start has them, of the servers, and as `sentinel` within it of the
+-- sentinels: all speak TLS with each other then, and name each other by the ports where they do).
 function sentinels.start(options)
   options = options or {}
   local self = setmetatable({ servers = {}, sentinels = {}, options = options }, Group)
   local words = { "--repl-diskless-sync-delay", "0" }
+  if options.tls then words[3], words[4] = "--tls-replication", "yes" end
   self.words = words
   if options.password then
     for _, word in ipairs { "--requirepass", options.password, "--masterauth", options.password } do words[#words + 1] = word end
@@ -20,9 +22,9 @@ function sentinels.start(options)
   for i = 1, 3 do
     local more = { unpack(words) }
     if i > 1 then
-      for _, word in ipairs { "--replicaof", "127.0.0.1 " .. self.servers[1].port } do more[#more + 1] = word end
+      for _, word in ipairs { "--replicaof", "127.0.0.1 " .. self:port_of(self.servers[1]) } do more[#more + 1] = word end
     end
-    self.servers[i] = redis.start(nil, { args = more, password = options.password })
+    self.servers[i] = redis.start(nil, { args = more, password = options.password, tls = options.tls })
   end
   for _, server in ipairs { self.servers[2], self.servers[3] } do
     process.eventually("a replica is in step", 10, function()
@@ -38,18 +40,29 @@ function sentinels.start(options)
   return self
 end
 
+-- Where clients and the others reach one.
+function Group:port_of(one) return self.options.tls and one.tls_port or one.port end
+
 function Group:start_sentinel()
-  local folder, port = process.temp(), process.free_port()
+  local folder, port, tls_port = process.temp(), process.free_port(), nil
   local lines = {
     "port " .. port, "bind 127.0.0.1", "dir " .. folder, "sentinel resolve-hostnames yes",
-    ("sentinel monitor %s 127.0.0.1 %d 2"):format(NAME, self.servers[1].port), "sentinel down-after-milliseconds " .. NAME .. " 800",
+    ("sentinel monitor %s 127.0.0.1 %d 2"):format(NAME, self:port_of(self.servers[1])), "sentinel down-after-milliseconds " .. NAME .. " 800",
     "sentinel failover-timeout " .. NAME .. " 3000",
   }
   if self.options.password then lines[#lines + 1] = ("sentinel auth-pass %s %s"):format(NAME, self.options.password) end
   if self.options.sentinel_password then lines[#lines + 1] = "requirepass " .. self.options.sentinel_password end
+  local shown = self.options.tls and (self.options.tls.sentinel or self.options.tls)
+  if shown then
+    tls_port = process.free_port()
+    for _, line in ipairs {
+      "tls-port " .. tls_port, "tls-replication yes", "tls-cert-file " .. shown.cert, "tls-key-file " .. shown.key, "tls-ca-cert-file " .. self.options.tls.ca,
+      "tls-auth-clients no",
+    } do lines[#lines + 1] = line end
+  end
   process.write(folder .. "/sentinel.conf", table.concat(lines, "\n") .. "\n")
   return redis.adopt {
-    port = port, folder = folder, password = self.options.sentinel_password,
+    port = port, tls_port = tls_port, folder = folder, password = self.options.sentinel_password,
     process = process.start { argv = { "redis-server", folder .. "/sentinel.conf", "--sentinel", "--loglevel", "warning" }, folder = folder },
   }
 end
@@ -57,8 +70,8 @@ end
 -- The URL with these of the sentinels (all), and with these credentials and options.
 function Group:url(numbers, credentials, query)
   local hosts = {}
-  for _, i in ipairs(numbers or { 1, 2, 3 }) do hosts[#hosts + 1] = "127.0.0.1:" .. self.sentinels[i].port end
-  return ("redis+sentinel://%s%s/%s/0%s"):format(credentials or "", table.concat(hosts, ","), NAME, query or "")
+  for _, i in ipairs(numbers or { 1, 2, 3 }) do hosts[#hosts + 1] = "127.0.0.1:" .. self:port_of(self.sentinels[i]) end
+  return ("%s+sentinel://%s%s/%s/0%s"):format(self.options.tls and "rediss" or "redis", credentials or "", table.concat(hosts, ","), NAME, query or "")
 end
 
 -- Whom most sentinels call master; nil while they do not agree.
@@ -69,7 +82,7 @@ function Group:master()
     if address then votes[address[2]] = (votes[address[2]] or 0) + 1 end
   end
   for _, server in ipairs(self.servers) do
-    if (votes[tostring(server.port)] or 0) >= 2 then return server end
+    if (votes[tostring(self:port_of(server))] or 0) >= 2 then return server end
   end
 end
 
@@ -98,7 +111,7 @@ function Group:settle()
   for i, server in ipairs(self.servers) do
     if not server.process:alive() then
       server:stop()
-      self.servers[i] = redis.start(server.port, { args = self.words, password = self.options.password })
+      self.servers[i] = redis.start(server.port, { args = self.words, password = self.options.password, tls = self.options.tls })
     end
   end
   process.eventually("a master with two replicas", 20, function()
@@ -106,8 +119,8 @@ function Group:settle()
     if not master or (master:try "ROLE" or {})[1] ~= "master" then return false end
     for _, server in ipairs(self.servers) do
       local info = server ~= master and server:try("INFO", "replication") or ""
-      if server ~= master and info:find("role:master", 1, true) then server:command("REPLICAOF", "127.0.0.1", master.port) end
-      if server ~= master and not (info:find("master_link_status:up", 1, true) and info:find("master_port:" .. master.port, 1, true)) then
+      if server ~= master and info:find("role:master", 1, true) then server:command("REPLICAOF", "127.0.0.1", self:port_of(master)) end
+      if server ~= master and not (info:find("master_link_status:up", 1, true) and info:find("master_port:" .. self:port_of(master), 1, true)) then
         return false
       end
     end
@@ -123,7 +136,6 @@ function Group:settle()
 end
 
 function Group:failover() self.sentinels[1]:command("SENTINEL", "FAILOVER", NAME) end
-
 
 function Group:stop()
   for _, one in ipairs(self.sentinels) do one:stop() end

@@ -1,14 +1,14 @@
 /* tests/unit/store/test_cluster_map.c -- slots, and what servers say of who has them. */
 #include "store/cluster_map.h"
-#include "store/redis_node.h"
 
-#include <hiredis/read.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
+
+#include "nodes.h"
 
 static const struct redis_address asked = {.host = "10.0.0.9", .port = 7009};
 
@@ -54,23 +54,6 @@ static void test_hash_tags(void **state)
 }
 
 /* ---- CLUSTER SLOTS */
-
-/* A small notation for replies: [ begins an array of as many elements as the digits behind it say, ' a string up to the next ', # a number, _ nil. */
-static void write_nodes(struct buffer *nodes, const char *p)
-{
-    while (*p) {
-        char *end = NULL;
-        if (*p == '[') assert_true(redis_node_put(nodes, REDIS_REPLY_ARRAY, strtol(p + 1, &end, 10), NULL));
-        if (*p == '#') assert_true(redis_node_put(nodes, REDIS_REPLY_INTEGER, strtoll(p + 1, &end, 10), NULL));
-        if (*p == '_') assert_true(redis_node_put(nodes, REDIS_REPLY_NIL, 0, NULL));
-        if (*p == '\'') {
-            end = strchr(p + 1, '\'');
-            assert_true(redis_node_put(nodes, REDIS_REPLY_STRING, end - p - 1, p + 1));
-            end++;
-        }
-        p = end ? end : p + 1;
-    }
-}
 
 static const char *read_map(struct cluster_map *m, const char *reply)
 {

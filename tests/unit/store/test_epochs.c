@@ -215,12 +215,13 @@ static void names_may_have_any_byte(void **state)
     assert_false(judge((struct stamp){0xaa, 1000}, "a").removed);
 }
 
-static void reports_of_a_full_table_stay_within_the_bound(void **state)
+/* Pages of names that were never named before; of a server that keeps a floor below them, or of one that has none. */
+static void take_pages(bool has_floor)
 {
     uint64_t at = 1000;
     char report[64 + EPOCHS_PAGE * 40];
     for (int page = 0; page < 3 * EPOCHS_MAX / EPOCHS_PAGE; page++) {
-        uint64_t floor = at > EPOCHS_MAX + 1000 ? at - EPOCHS_MAX : 1000;
+        uint64_t floor = !has_floor ? 0 : at > EPOCHS_MAX + 1000 ? at - EPOCHS_MAX : 1000;
         char *end = report + sprintf(report, "00000000000000aa %llu %llu 1\n", (unsigned long long)at + EPOCHS_PAGE,
                                      (unsigned long long)floor);
         for (int i = 0; i < EPOCHS_PAGE; i++) {
@@ -231,6 +232,17 @@ static void reports_of_a_full_table_stay_within_the_bound(void **state)
         assert_true(take(report));
         assert_true(epochs_names(epochs) <= 2 * EPOCHS_MAX + EPOCHS_PAGE);
     }
+}
+
+static void reports_of_a_full_table_stay_within_the_bound(void **state) { take_pages(true); }
+
+static void reports_without_an_end_do_too_and_forget_on_the_safe_side(void **state)
+{
+    take_pages(false);
+    assert_true(judge((struct stamp){0xaa, 2000}, "t1500").removed);
+    assert_true(judge((struct stamp){0xaa, 2000}, "t2500").removed);
+    struct stamp now = epochs_now(epochs);
+    assert_false(judge(now, "t1500").removed);
 }
 
 int main(void)
@@ -249,6 +261,7 @@ int main(void)
         TEST(what_is_no_report_is_not_taken),
         TEST(names_may_have_any_byte),
         TEST(reports_of_a_full_table_stay_within_the_bound),
+        TEST(reports_without_an_end_do_too_and_forget_on_the_safe_side),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
