@@ -55,6 +55,8 @@ struct config {
 #undef X
     struct config_list dirs; /* schema folders; ./schemas when none is named */
     struct arena arena;      /* of all texts above */
+    int control; /* of a gateway that `perigee test` starts: the connection its spec holds (control.h); else 0 */
+    const char *http_socket; /* of the same: whom handlers ask over HTTP, whatever the address; NULL: those they name */
 };
 
 /* Reads the command line behind the verb (argv[0] is the first word), the environment and the file that --config or

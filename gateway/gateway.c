@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "control.h"
 #include "http/connection.h"
 #include "http/listener.h"
 #include "script/vm.h"
@@ -45,6 +46,7 @@ struct gateway {
     uv_loop_t loop;
     uv_signal_t on_term, on_int, on_hup;
     uv_timer_t sweep, drain;
+    struct control control; /* where config.control is set */
     struct admin admin;
     struct http_server *admin_http;
     _Atomic unsigned admin_open, open;
@@ -247,7 +249,17 @@ static void on_drain_check(uv_timer_t *timer)
     uv_close((uv_handle_t *)&g->on_term, NULL);
     uv_close((uv_handle_t *)&g->on_int, NULL);
     uv_close((uv_handle_t *)&g->on_hup, NULL);
+    if (g->config.control) control_close(&g->control);
     if (g->admin_http) http_server_close(g->admin_http, on_admin_closed, g);
+}
+
+static void begin_drain(struct gateway *g)
+{
+    g->draining = true;
+    g->drain_until_us = clock_mono_us() + g->config.drain * 1000;
+    for (size_t i = 0; i < g->workers; i++) worker_drain(g->worker[i]);
+    for (size_t i = 0; i < g->listeners; i++) listener_close(&g->listener[i]);
+    uv_timer_start(&g->drain, on_drain_check, DRAIN_CHECK_MS, DRAIN_CHECK_MS);
 }
 
 static void on_stop_signal(uv_signal_t *handle, int signum)
@@ -258,11 +270,14 @@ static void on_stop_signal(uv_signal_t *handle, int signum)
         _exit(1);
     }
     log_info("draining", LOG_NUMBER("signal", signum), LOG_NUMBER("connections", atomic_load(&g->open)));
-    g->draining = true;
-    g->drain_until_us = clock_mono_us() + g->config.drain * 1000;
-    for (size_t i = 0; i < g->workers; i++) worker_drain(g->worker[i]);
-    for (size_t i = 0; i < g->listeners; i++) listener_close(&g->listener[i]);
-    uv_timer_start(&g->drain, on_drain_check, DRAIN_CHECK_MS, DRAIN_CHECK_MS);
+    begin_drain(g);
+}
+
+/* The spec that this gateway was for is over. */
+static void on_control_gone(struct control *control)
+{
+    struct gateway *g = container_of(control, struct gateway, control);
+    if (!g->draining) begin_drain(g);
 }
 
 /* -- the start -- */
@@ -438,6 +453,7 @@ static void gateway_run(struct gateway *g, struct vm **vm)
     start_near(g);
     start_workers(g, vm);
     start_admin(g);
+    if (g->config.control) control_open(&g->control, &g->loop, g->config.control, on_control_gone);
     say_ready(g);
     uv_run(&g->loop, UV_RUN_DEFAULT);
     if (g->admin_listener.n) listener_close(&g->admin_listener);

@@ -6,6 +6,7 @@
 #include "gateway.h"
 #include "model/key.h"
 #include "script/vm.h"
+#include "testing.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -151,6 +152,33 @@ static int run_key(int argc, char **argv)
     return 2;
 }
 
+/* -- test -- */
+
+/* Models that do not load fail no spec: they end it before the first. */
+static int test(const struct config *config, int words, char **word)
+{
+    struct buffer findings;
+    buffer_init(&findings, FINDINGS_MAX);
+    struct vm *vm = load_models(config, &findings);
+    int exit_code = 1;
+    if (!vm) print(stdout, &findings);
+    buffer_deinit(&findings);
+    if (vm) {
+        vm_free(vm);
+        exit_code = testing_run(config, words, word);
+    }
+    return exit_code;
+}
+
+/* perigee test [DIR...] [-- words for busted] */
+static int run_test(int argc, char **argv)
+{
+    int ours = 0;
+    while (ours < argc && strcmp(argv[ours], "--") != 0) ours++;
+    int theirs = ours < argc ? ours + 1 : argc;
+    return with_config(ours, argv, test, argc - theirs, argv + theirs);
+}
+
 /* -- version and help -- */
 
 static int run_version(int argc, char **argv)
@@ -172,6 +200,8 @@ static const struct verb {
     {"get", "MODEL k=v...", "read a record from a running gateway (--url URL), or call Model.method", client_get},
     {"save", "MODEL k=v...", "save one: its JSON is a word that begins with {, or stdin", client_save},
     {"delete", "MODEL k=v...", "delete one", client_delete},
+    {"test", "[DIR...]", "run the busted specs (*_spec.lua) below DIR against its models; `-- WORDS` are for busted",
+     run_test},
     {"version", "", "print the version", run_version},
     {"help", "", "print this", run_help},
 };

@@ -183,6 +183,7 @@ static void worker_open(struct worker *w)
     uv_timer_init(&w->loop, &w->tick);
     w->lua_bytes = metrics_counter(w->metrics, METRIC_LUA_BYTES, NULL);
     w->host = script_host_open(&w->loop, w->metrics);
+    script_host_divert_http(w->host, w->config.config->http_socket);
     open_store(w);
     store_set_epochs(w->store, w->config.epochs, w->config.epochs_key);
     w->port = flight_port_open(w->config.flights, &w->loop);

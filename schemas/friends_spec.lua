@@ -1,35 +1,43 @@
 -- schemas/friends_spec.lua -- a form, what it cleans, and what it caches.
-local check = require "tests.support.check"
-local gateway = require "tests.support.gateway"
+local testing = require "perigee.testing"
+
+local FriendsLookup = testing.form "FriendsLookup"
 
 describe("friends", function()
-  local gw
-  setup(function() gw = gateway.start { schemas = "schemas" } end)
-  teardown(function() gw:finish() end)
-
-  local function friends(query) return gw:get("/forms/FriendsLookup/get_friends_list?" .. query) end
-
   it("are those who have accepted, unless the others are asked for too", function()
-    assert.equal('["alice","carol"]', check.status(friends "username=bob", 200).body)
-    assert.equal('["alice","carol","dave"]', check.status(friends "username=bob&include_pending=true", 200).body)
-    assert.is_true(check.cache_status(friends "username=bob&include_pending=false").hit)
-    check.problem(friends "username=bob&include_pending=maybe", 400, "key-type")
+    assert.same({ "alice", "carol" }, (FriendsLookup.get_friends_list{ username = "bob" }))
+    assert.same({ "alice", "carol", "dave" }, (FriendsLookup.get_friends_list{ username = "bob", include_pending = true }))
+    local _, answer = FriendsLookup.get_friends_list{ username = "bob", include_pending = false }
+    assert.is_true(answer.cache.hit)
+    assert.problem("key-type", FriendsLookup.get_friends_list{ username = "bob", include_pending = "maybe" })
   end)
 
-  it("are found however the name is typed", function()
-    assert.equal('["bob"]', check.status(friends "username=%20Alice%20", 200).body)
-    assert.is_true(check.cache_status(friends "username=alice").hit)
-    local urlencoded = { ["Content-Type"] = "application/x-www-form-urlencoded" }
-    local posted = gw:request("POST", "/forms/FriendsLookup/get_friends_list", urlencoded, "username=ALICE")
-    assert.is_true(check.cache_status(check.status(posted, 200)).hit)
+  it("are found however the name is typed, and once for all of these", function()
+    assert.same({ "bob" }, (FriendsLookup.get_friends_list{ username = " Alice " }))
+    assert.is_true(select(2, FriendsLookup.get_friends_list{ username = "alice" }).cache.hit)
+    local posted = testing.request("POST", "/forms/FriendsLookup/get_friends_list",
+      { ["Content-Type"] = "application/x-www-form-urlencoded" }, "username=ALICE")
+    assert.is_true(posted.cache.hit)
+    assert.equal(1, testing.loads "FriendsLookup.get_friends_list")
   end)
 
   it("of someone who has none are an empty list", function()
-    assert.equal("[]", check.status(friends "username=dave", 200).body)
+    assert.equal("[]", select(2, FriendsLookup.get_friends_list{ username = "dave" }).body)
   end)
 
   it("of someone whom nobody knows, or of nobody, are a mistake that is told", function()
-    assert.same({ username = { "Nobody is called so." } }, check.problem(friends "username=erin", 422, "form-invalid").errors)
-    assert.same({ username = { "This field is required." } }, check.problem(friends "username=", 422, "form-invalid").errors)
+    local problem = assert.problem("form-invalid", FriendsLookup.get_friends_list{ username = "erin" })
+    assert.same({ username = { "Nobody is called so." } }, problem.errors)
+    problem = assert.problem("form-invalid", FriendsLookup.get_friends_list{ username = "" })
+    assert.same({ username = { "This field is required." } }, problem.errors)
+    assert.equal(0, testing.loads "FriendsLookup.get_friends_list")
+  end)
+
+  it("are looked up anew after a quarter of an hour", function()
+    FriendsLookup.get_friends_list{ username = "bob" }
+    testing.forward "14m"
+    assert.is_true(select(2, FriendsLookup.get_friends_list{ username = "bob" }).cache.hit)
+    testing.forward "2m"
+    assert.is_nil(select(2, FriendsLookup.get_friends_list{ username = "bob" }).cache.hit)
   end)
 end)

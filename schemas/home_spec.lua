@@ -1,46 +1,45 @@
 -- schemas/home_spec.lua -- homes, who lives there, and where they lie.
-local check = require "tests.support.check"
-local gateway = require "tests.support.gateway"
-local http = require "tests.support.http"
+local testing = require "perigee.testing"
+
+local Home = testing.model "Home"
 
 describe("homes", function()
-  local gw
-  setup(function() gw = gateway.start { schemas = "schemas" } end)
-  teardown(function() gw:finish() end)
-
-  local function place(address, precision)
-    return gw:get("/models/Home/geocode" .. http.query { address = address, precision = precision })
-  end
-
   it("are found by their town", function()
-    assert.same({ town = "reykjavik", latitude = 64.1466, longitude = -21.9414 }, check.document(place "12 Quay Street, Reykjavik"))
-    assert.equal("nuuk", check.document(place "Aqqusinersuaq 4,  NUUK ").town)
+    assert.same({ town = "reykjavik", latitude = 64.1466, longitude = -21.9414 }, (Home.geocode{ address = "12 Quay Street, Reykjavik" }))
+    assert.equal("nuuk", Home.geocode{ address = "Aqqusinersuaq 4,  NUUK " }.town)
   end)
 
   it("are found as exactly as was asked, once for each", function()
-    assert.same({ town = "tromso", latitude = 69.65, longitude = 18.96 }, check.document(place("1 Aurora Lane, Tromso", 2)))
-    assert.equal(18.9554, check.document(place "1 Aurora Lane, Tromso").longitude)
-    assert.is_true(check.cache_status(place("1 Aurora Lane, Tromso", 4)).hit)
-    check.problem(place("1 Aurora Lane, Tromso", 1.5), 400, "key-type")
+    assert.same({ town = "tromso", latitude = 69.65, longitude = 18.96 }, (Home.geocode{ address = "1 Aurora Lane, Tromso", precision = 2 }))
+    assert.equal(18.9554, Home.geocode{ address = "1 Aurora Lane, Tromso" }.longitude)
+    assert.equal(2, testing.loads "Home.geocode")
+    assert.is_true(select(2, Home.geocode{ address = "1 Aurora Lane, Tromso", precision = 4 }).cache.hit)
+    assert.problem("key-type", Home.geocode{ address = "1 Aurora Lane, Tromso", precision = 1.5 })
   end)
 
   it("have another place next door", function()
-    assert.not_equal(check.document(place "1 Aurora Lane, Tromso").longitude, check.document(place "2 Aurora Lane, Tromso").longitude)
+    assert.not_equal(Home.geocode{ address = "1 Aurora Lane, Tromso" }.longitude, Home.geocode{ address = "2 Aurora Lane, Tromso" }.longitude)
   end)
 
-  it("in towns that nobody knows are missing", function()
+  it("in towns that nobody knows are missing, and remembered so for a minute", function()
     for _, address in ipairs { "1 Main Street, Atlantis", "", ",", "Reykjavik, Atlantis" } do
-      check.problem(place(address), 404, "missing")
-      assert.is_true(check.cache_status(place(address)).hit)
+      assert.problem("missing", Home.geocode{ address = address })
+      local _, again = Home.geocode{ address = address }
+      assert.is_true(again.answer.cache.hit)
     end
+    assert.equal(4, testing.loads "Home.geocode")
+    testing.forward "61s"
+    Home.geocode{ address = "" }
+    assert.equal(5, testing.loads "Home.geocode")
   end)
 
   it("are saved with those who live there, and read without those who have gone", function()
-    local home = "/models/Home" .. http.query { address = "1 Quay Street, Reykjavik" }
-    check.problem(gw:get(home), 404, "missing")
-    check.status(gw:put(home, '{"residents":[{"username":"carol"},{"username":"dave"}]}'), 201)
-    local residents = check.document(gw:get(home)).residents
+    local keys = { address = "1 Quay Street, Reykjavik" }
+    assert.problem("missing", Home.get(keys))
+    assert(Home.save{ address = keys.address, residents = { { username = "carol" }, { username = "dave" } } })
+    local residents = Home.get(keys).residents
     assert.equal(1, #residents)
     assert.equal("Carol Moss", residents[1].full_name)
+    assert.equal(2, #Home.stored(keys).residents)
   end)
 end)

@@ -15,6 +15,7 @@
 
 static _Atomic int64_t offset_us; /* from the time since boot to that since 1970; 0: not known yet */
 static uint64_t followed_us;      /* when clock_follow was last called, since boot */
+static int64_t ahead_us;          /* of the system's clock, by clock_forward */
 
 static uint64_t read_us(clockid_t clock)
 {
@@ -55,12 +56,19 @@ int64_t clock_approach(int64_t offset, int64_t target, uint64_t elapsed)
 int64_t clock_follow(void)
 {
     uint64_t now = boot_us(), elapsed = followed_us ? now - followed_us : 0;
-    int64_t offset = atomic_load_explicit(&offset_us, memory_order_relaxed), target = offset_now();
+    int64_t offset = atomic_load_explicit(&offset_us, memory_order_relaxed), target = offset_now() + ahead_us;
     followed_us = now;
     if (!offset) offset = offset_first();
     offset = clock_approach(offset, target, elapsed);
     atomic_store_explicit(&offset_us, offset, memory_order_relaxed);
     return (target - offset) / 1000;
+}
+
+void clock_forward(uint64_t ms)
+{
+    clock_wall_ms(); /* so that the offset is known */
+    ahead_us += (int64_t)ms * 1000;
+    atomic_fetch_add(&offset_us, (int64_t)ms * 1000);
 }
 
 static void put_two(char *out, int v)

@@ -15,6 +15,9 @@ uint64_t clock_mono_us(void); /* microseconds since some start: durations and de
  * (negative: the system's is behind). */
 int64_t clock_follow(void);
 
+/* From now on clock_wall_ms is later by so much, and clock_follow keeps it so. For the thread of clock_follow, and only in tests of models. */
+void clock_forward(uint64_t ms);
+
 /* How far an offset that is to become `target` may go in so much time; all in one unit. */
 int64_t clock_approach(int64_t offset, int64_t target, uint64_t elapsed);
 

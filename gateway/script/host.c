@@ -165,6 +165,8 @@ struct script_host *script_host_open(uv_loop_t *loop, struct metrics *metrics)
 
 void script_host_set_gateway(struct script_host *h, const struct ask_gateway *gateway) { h->gateway = gateway; }
 
+void script_host_divert_http(struct script_host *h, const char *socket) { h->http_socket = socket; }
+
 void host_hold(struct script_host *h) { h->open++; }
 
 void host_release(struct script_host *h)

@@ -16,6 +16,9 @@ struct script_host *script_host_open(uv_loop_t *loop, struct metrics *metrics);
 /* Whom handlers ask for records (script/ask.h); borrowed. Without one they are told that there is nobody to ask. */
 void script_host_set_gateway(struct script_host *h, const struct ask_gateway *gateway);
 
+/* All HTTP requests of handlers go to this unix socket, for tests of models; borrowed. NULL, as at first: to where they say. */
+void script_host_divert_http(struct script_host *h, const char *socket);
+
 /* After all vms are gone; `closed` is called later, once, when no handle is left on the loop. */
 void script_host_close(struct script_host *h, void (*closed)(void *arg), void *arg);
 

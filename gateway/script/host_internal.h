@@ -43,8 +43,9 @@ struct script_host {
     struct sqlite_pools *sqlite;
     struct postgres_pools *postgres;
     struct redis_client *redis;
-    struct arena scratch; /* of a C function that Lua calls, for one call: no leak when it raises */
-    size_t branches;      /* tasks that `parallel` has started */
+    const char *http_socket; /* where all requests over HTTP go; NULL: to where they say */
+    struct arena scratch;    /* of a C function that Lua calls, for one call: no leak when it raises */
+    size_t branches;         /* tasks that `parallel` has started */
 
     size_t open; /* handles, and work in the thread pool, that script_host_close waits for */
     void (*closed)(void *arg);

@@ -78,6 +78,7 @@ static void launch(struct http_client *c, struct http_exchange *x)
     x->easy = c->n_spare > 0 ? c->spare[--c->n_spare] : libcurl.easy_init();
     if (!x->easy) abort();
     http_transfer_prepare(x);
+    if (c->host->http_socket) libcurl.easy_setopt(x->easy, CURLOPT_UNIX_SOCKET_PATH, c->host->http_socket);
     CURLMcode added =
         libcurl.multi_add_handle(c->multi, x->easy); /* only asks for a timer: nothing is called from here */
     assert(added == CURLM_OK);
@@ -296,6 +297,7 @@ enum status http_client_start(struct http_client *c, struct http_exchange *x)
         return OVERLOADED;
     }
     http_budget_request(&x->at->budget, x->began_us);
+    if (c->host->http_socket) http_transfer_divert(x);
     begin(x);
     return PENDING;
 }

@@ -2,6 +2,7 @@
 #include "script/http_transfer.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 bool http_transfer_count(struct http_exchange *x, size_t n)
@@ -93,6 +94,18 @@ static void set_method(struct http_exchange *x)
         return;
     }
     libcurl.easy_setopt(easy, CURLOPT_CUSTOMREQUEST, x->method);
+}
+
+void http_transfer_divert(struct http_exchange *x)
+{
+    char *scheme = NULL;
+    libcurl.url_get(x->url, CURLUPART_SCHEME, &scheme, 0);
+    if (scheme && strcmp(scheme, "https") == 0) {
+        struct curl_slist *fields = libcurl.slist_append(x->fields, "Perigee-Scheme: https");
+        if (!fields || libcurl.url_set(x->url, CURLUPART_SCHEME, "http", 0) != CURLUE_OK) abort();
+        x->fields = fields;
+    }
+    libcurl.free(scheme);
 }
 
 void http_transfer_prepare(struct http_exchange *x)

@@ -5,6 +5,9 @@
 
 #include "script/http_client.h"
 
+/* Before the first attempt of one that goes to the host's http_socket: there nobody speaks TLS, so https becomes a header that tells it. */
+void http_transfer_divert(struct http_exchange *x);
+
 /* Sets up x->easy, a handle without options; nothing is left of the attempt before. */
 void http_transfer_prepare(struct http_exchange *x);
 

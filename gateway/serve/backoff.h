@@ -1,5 +1,5 @@
 /* serve/backoff.h -- loads that have failed are left alone for a while: the failure is told again to who asks meanwhile. One for all workers;
- * knows the last BACKOFF_KEYS keys whose loads failed. Time is an argument: clock_mono_us, in ms. */
+ * knows the last BACKOFF_KEYS keys whose loads failed. Time is an argument: clock_wall_ms, as of lives. */
 #ifndef PERIGEE_SERVE_BACKOFF_H
 #define PERIGEE_SERVE_BACKOFF_H
 

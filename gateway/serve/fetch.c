@@ -128,7 +128,7 @@ static enum status may_load(struct fetch *f)
     struct backoff *backoff = flight_backoff(f->serve->flights);
     uint64_t since = f->waiter.era.since;
     if (f->demand->mode == FETCH_RELOAD) backoff_forget(backoff, f->key->stored);
-    if (backoff_holds(backoff, f->key->stored, since, clock_mono_us() / 1000, &f->problem)) return f->problem.status;
+    if (backoff_holds(backoff, f->key->stored, since, clock_wall_ms(), &f->problem)) return f->problem.status;
     return begin_wait(f);
 }
 
@@ -189,7 +189,7 @@ void fetch_refresh(struct serve *s, struct served *served, const struct record_k
 {
     struct problem why;
     struct flight_era era = fetch_era(s, served);
-    if (backoff_holds(flight_backoff(s->flights), key->stored, era.since, clock_mono_us() / 1000, &why)) return;
+    if (backoff_holds(flight_backoff(s->flights), key->stored, era.since, clock_wall_ms(), &why)) return;
     struct flight *flight = flight_found(s->flights, key->stored, era);
     if (flight) fill_start(s, served, key, request, NULL, flight, old, FILL_LOOK_AGAIN);
 }

@@ -188,7 +188,7 @@ static void load_failed(struct fill *f, const struct load_result *r)
     outcome->problem.status = r->status;
     outcome->load_us = f->took_us;
     log_failure(f, r);
-    uint64_t now_ms = clock_mono_us() / 1000;
+    uint64_t now_ms = clock_wall_ms();
     backoff_failed(flight_backoff(f->serve->flights), f->key.stored, f->stamp.at, now_ms, &outcome->problem);
     fill_land(f, outcome);
 }

@@ -2,7 +2,7 @@
 --
 -- In the pages below each fenced block is one of two:
 --
---     lua       a whole schema file; its name stands in the first line, `-- schemas/user.lua`
+--     lua       a whole schema file, or a spec; its name stands in the first line, `-- schemas/user.lua`
 --     console   commands, `$ curl ...` and `$ perigee ...`, each with what it prints below it
 --
 -- All lua blocks under one heading are the models of the commands under it, on a gateway with an empty store; under a heading without any,
@@ -15,7 +15,7 @@ local half = require "tests.support.half"
 local process = require "tests.support.process"
 local redis = require "tests.support.redis"
 
-local PAGES = { "models", "references", "methods", "handlers", "http" }
+local PAGES = { "models", "references", "methods", "handlers", "http", "testing" }
 local HERE = "http://127.0.0.1:3633" -- in the pages
 
 -- -- reading --
@@ -287,6 +287,22 @@ describe("the pages", function()
       end
     end
     assert.same({}, lacking)
+  end)
+
+  it("name each word of perigee.testing, and the types for editors do", function()
+    local page, meta, lacking, words = process.read "docs/testing.md", process.read "lua/perigee/meta/testing.lua", {}, 0
+    local source = process.read "lua/perigee/testing.lua":gsub("function testing%.begin.-function testing%.reset", "function testing.reset")
+    local function want(name, told, typed)
+      words = words + 1
+      if not page:find(told, 1, true) then lacking[#lacking + 1] = name end
+      if not meta:find(typed, 1, true) then lacking[#lacking + 1] = "meta: " .. name end
+    end
+    for name in source:gmatch "\nfunction testing%.([%l_]+)" do
+      if name ~= "answer" then want(name, "`testing." .. name .. "(", "function testing." .. name .. "(") end
+    end
+    for name in source:gmatch 'word%(class, "([%l_]+)"' do want(name, "`User." .. name .. "(", "@field " .. name .. " fun(") end
+    assert.same({}, lacking)
+    assert(words >= 20)
   end)
 
   it("have each metric", function()

@@ -79,12 +79,22 @@ static void follows_the_system(void **state)
     assert_true(clock_wall_ms() >= wall);
 }
 
+static void goes_forward_when_told(void **state)
+{
+    uint64_t wall = clock_wall_ms();
+    clock_forward(3600000);
+    assert_in_range(clock_wall_ms() - wall, 3600000, 3600100);
+    for (int i = 0; i < 3; i++) assert_in_range(clock_follow() + 5, 0, 10); /* and nothing brings it back */
+    assert_in_range(clock_wall_ms() - wall, 3600000, 3600100);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(writes_dates),          cmocka_unit_test(agrees_with_strftime),
-        cmocka_unit_test(adds_without_wrapping), cmocka_unit_test(tells_the_time),
-        cmocka_unit_test(approaches_by_a_tenth), cmocka_unit_test(follows_the_system),
+        cmocka_unit_test(writes_dates),           cmocka_unit_test(agrees_with_strftime),
+        cmocka_unit_test(adds_without_wrapping),  cmocka_unit_test(tells_the_time),
+        cmocka_unit_test(approaches_by_a_tenth),  cmocka_unit_test(follows_the_system),
+        cmocka_unit_test(goes_forward_when_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
