@@ -132,7 +132,8 @@ local function fits(method, url, request)
 end
 
 -- From now on requests to it are answered so: { status = 200, headers = {}, body = "", json = value, after = seconds }, a function
--- that gets the request and returns such a table, "reset": the connection is cut, or "hang": it is never answered. What was said last counts.
+-- that gets the request and returns such a table, "reset": the connection is cut, or "hang": it is never answered. What was said
+-- last counts.
 function testing.http(what, answer)
     local method, url = split(what)
     local kind = type(answer)
