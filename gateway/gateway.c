@@ -372,6 +372,7 @@ static void start_workers(struct gateway *g, struct vm **vm)
                                        .redis = g->uses_redis ? &g->redis : NULL,
                                        .memory = g->memory,
                                        .near = g->near,
+                                       .roster = g->tracker ? tracker_roster(g->tracker) : NULL,
                                        .epochs = g->epochs,
                                        .epochs_key = slice_of(g->epochs_key),
                                        .flights = g->flights,
@@ -433,7 +434,7 @@ static void say_ready(struct gateway *g)
 
 static void start_near(struct gateway *g)
 {
-    if (!g->uses_redis || g->redis.topology == REDIS_CLUSTER || g->config.near_cache_bytes == 0) return;
+    if (!g->uses_redis || g->config.near_cache_bytes == 0) return;
     g->near = near_new(g->config.near_cache_bytes);
     near_watch(g->near, slice_of(g->epochs_key));
     g->tracker = tracker_start(&g->redis, g->config.prefix, g->near);

@@ -1,4 +1,4 @@
-/* tracker.c -- a loop with one connection on it (store/tracking.h), and a letter to end it. */
+/* tracker.c -- a loop with one connection on it (store/tracking.h), or one to each master (store/roster.h), and a letter to end it. */
 #include "tracker.h"
 
 #include "base/buffer.h"
@@ -18,10 +18,11 @@ struct tracker {
     uv_thread_t thread;
     uv_loop_t loop;
     uv_async_t end;
-    struct tracking *tracking;
+    struct tracking *tracking; /* one of the two */
+    struct roster *roster;
 };
 
-static void on_tracking_closed(void *arg)
+static void on_all_closed(void *arg)
 {
     struct tracker *t = arg;
     uv_close((uv_handle_t *)&t->end, NULL);
@@ -30,7 +31,8 @@ static void on_tracking_closed(void *arg)
 static void on_end(uv_async_t *async)
 {
     struct tracker *t = async->data;
-    tracking_close(t->tracking, on_tracking_closed, t);
+    if (t->roster) roster_close(t->roster, on_all_closed, t);
+    else tracking_close(t->tracking, on_all_closed, t);
 }
 
 static void tracker_main(void *arg)
@@ -39,7 +41,6 @@ static void tracker_main(void *arg)
     sigset_t all;
     sigfillset(&all); /* they are the gateway thread's to handle */
     pthread_sigmask(SIG_BLOCK, &all, NULL);
-    t->tracking = tracking_open(&t->loop, t->config, buffer_view(&t->prefix), t->near, t->metrics);
     uv_run(&t->loop, UV_RUN_DEFAULT);
     if (uv_loop_close(&t->loop)) log_error("the tracker ended with open handles", LOG_NONE);
 }
@@ -55,6 +56,9 @@ struct tracker *tracker_start(const struct redis_config *config, const char *pre
     buffer_printf(&t->prefix, "%s:", prefix);
     if (uv_loop_init(&t->loop) || uv_async_init(&t->loop, &t->end, on_end)) abort();
     t->end.data = t;
+    if (config->topology == REDIS_CLUSTER)
+        t->roster = roster_open(&t->loop, config, buffer_view(&t->prefix), near, t->metrics);
+    else t->tracking = tracking_open(&t->loop, config, buffer_view(&t->prefix), near, t->metrics);
     if (uv_thread_create(&t->thread, tracker_main, t)) abort();
     return t;
 }
@@ -69,3 +73,5 @@ void tracker_stop(struct tracker *t)
 }
 
 struct metrics *tracker_metrics(struct tracker *t) { return t->metrics; }
+
+struct roster *tracker_roster(struct tracker *t) { return t->roster; }

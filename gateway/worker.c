@@ -168,7 +168,7 @@ static void open_store(struct worker *w)
 {
     const struct redis_config *redis = w->config.redis;
     if (redis && redis->topology == REDIS_CLUSTER) {
-        w->cluster = cluster_open(&w->loop, redis, w->metrics);
+        w->cluster = cluster_open(&w->loop, redis, w->config.roster, w->metrics);
         w->store = store_new_cluster(w->cluster, w->metrics);
     } else {
         if (redis) w->redis = redis_open(&w->loop, redis, w->metrics);

@@ -13,6 +13,7 @@
 #include "store/memory.h"
 #include "store/near.h"
 #include "store/redis.h"
+#include "store/roster.h"
 
 struct worker;
 
@@ -20,7 +21,8 @@ struct worker_config {
     const struct config *config;
     const struct redis_config *redis; /* NULL: records live in `memory` */
     struct memory *memory;
-    struct near *near; /* NULL: no copies of what Redis holds */
+    struct near *near;     /* NULL: no copies of what Redis holds */
+    struct roster *roster; /* with a near cache before a cluster: whom the workers ask */
     struct epochs *epochs;
     struct slice epochs_key; /* of them in Redis */
     struct flights *flights;

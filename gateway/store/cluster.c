@@ -65,6 +65,7 @@ struct cluster_node *cluster_find(struct cluster *c, const struct redis_address 
     if (!node) abort();
     node->cluster = c;
     node->address = c->node.address[0] = *address;
+    if (c->roster) roster_add(c->roster, address);
     node->redis = redis_open_routed(c->loop, &c->node, &router, node, c->metrics);
     list_append(&c->nodes, &node->link);
     c->nodes_n++;
@@ -94,6 +95,7 @@ static void let_go(struct cluster_node *node)
 {
     list_remove(&node->link);
     node->cluster->nodes_n--;
+    if (node->cluster->roster) roster_drop(node->cluster->roster, &node->address);
     redis_close(node->redis, on_node_closed, node);
 }
 
@@ -262,12 +264,14 @@ struct redis *cluster_node(struct cluster *c, struct slice key)
 
 /* ---- life */
 
-struct cluster *cluster_open(uv_loop_t *loop, const struct redis_config *config, struct metrics *metrics)
+struct cluster *cluster_open(uv_loop_t *loop, const struct redis_config *config, struct roster *roster,
+                             struct metrics *metrics)
 {
     struct cluster *c = calloc(1, sizeof *c);
     if (!c || !(c->map = malloc(sizeof *c->map))) abort();
     assert(config->topology == REDIS_CLUSTER && config->addresses > 0);
     c->loop = loop;
+    c->roster = roster;
     c->metrics = metrics;
     c->config = c->node = *config;
     c->node.topology = REDIS_SINGLE;

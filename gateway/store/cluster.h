@@ -9,11 +9,13 @@
 #define PERIGEE_STORE_CLUSTER_H
 
 #include "store/redis.h"
+#include "store/roster.h"
 
 struct cluster;
 
-/* Starts connecting; never blocks, never fails. Copies config, borrows the rest. */
-struct cluster *cluster_open(uv_loop_t *loop, const struct redis_config *config, struct metrics *metrics);
+/* Starts connecting; never blocks, never fails. Copies config, borrows the rest. `roster` is told of each server that is asked; NULL: nobody is. */
+struct cluster *cluster_open(uv_loop_t *loop, const struct redis_config *config, struct roster *roster,
+                             struct metrics *metrics);
 
 /* Ends: commands under way get STORE_UNAVAILABLE first; `closed` is called later, once, and then the object is gone. */
 void cluster_close(struct cluster *c, void (*closed)(void *arg), void *arg);

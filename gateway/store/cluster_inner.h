@@ -35,6 +35,7 @@ struct cluster {
     struct redis_config config; /* topology and addresses: of the seeds */
     struct redis_config node;   /* of one server, but for its address */
     char name[300];             /* for logs */
+    struct roster *roster;      /* NULL: no near copies */
     struct metrics *metrics;
     bool closing;
 

@@ -1,18 +1,21 @@
 /* store/near.c -- memory.c, and when it may be believed. */
 #include "store/near.h"
 
-#include <errno.h>
-#include <pthread.h>
+#include <assert.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdlib.h>
-#include <sys/socket.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 
 struct near {
     struct memory *memory;
-    _Atomic uint64_t trusted_until_us; /* 0: not at all */
-    pthread_rwlock_t lock;             /* of the line: who looks at it reads, who changes it writes */
-    int line;                          /* -1: none */
-    _Atomic bool hearing;
-    uint64_t watched; /* the name of a key; or 0 */
+    struct list lines;                 /* the tracker's */
+    _Atomic uint64_t trusted_until_us; /* the least of those that are up; 0: not at all */
+    _Atomic unsigned missing;          /* lines that are wanted, and not up */
+    _Atomic unsigned hearing;          /* lines of which something was read that is not heeded yet */
+    int ready;                         /* an epoll of the lines that are up */
+    uint64_t watched;                  /* the name of a key; or 0 */
     _Atomic uint64_t news;
     _Atomic uint64_t server;
 };
@@ -21,8 +24,9 @@ struct near *near_new(uint64_t max_bytes)
 {
     struct near *n = malloc(sizeof *n);
     if (!n) abort();
-    *n = (struct near){.memory = memory_new(max_bytes), .line = -1, .news = 1};
-    pthread_rwlock_init(&n->lock, NULL);
+    *n = (struct near){.memory = memory_new(max_bytes), .ready = epoll_create1(EPOLL_CLOEXEC), .news = 1};
+    if (n->ready < 0) abort();
+    list_init(&n->lines);
     return n;
 }
 
@@ -30,54 +34,95 @@ void near_free(struct near *n)
 {
     if (!n) return;
     memory_free(n->memory);
-    pthread_rwlock_destroy(&n->lock);
+    close(n->ready);
     free(n);
 }
 
-static void set_line(struct near *n, int line)
+/* ---- lines */
+
+static void trust_the_least(struct near *n)
 {
-    pthread_rwlock_wrlock(&n->lock);
-    n->line = line;
-    pthread_rwlock_unlock(&n->lock);
+    uint64_t least = UINT64_MAX;
+    for (struct list *l = n->lines.next; l != &n->lines; l = l->next) {
+        struct near_line *line = container_of(l, struct near_line, link);
+        if (line->up && line->until_us < least) least = line->until_us;
+    }
+    atomic_store(&n->trusted_until_us, least == UINT64_MAX ? 0 : least);
+}
+
+void near_want(struct near *n) { atomic_fetch_add(&n->missing, 1); }
+
+void near_unwant(struct near *n) { atomic_fetch_sub(&n->missing, 1); }
+
+void near_add(struct near *n, struct near_line *line)
+{
+    *line = (struct near_line){.fd = -1};
+    list_append(&n->lines, &line->link);
+    near_want(n);
+}
+
+void near_remove(struct near *n, struct near_line *line)
+{
+    assert(!line->up);
+    list_remove(&line->link);
+    near_unwant(n);
 }
 
 /* A worker may have found us trusted just before the end, and keep a copy after all were dropped; so they are dropped once more before the first
- * one is served again. */
-void near_begin(struct near *n, int line, uint64_t server, uint64_t until_us)
+ * one is served again. The same holds for what was read from this server before anyone heard of it. */
+void near_begin(struct near *n, struct near_line *line, int fd, uint64_t server, uint64_t until_us)
 {
+    struct epoll_event event = {.events = EPOLLIN};
+    assert(!line->up);
     near_forget_all(n);
     atomic_store(&n->server, server);
-    set_line(n, line);
-    atomic_store(&n->trusted_until_us, until_us);
+    line->up = true;
+    line->fd = fd;
+    if (epoll_ctl(n->ready, EPOLL_CTL_ADD, fd, &event) != 0) abort(); /* out of memory */
+    near_trust(n, line, until_us);
+    near_unwant(n);
 }
 
-void near_trust(struct near *n, uint64_t until_us) { atomic_store(&n->trusted_until_us, until_us); }
-
-void near_hearing(struct near *n, bool hearing) { atomic_store(&n->hearing, hearing); }
-
-void near_end(struct near *n)
+void near_trust(struct near *n, struct near_line *line, uint64_t until_us)
 {
-    atomic_store(&n->trusted_until_us, 0);
-    set_line(n, -1); /* and no worker looks at it any more: it may be closed */
+    line->until_us = until_us;
+    trust_the_least(n);
+}
+
+void near_hearing(struct near *n, struct near_line *line, bool hearing)
+{
+    if (hearing == line->hearing) return;
+    line->hearing = hearing;
+    atomic_fetch_add(&n->hearing, hearing ? 1 : UINT_MAX);
+}
+
+void near_end(struct near *n, struct near_line *line)
+{
+    near_hearing(n, line, false);
+    if (!line->up) return;
+    near_want(n);
+    line->up = false;
+    epoll_ctl(n->ready, EPOLL_CTL_DEL, line->fd, NULL);
+    trust_the_least(n);
     memory_forget_all(n->memory);
 }
 
-/* Is something there, read or not, that is not heeded yet: a message, or the end of the line? Whoever has seen the answer to the write behind it
- * must not see less here, and the tracker may be a while in waking up. In this order: what is not in the socket any more is being heard. */
+/* Is something there, read or not, that is not heeded yet: a message, or the end of a line? Whoever has seen the answer to the write behind it
+ * must not see less here, and the tracker may be a while in waking up. In this order: what is not in a socket any more is being heard. One question
+ * for all lines, however many. */
 static bool has_news(struct near *n)
 {
-    char first;
-    pthread_rwlock_rdlock(&n->lock);
-    bool quiet = recv(n->line, &first, 1, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
-    pthread_rwlock_unlock(&n->lock);
-    return !quiet || atomic_load(&n->hearing);
+    struct pollfd ready = {.fd = n->ready, .events = POLLIN};
+    return poll(&ready, 1, 0) != 0 || atomic_load(&n->hearing) != 0;
 }
 
 uint64_t near_server(struct near *n) { return atomic_load(&n->server); }
 
+bool near_is_whole(struct near *n) { return atomic_load(&n->trusted_until_us) != 0 && atomic_load(&n->missing) == 0; }
+
 bool near_trusted(struct near *n, uint64_t mono_us)
 {
-    return mono_us < atomic_load(&n->trusted_until_us) && !has_news(n);
+    return mono_us < atomic_load(&n->trusted_until_us) && atomic_load(&n->missing) == 0 && !has_news(n);
 }
 
 struct blob *near_look(struct near *n, struct slice key, uint64_t now_ms, uint32_t *mark)

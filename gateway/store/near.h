@@ -1,8 +1,8 @@
 /* store/near.h -- the near cache: copies, in this process, of what Redis holds, so that what is read often costs Redis nothing. Shared by all
  * workers, bounded in bytes really used.
  *
- * A copy is served only while the server tells us of every change (tracking.h), and all that has come of such messages is heeded: so it is old by
- * no more than a message's way, and by NEAR_LAG_MS if the server falls silent. Nothing ends by a guess at how long it might hold.
+ * A copy is served only while each server tells us of every change (tracking.h), and all that has come of such messages is heeded: so it is old by
+ * no more than a message's way, and by NEAR_LAG_MS if its server falls silent. Nothing ends by a guess at how long it might hold.
  *
  *     look       the copy; or none, and the key's mark: now ask Redis
  *     keep       what Redis has said, unless the key was forgotten since it was asked (it may have answered before that change)
@@ -11,6 +11,7 @@
 #define PERIGEE_STORE_NEAR_H
 
 #include "base/hash.h"
+#include "base/list.h"
 #include "store/memory.h"
 
 #include <stdatomic.h>
@@ -23,20 +24,42 @@ struct near;
 struct near *near_new(uint64_t max_bytes);
 void near_free(struct near *n);
 
-/* From now on every change is told on this socket, which stays open until near_end, by this server (redis_server). What is kept is good until then (clock_mono_us), and longer when near_trust says so. */
-void near_begin(struct near *n, int line, uint64_t server, uint64_t until_us);
-void near_trust(struct near *n, uint64_t until_us);
+/* One server's way to tell of changes. Embed it. All functions of lines are the tracker's, on its thread. */
+struct near_line {
+    struct list link; /* private, as all of it */
+    int fd;
+    bool up, hearing;
+    uint64_t until_us;
+};
+
+/* From now on copies are served only while this line is up, too. */
+void near_add(struct near *n, struct near_line *line);
+
+/* From now on every change at this server (redis_server) is told on this socket, which stays open until near_end. What is kept is good until then
+ * (clock_mono_us), and longer when near_trust says so. */
+void near_begin(struct near *n, struct near_line *line, int fd, uint64_t server, uint64_t until_us);
+void near_trust(struct near *n, struct near_line *line, uint64_t until_us);
 
 /* Before something is read from the line, and when all of it has been heeded (false). */
-void near_hearing(struct near *n, bool hearing);
+void near_hearing(struct near *n, struct near_line *line, bool hearing);
 
-/* Changes may be missed from now on, or may have been: no copy is served until near_begin, and all are dropped. */
-void near_end(struct near *n);
+/* Changes may be missed from now on, or may have been: no copy is served until near_begin, and all are dropped. Harmless on one that is not up. */
+void near_end(struct near *n, struct near_line *line);
+
+/* It is not waited for any more. It has ended. */
+void near_remove(struct near *n, struct near_line *line);
+
+/* A server is asked that has no line yet: no copy is served until it has, and near_unwant. Any thread. */
+void near_want(struct near *n);
+void near_unwant(struct near *n);
 
 /* May a copy be served? Not while a message waits. Any thread. */
 bool near_trusted(struct near *n, uint64_t mono_us);
 
-/* Whose changes are told: who reads from another server must not look here. */
+/* Are all lines up? Any thread. */
+bool near_is_whole(struct near *n);
+
+/* Whose changes are told, where there is one line: who reads from another server must not look here. */
 uint64_t near_server(struct near *n);
 
 /* A new reference, or NULL and *mark. Only while it is trusted. */

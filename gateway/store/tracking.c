@@ -27,6 +27,7 @@ struct tracking {
     uv_loop_t *loop;
     uv_timer_t timer;
     struct near *near;
+    struct near_line line;
     enum { DOWN, ASKING, UP, CLOSING } state;
 
     struct redis_link *link; /* while ASKING and UP */
@@ -47,23 +48,24 @@ static void arm(struct tracking *t, uint64_t ms) { uv_timer_start(&t->timer, on_
 
 static uint64_t after(uint64_t since_us) { return since_us + NEAR_LAG_MS * 1000; }
 
+/* The gauge is of all lines, of which each may have changed it. */
+static void tell(struct tracking *t) { counter_set(t->up, near_is_whole(t->near)); }
+
 /* -- down -- */
 
 static void go_down(struct tracking *t, enum loss loss, const char *why)
 {
     uint64_t wait = pause_next(&t->pause);
     if (loss == REFUSED && wait < REFUSED_MS) wait = REFUSED_MS;
-    if (t->state == UP) {
-        near_end(t->near);
-        counter_add(t->flushes[loss], 1);
-    }
+    if (t->state == UP) counter_add(t->flushes[loss], 1);
+    near_end(t->near, &t->line);
     if (!t->told) {
         log_warn(loss == REFUSED ? "no near cache: the store does not track keys for us" : "near cache off",
                  LOG_TEXT("store", t->name), LOG_TEXT("why", why), LOG_NUMBER("retry_ms", wait));
     }
     t->told = true;
     t->state = DOWN;
-    counter_set(t->up, 0);
+    tell(t);
     if (t->link) redis_link_close(t->link);
     t->link = NULL;
     arm(t, wait);
@@ -86,7 +88,7 @@ static void on_changed(void *arg, struct slice key)
 static void on_hearing(void *arg, bool hearing)
 {
     struct tracking *t = arg;
-    near_hearing(t->near, hearing);
+    near_hearing(t->near, &t->line, hearing);
 }
 
 /* -- asking, and up -- */
@@ -113,8 +115,8 @@ static void begin(struct tracking *t)
     t->told = false;
     t->state = UP;
     t->pinging = false;
-    counter_set(t->up, 1);
-    near_begin(t->near, redis_link_fd(t->link), redis_link_server(t->link), after(t->asked_us));
+    near_begin(t->near, &t->line, redis_link_fd(t->link), redis_link_server(t->link), after(t->asked_us));
+    tell(t);
     arm(t, PING_MS);
 }
 
@@ -129,7 +131,7 @@ static void on_reply(void *arg, struct redis_reply *reply)
     } else if (t->state == UP) {
         t->pinging = false;
         pause_reset(&t->pause); /* it was good for something */
-        near_trust(t->near, after(t->asked_us));
+        near_trust(t->near, &t->line, after(t->asked_us));
     } else if (!is_hello) {
         begin(t);
     }
@@ -194,6 +196,7 @@ struct tracking *tracking_open(uv_loop_t *loop, const struct redis_config *confi
     redis_config_print(config, t->name, sizeof t->name);
     t->loop = loop;
     t->near = near;
+    near_add(near, &t->line);
     t->up = metrics_counter(metrics, METRIC_NEAR_UP, NULL);
     t->invalidations = metrics_counter(metrics, METRIC_NEAR_INVALIDATIONS, NULL);
     for (int i = 0; i < LOSSES; i++) {
@@ -218,11 +221,12 @@ static void on_closed(uv_handle_t *handle)
 void tracking_close(struct tracking *t, void (*closed)(void *arg), void *arg)
 {
     assert(t->state != CLOSING);
-    near_end(t->near);
+    near_end(t->near, &t->line);
+    near_remove(t->near, &t->line);
     t->state = CLOSING;
     t->closed = closed;
     t->closed_arg = arg;
-    counter_set(t->up, 0);
+    tell(t);
     if (t->link) redis_link_close(t->link);
     t->link = NULL;
     uv_close((uv_handle_t *)&t->timer, on_closed);

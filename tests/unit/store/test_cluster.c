@@ -105,7 +105,7 @@ static struct scene *scene_new(void)
     return s;
 }
 
-static void scene_open(struct scene *s) { s->cluster = cluster_open(&s->loop, &s->config, s->metrics); }
+static void scene_open(struct scene *s) { s->cluster = cluster_open(&s->loop, &s->config, NULL, s->metrics); }
 
 static bool is_whole(void *scene) { return cluster_up(((struct scene *)scene)->cluster); }
 
