@@ -3,10 +3,11 @@
 SECONDS ?= 60
 STEPS ?= 100000
 SEED ?= $(shell date +%s)
+SLOTS ?= 1500
 GETS ?= 1000000
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: run test build bench fuzz asan tsan property desync redis-versions soak hostile accept instructions lint format docs client docker clean help
+.PHONY: run test build bench fuzz asan tsan property cluster desync redis-versions soak hostile accept instructions lint format docs client docker clean help
 
 run: ## build, start the gateway with the example models, show a miss, a hit and a save; stays up until Ctrl-C
 	@scripts/run
@@ -43,6 +44,10 @@ desync: build ## GETS=1000000 pipelined questions to a Redis that cuts connectio
 redis-versions: build ## the tests that talk to Redis, against other versions of it and Valkey, as far as Debian has them
 	@scripts/deps test
 	@scripts/redis-versions
+
+cluster: build ## a Redis Cluster of which 1500 slots move under reads and writes (SLOTS=N)
+	@scripts/deps test
+	@CLUSTER_SLOTS=$(SLOTS) PERIGEE_BIN=$(CURDIR)/build/perigee busted --lua=luajit -o plainTerminal tests/e2e/cluster_spec.lua
 
 soak: build ## what a million failed loads and a hundred thousand missing keys leave in memory
 	@scripts/deps test
