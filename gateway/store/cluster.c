@@ -214,6 +214,7 @@ static bool is_good(struct cluster *c, struct slice said)
     const char *fault = said.n ? cluster_map_read(c->map, &nodes, &c->asked->address) : "an answer too long";
     if (!fault && c->map->covered == 0) fault = "it has no slots";
     if (!fault) return true;
+    if (c->told) return false;
     char where[REDIS_ADDRESS_TEXT];
     redis_address_print(&c->asked->address, where, sizeof where);
     log_warn("cluster map refused", LOG_TEXT("store", c->name), LOG_TEXT("server", where), LOG_TEXT("why", fault));

@@ -108,6 +108,27 @@ describe("a cluster", function()
     other:finish()
   end)
 
+  it("lets us in as a user who may do what the page says", function()
+    local page = process.read "docs/redis.md"
+    local rules = assert(page:match "ACL SETUSER perigee on >PASSWORD ([^\n]+)")
+    local more, last = page:match "on every server of it, replicas too: `(%S+)` and `(%S+)`"
+    for _, node in ipairs(servers.nodes) do
+      local words = { "ACL", "SETUSER", "perigee", "on", ">pw" }
+      for word in (rules .. " " .. more .. " " .. last):gmatch "%S+" do words[#words + 1] = word end
+      node:command(unpack(words))
+    end
+    local other = start { url = (servers.url:gsub("redis%+cluster://", "redis+cluster://perigee:pw@")) }
+    assert(not other.ready_line:find("pw@", 1, true))
+    process.eventually("its near cache is on", 10, function() return other:metric "perigee_near_cache_up" == 1 end)
+    for i = 1, 20 do
+      check.status(save(other, "user" .. i, i), 201)
+      assert.equal(i, check.document(read(other, "user" .. i)).n)
+      assert.equal(7, check.document(other:get("/models/Loaded?id=user" .. i)).n)
+    end
+    assert.equal(0, other:metric("perigee_store_errors_total", { outcome = "noperm" }))
+    other:finish()
+  end)
+
   it("answers for a slot that is being moved", function()
     local key = key_of(gw, "Note", "moved")
     local slot = servers:slot(key)
