@@ -40,6 +40,7 @@
 #define DRAIN_CHECK_MS  5
 #define CLOCK_SET_MS    1000 /* less is how clocks are kept right */
 #define SPARE_FDS       64   /* beside connections: loops, Redis, SQLite, upstreams */
+#define CLUSTER_FDS     64 /* masters of a cluster, with each of which every worker and the tracker have a connection */
 
 struct gateway {
     struct config config;
@@ -310,7 +311,8 @@ static bool fail(const char *what, const char *detail)
 static bool reserve_descriptors(struct gateway *g)
 {
     struct rlimit limit;
-    uint64_t want = g->config.max_connections + SPARE_FDS + 32 * g->config.workers;
+    unsigned masters = g->uses_redis && g->redis.topology == REDIS_CLUSTER ? CLUSTER_FDS : 0;
+    uint64_t want = g->config.max_connections + SPARE_FDS + masters + (32 + masters) * g->config.workers;
     if (getrlimit(RLIMIT_NOFILE, &limit)) return true;
     if (limit.rlim_cur < want) {
         limit.rlim_cur = limit.rlim_max < want ? limit.rlim_max : want;

@@ -98,9 +98,10 @@ void near_hearing(struct near *n, struct near_line *line, bool hearing)
 
 void near_end(struct near *n, struct near_line *line)
 {
+    bool was_up = line->up;
+    if (was_up) near_want(n); /* first: a message of which half was read is forgotten below */
     near_hearing(n, line, false);
-    if (!line->up) return;
-    near_want(n);
+    if (!was_up) return;
     line->up = false;
     epoll_ctl(n->ready, EPOLL_CTL_DEL, line->fd, NULL);
     trust_the_least(n);

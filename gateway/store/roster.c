@@ -119,8 +119,7 @@ struct roster *roster_open(uv_loop_t *loop, const struct redis_config *config, s
     if (!r || !copy || uv_mutex_init(&r->lock)) abort();
     r->loop = loop;
     r->config = *config;
-    r->config.topology = REDIS_SINGLE;
-    r->config.addresses = 1;
+    r->config.addresses = 1; /* of a cluster still: tracking.c asks such servers more */
     r->prefix = slice_from(memcpy(copy, prefix.p, prefix.n), prefix.n);
     r->near = near;
     r->metrics = metrics;

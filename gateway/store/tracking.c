@@ -1,6 +1,6 @@
 /* store/tracking.c -- down, asking, up, and down again:
  *
- *     DOWN (back-off) -> ASKING (HELLO 3, CLIENT TRACKING: a deadline) -> UP (a ping now and then) -> DOWN ...     one timer */
+ *     DOWN (back-off) -> ASKING (HELLO 3, is it well?, CLIENT TRACKING: a deadline) -> UP (a ping now and then) -> DOWN ...     one timer */
 #include "store/tracking.h"
 
 #include "base/clock.h"
@@ -31,7 +31,7 @@ struct tracking {
     enum { DOWN, ASKING, UP, CLOSING } state;
 
     struct redis_link *link; /* while ASKING and UP */
-    unsigned answers;        /* of this link */
+    unsigned greetings;      /* answers to come before it is up */
     bool pinging;            /* a ping has no answer yet */
     uint64_t asked_us;       /* when what waits for an answer was sent */
     bool told;               /* the log knows that it is down */
@@ -99,11 +99,20 @@ static void ask(struct tracking *t, enum redis_expect expect, int argc, const st
     t->asked_us = clock_mono_us();
 }
 
+/* A master of a cluster that is cut off from most of the others hears no more of what changes, as another may have its slots. It knows that, and says so
+ * (CLUSTERDOWN) to who asks for a key, of whatever slot; not to a ping. The key is none of a record. */
+static void ask_for_life(struct tracking *t)
+{
+    if (t->config.topology == REDIS_CLUSTER) ask(t, EXPECT_VALUE, 2, (struct slice[]){SLICE("GET"), t->prefix});
+    else ask(t, EXPECT_STATUS, 1, (struct slice[]){SLICE("PING")});
+}
+
 static void on_ready(void *arg)
 {
     struct tracking *t = arg;
-    t->answers = 0;
+    t->greetings = 3;
     ask(t, EXPECT_MAP, 2, (struct slice[]){SLICE("HELLO"), SLICE("3")});
+    ask_for_life(t);
     ask(t, EXPECT_OK, 6,
         (struct slice[]){SLICE("CLIENT"), SLICE("TRACKING"), SLICE("ON"), SLICE("BCAST"), SLICE("PREFIX"), t->prefix});
 }
@@ -120,19 +129,28 @@ static void begin(struct tracking *t)
     arm(t, PING_MS);
 }
 
+/* That we may not ask it that, or should ask another, says that it is well. The last greeting is no such question. */
+static bool is_bad(const struct tracking *t, const struct redis_reply *reply)
+{
+    static const char *const harmless[] = {"NOPERM", "MOVED", "ASK", "WRONGTYPE"};
+    if (reply->head.type != REDIS_REPLY_ERROR) return false;
+    for (size_t i = 0; i < sizeof harmless / sizeof *harmless; i++)
+        if (t->greetings != 1 && strcmp(reply->error, harmless[i]) == 0) return false;
+    return true;
+}
+
 static void on_reply(void *arg, struct redis_reply *reply)
 {
     struct tracking *t = arg;
-    bool error = reply->head.type == REDIS_REPLY_ERROR, is_hello = t->answers == 0;
-    if (t->answers < 2) t->answers++;
-    if (error && t->state == UP && strcmp(reply->error, "NOPERM") == 0) error = false; /* to ping; it lives */
-    if (error) {
-        go_down(t, t->state == UP ? LOST : REFUSED, reply->error[0] ? reply->error : "error");
+    bool bad = is_bad(t, reply), is_about_tracking = t->greetings == 3 || t->greetings == 1;
+    if (t->greetings) t->greetings--;
+    if (bad) {
+        go_down(t, is_about_tracking ? REFUSED : LOST, reply->error[0] ? reply->error : "error");
     } else if (t->state == UP) {
         t->pinging = false;
         pause_reset(&t->pause); /* it was good for something */
         near_trust(t->near, &t->line, after(t->asked_us));
-    } else if (!is_hello) {
+    } else if (t->greetings == 0) {
         begin(t);
     }
 }
@@ -164,7 +182,7 @@ static void ping(struct tracking *t)
         go_down(t, SILENT, "no answer in time");
         return;
     }
-    if (!t->pinging) ask(t, EXPECT_STATUS, 1, (struct slice[]){SLICE("PING")});
+    if (!t->pinging) ask_for_life(t);
     t->pinging = true;
     arm(t, PING_MS);
 }
@@ -198,6 +216,7 @@ struct tracking *tracking_open(uv_loop_t *loop, const struct redis_config *confi
     t->near = near;
     near_add(near, &t->line);
     t->up = metrics_counter(metrics, METRIC_NEAR_UP, NULL);
+    tell(t);
     t->invalidations = metrics_counter(metrics, METRIC_NEAR_INVALIDATIONS, NULL);
     for (int i = 0; i < LOSSES; i++) {
         struct slice label = slice_of(losses[i]);

@@ -142,6 +142,22 @@ describe("near copies of a cluster", function()
     assert(new:command("CLIENT", "LIST"):find("resp=3", 1, true))
   end)
 
+  it("are not served while the servers call the cluster down, though all are heard", function()
+    local ids = ids_of("down", 3)
+    agree(ids, 2)
+    for _, id in ipairs(ids) do warm(left, id) end
+    local slot = servers:slot "nobody's"
+    local owner = servers:owner(slot)
+    for _, node in ipairs(servers.nodes) do node:command("CLUSTER", "DELSLOTS", slot) end
+    process.eventually("its near cache is off", 3, function() return not on(left) and not on(right) end)
+    check.problem(left:get(target(ids[1])), 503, "store-unavailable")
+    owner:command("CLUSTER", "ADDSLOTS", slot)
+    for _, node in ipairs(servers.nodes) do node:try("CLUSTER", "SETSLOT", slot, "NODE", owner.id) end -- sooner than by hearsay
+    await_on(20)
+    agree(ids, 2)
+    for _, id in ipairs(ids) do warm(left, id) end
+  end)
+
   it("are right when a replica is made master, and are near again", function()
     local ids = ids_of("failover", 6)
     agree(ids, 2)
@@ -181,9 +197,10 @@ describe("near copies of a cluster", function()
     repeat
       local refused = agree(ids, 1, 503)
     until refused == 0 and socket.gettime() - killed > 1 or socket.gettime() - killed > 15 * gateway.patience
-    agree(ids, 2)
+    servers:set_node_timeout() -- from here on nobody else is replaced, because this machine is busy
     await_on(10 * gateway.patience)
+    for _, gw in ipairs { left, right } do gw:await_store(20) end
+    agree(ids, 2)
     for _, id in ipairs(ids) do warm(left, id) end
-    servers:set_node_timeout()
   end)
 end)
