@@ -122,4 +122,28 @@ describe("a collection of raw requests", function()
     assert.is_nil(out:find("REVIEW", 1, true), out)
     gw:finish()
   end)
+
+  it("leaves none of its connections without an answer or an end", function()
+    local pipe = io.popen("ls " .. process.quote(data) .. "/*/*.req 2>/dev/null")
+    local cases = {}
+    for path in pipe:lines() do cases[#cases + 1] = process.read(path) end
+    pipe:close()
+    if #cases == 0 then return pending("no " .. data) end
+    local gw = gateway.start { models = models, workers = 2 }
+    for from = 1, #cases, 50 do
+      local open = {}
+      for i = from, math.min(from + 49, #cases) do
+        local connection = http.connect(gw.address)
+        connection:send(cases[i])
+        connection:shutdown()
+        open[#open + 1] = connection
+      end
+      for i, connection in ipairs(open) do
+        assert(connection:closes(5), "still open after: " .. cases[from + i - 1]:sub(1, 200))
+        connection:close()
+      end
+    end
+    check.status(gw:get "/models/Note?id=alive", 404)
+    gw:finish()
+  end)
 end)
