@@ -114,6 +114,18 @@ static bool sections_good(struct slice rest)
     return rest.n == 0;
 }
 
+/* Not whether it is JSON, which is for who wrote it; but what a reader may take for granted: a record is an object. */
+static bool text_good(const struct envelope *e)
+{
+    struct slice text = e->text;
+    switch (e->kind) {
+    case ENVELOPE_NEGATIVE: return text.n == 0;
+    case ENVELOPE_RESULT: return text.n > 0;
+    case ENVELOPE_RECORD: break;
+    }
+    return text.n >= 2 && text.p[0] == '{' && text.p[text.n - 1] == '}';
+}
+
 bool envelope_open(struct slice bytes, struct envelope *e)
 {
     if (bytes.n < ENVELOPE_HEADER || !begins_well(bytes)) return false;
@@ -130,9 +142,7 @@ bool envelope_open(struct slice bytes, struct envelope *e)
                            .table = {body.p, table},
                            .sections = {body.p + table, sections},
                            .text = {body.p + table + sections, text}};
-    bool has_text = e->text.n > 0, wants_text = e->kind != ENVELOPE_NEGATIVE;
-    return has_text == wants_text && e->stale_until_ms >= e->fresh_until_ms && refs_good(e) &&
-           sections_good(e->sections);
+    return text_good(e) && e->stale_until_ms >= e->fresh_until_ms && refs_good(e) && sections_good(e->sections);
 }
 
 struct slice envelope_section(const struct envelope *e, uint8_t type)

@@ -239,6 +239,28 @@ static void only_a_record_needs_a_text(void **state)
     assert_false(opens(copy, golden.n));
 }
 
+static void a_record_is_an_object(void **state)
+{
+    struct slice golden = hex_read("envelope_record.hex");
+    struct envelope e;
+    char *copy = arena_bytes(&arena, golden.n);
+    memcpy(copy, golden.p, golden.n);
+    assert_true(envelope_open(slice_from(copy, golden.n), &e));
+    size_t from = (size_t)(e.text.p - copy);
+    copy[from] = '[';
+    assert_false(opens(copy, golden.n));
+    copy[from] = '{';
+    copy[golden.n - 1] = ']';
+    assert_false(opens(copy, golden.n));
+    copy[4] = ENVELOPE_RESULT;
+    assert_true(opens(copy, golden.n));
+
+    copy[4] = ENVELOPE_RECORD;
+    copy[48] = 1; /* one byte is no object, whichever it is */
+    copy[49] = copy[50] = copy[51] = 0;
+    assert_false(opens(copy, from + 1));
+}
+
 static void eight_bytes_tell_a_record(void **state)
 {
     assert_true(envelope_is_record(SLICE("PGE\1\0\0\0\0")));
@@ -277,6 +299,8 @@ static void the_most_references_fit(void **state)
     char *text = arena_bytes(&arena, 2 * (ENVELOPE_REFS_MAX + 1));
     struct envelope e = {.text = slice_from(text, 2 * (ENVELOPE_REFS_MAX + 1))}, opened;
     memset(text, '1', e.text.n);
+    text[0] = '{';
+    text[e.text.n - 1] = '}';
     for (uint32_t i = 0; i <= ENVELOPE_REFS_MAX; i++)
         refs[i] = (struct envelope_ref){.offset = 2 * i, .length = 2, .pairs = SLICE("id=1")};
     struct blob *blob = envelope_seal(&e, refs, ENVELOPE_REFS_MAX);
@@ -308,6 +332,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(no_byte_may_be_missing_or_left_over, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_rule_of_the_layout_is_checked, set_up, tear_down),
         cmocka_unit_test_setup_teardown(only_a_record_needs_a_text, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_record_is_an_object, set_up, tear_down),
         cmocka_unit_test_setup_teardown(eight_bytes_tell_a_record, set_up, tear_down),
         cmocka_unit_test_setup_teardown(no_change_of_one_byte_makes_anything_else_than_a_view_or_a_refusal, set_up,
                                         tear_down),
