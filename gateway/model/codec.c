@@ -127,18 +127,26 @@ static enum status find_self(const struct model *m, const struct json_member *me
     return st == OK ? key_finish(m, &keys, r->arena, self, why) : st;
 }
 
+/* Fields are mostly given in the order of the model; *next is the one behind the last that was. */
+static const struct field *field_named(const struct model *m, struct slice name, size_t *next)
+{
+    const struct field *f =
+        *next < m->fields && slice_eq(m->field[*next].name, name) ? &m->field[*next] : model_field(m, name);
+    if (f) *next = model_index(m, f) + 1;
+    return f;
+}
+
 enum status codec_read(const struct model *m, struct slice body, struct key_draft *key, struct codec_reader *r,
                        struct record_draft *d, struct problem *why)
 {
     struct json_member *member;
     struct record_key self;
-    struct slice compact;
     size_t n;
-    enum status st = json_compact(body, r->arena, &compact, why);
-    if (st == OK) st = json_members(compact, r->arena, &member, &n, why);
+    enum status st = json_compact(body, r->arena, &r->text, why);
+    if (st == OK) st = json_members(r->text, r->arena, &member, &n, why);
     if (st == OK && r->cascade && (st = find_self(m, member, n, key, r, &self, why)) == OK) r->self = &self;
-    for (size_t i = 0; st == OK && i < n; i++) {
-        const struct field *f = model_field(m, member[i].name);
+    for (size_t i = 0, next = 0; st == OK && i < n; i++) {
+        const struct field *f = field_named(m, member[i].name, &next);
         if (!f) st = codec_unknown_field(m, member[i].name, why);
         else if (f->kind == FIELD_KEY)
             st = key_set_json(m, key, model_key_position(m, f), member[i].value, r->arena, why);
@@ -218,4 +226,28 @@ enum status codec_write(const struct record_key *key, struct record_draft *d, st
     buffer_char(out, '}');
     *n_refs = (size_t)(slot - *refs);
     return OK;
+}
+
+/* -- written already -- */
+
+/* Moves *rest behind what it begins with; a value that was cut out of it is known by where it stands. */
+static bool take_same(struct slice *rest, struct slice wanted)
+{
+    bool same = wanted.p == rest->p ? wanted.n <= rest->n : slice_starts(*rest, wanted);
+    if (same) *rest = slice_skip(*rest, wanted.n);
+    return same;
+}
+
+bool codec_is_written(const struct record_key *key, const struct record_draft *d, struct slice text)
+{
+    const struct model *m = key->model;
+    struct slice rest = text, before = SLICE("{");
+    for (size_t i = 0; i < m->fields && !m->refers; i++) {
+        struct slice json;
+        if (value_of(key, d, &m->field[i], &json, NULL) != OK) return false;
+        if (!json.p) continue;
+        if (!take_same(&rest, before) || !take_same(&rest, m->field[i].prefix) || !take_same(&rest, json)) return false;
+        before = SLICE(",");
+    }
+    return !m->refers && slice_eq(rest, SLICE("}"));
 }

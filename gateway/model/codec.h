@@ -39,6 +39,7 @@ struct codec_reader {
     bool cascade; /* references may carry fields: they are gathered in target[], each before the one it was given in */
     struct codec_target *target;
     size_t targets, cap;
+    struct slice text; /* what was read, without insignificant white space */
 
     size_t given;                  /* private: how often a reference carried fields */
     const struct record_key *self; /* private: the record that is read, once codec_read knows it */
@@ -72,5 +73,9 @@ enum status codec_set(const struct model *m, struct record_draft *d, const struc
  * Whether `out` overflowed is the caller's to see. */
 enum status codec_write(const struct record_key *key, struct record_draft *d, struct arena *arena, struct buffer *out,
                         struct envelope_ref **refs, size_t *n_refs, struct problem *why);
+
+/* Is `text`, that the draft was read from, what codec_write would write? So it is where the members stand in the model's order, each once and
+ * each key in its one spelling, and no default is missing. Never for a model that refers. */
+bool codec_is_written(const struct record_key *key, const struct record_draft *d, struct slice text);
 
 #endif

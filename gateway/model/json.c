@@ -1,9 +1,12 @@
-/* model/json.c -- one scan for depth, yyjson's verdict, one walk that leaves out white space. What comes after works on valid
- * compact text, where the first byte of a value tells its kind and cutting needs no care for errors. */
+/* model/json.c -- one walk says yes (json_valid.c); to what it refuses one scan for depth and yyjson say why. Another walk leaves out white
+ * space, if there is any. What comes after works on valid compact text, where the first byte of a value tells its kind and cutting needs no
+ * care for errors. */
 #include "model/json.h"
 
 #include "base/map.h"
+#include "model/json_valid.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <yyjson.h>
 
@@ -29,16 +32,14 @@ static const char *string_end(const char *quote, const char *end)
 
 /* -- checking -- */
 
-/* Counts white space outside strings. False, and *at, where the text nests too deep. For valid text the count is right;
- * invalid text is read as yyjson reads it up to its first error, so what it would nest is seen here. */
-static bool scan(struct slice text, size_t *blanks, size_t *at)
+/* Does the text nest no deeper than it may? Else *at is where. Invalid text is read as yyjson reads it up to its first error, so what that
+ * would nest is seen here. */
+static bool is_flat(struct slice text, size_t *at)
 {
     const char *p = text.p, *end = text.p + text.n;
     size_t depth = 0;
-    *blanks = 0;
     while (p < end) {
         int class = class_at(p);
-        if (class == BLANK) ++*blanks;
         if (class == OPEN && ++depth > JSON_DEPTH_MAX) {
             *at = (size_t)(p - text.p);
             return false;
@@ -49,15 +50,18 @@ static bool scan(struct slice text, size_t *blanks, size_t *at)
     return true;
 }
 
-static enum status judge(struct slice text, struct problem *why)
+/* What is wrong with a text that is refused. */
+static enum status blame(struct slice text, struct problem *why)
 {
     yyjson_read_err err;
+    size_t at;
+    if (text.n == 0) return problem_set(why, MALFORMED_JSON, NULL, "there is no value at byte 0");
+    if (!is_flat(text, &at))
+        return problem_set(why, MALFORMED_JSON, NULL, "nested deeper than %d at byte %zu", JSON_DEPTH_MAX, at);
     /* Without YYJSON_READ_INSITU the text is only read. */
     yyjson_doc *doc = yyjson_read_opts((char *)text.p, text.n, YYJSON_READ_NUMBER_AS_RAW, NULL, &err);
-    if (doc) {
-        yyjson_doc_free(doc);
-        return OK;
-    }
+    assert(!doc); /* json_valid knows what is valid as well as yyjson does */
+    yyjson_doc_free(doc);
     if (err.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION) abort();
     return problem_set(why, MALFORMED_JSON, NULL, "%s at byte %zu", err.msg, err.pos);
 }
@@ -82,13 +86,10 @@ static struct slice squeeze(struct slice text, size_t blanks, struct arena *aren
 
 enum status json_compact(struct slice text, struct arena *arena, struct slice *compact, struct problem *why)
 {
-    size_t blanks, at;
-    if (text.n == 0) return problem_set(why, MALFORMED_JSON, NULL, "there is no value at byte 0");
-    if (!scan(text, &blanks, &at))
-        return problem_set(why, MALFORMED_JSON, NULL, "nested deeper than %d at byte %zu", JSON_DEPTH_MAX, at);
-    enum status st = judge(text, why);
-    if (st == OK) *compact = blanks ? squeeze(text, blanks, arena) : text;
-    return st;
+    size_t blanks;
+    if (text.n == 0 || !json_valid(text, &blanks)) return blame(text, why);
+    *compact = blanks ? squeeze(text, blanks, arena) : text;
+    return OK;
 }
 
 /* -- kinds -- */
@@ -220,27 +221,44 @@ static enum status refuse(enum json_kind wanted, struct slice given, struct prob
                        json_kind_name(wanted));
 }
 
+#define FEW 12 /* members: so many are compared sooner than hashed */
+
+/* The place of a name among n members; n: it is new. `seen` holds the places + 1, once there are more than a few. */
+static size_t place_of(const struct json_member *list, size_t n, const struct map *seen, struct slice name)
+{
+    if (n > FEW) {
+        uintptr_t place = (uintptr_t)map_get(seen, name);
+        return place ? place - 1 : n;
+    }
+    for (size_t i = 0; i < n; i++)
+        if (slice_eq(list[i].name, name)) return i;
+    return n;
+}
+
+/* The last of n members is new. */
+static void note(const struct json_member *list, size_t n, struct map *seen)
+{
+    if (n <= FEW) return;
+    for (size_t i = n == FEW + 1 ? 0 : n - 1; i < n; i++) map_put(seen, list[i].name, (void *)(uintptr_t)(i + 1));
+}
+
 enum status json_members(struct slice compact, struct arena *arena, struct json_member **members, size_t *n,
                          struct problem *why)
 {
     if (json_kind(compact) != JSON_OBJECT) return refuse(JSON_OBJECT, compact, why);
     const char *p = compact.p + 1, *end = compact.p + compact.n - 1; /* of what is between the braces */
     struct json_member *list = NULL;
-    struct map seen; /* name -> its position in the list + 1 */
+    struct map seen;
     size_t cap = 0, count = 0;
     map_init(&seen);
     while (p < end) {
         const char *name_end = string_end(p, end), *value = name_end + 1, *behind = value_end(value, end);
         struct slice quoted = slice_from(p, (size_t)(name_end - p));
         struct json_member member = {json_string(quoted, arena), quoted, slice_from(value, (size_t)(behind - value))};
-        uintptr_t before = (uintptr_t)map_get(&seen, member.name);
-        if (before) {
-            list[before - 1] = member;
-        } else {
-            list = make_room(list, count, &cap, sizeof *list, arena);
-            list[count++] = member;
-            map_put(&seen, member.name, (void *)(uintptr_t)count);
-        }
+        size_t place = place_of(list, count, &seen, member.name);
+        if (place == count) list = make_room(list, count, &cap, sizeof *list, arena);
+        list[place] = member;
+        if (place == count) note(list, ++count, &seen);
         p = behind + 1;
     }
     map_deinit(&seen);

@@ -1,5 +1,5 @@
-/* model/json.h -- strict JSON (RFC 8259) read once, its spelling kept. yyjson judges what is valid; then one walk over the
- * valid text drops insignificant white space and cuts it into spans, so that every number, escape and order stays as sent. */
+/* model/json.h -- strict JSON (RFC 8259) read once, its spelling kept. What is valid is cut into spans, without insignificant white
+ * space, so that every number, escape and order stays as sent. */
 #ifndef PERIGEE_MODEL_JSON_H
 #define PERIGEE_MODEL_JSON_H
 

@@ -311,21 +311,25 @@ static void chain(struct stripe *s, struct flight_write *write)
     else map_put(&s->writes, write->key, write);
 }
 
+static struct flight_write *without(struct flight_write *first, const struct flight_write *write)
+{
+    struct flight_write *before = first;
+    if (first == write) return write->next;
+    while (before->next != write) before = before->next;
+    before->next = write->next;
+    return first;
+}
+
 static void unchain(struct stripe *s, struct flight_write *write)
 {
-    struct flight_write *first = map_get(&s->writes, write->key);
-    if (first == write) {
-        map_remove(&s->writes, write->key);
-        if (write->next) map_put(&s->writes, write->next->key, write->next);
-        return;
-    }
-    while (first->next != write) first = first->next;
-    first->next = write->next;
+    struct flight_write *first = without(map_remove(&s->writes, write->key), write); /* mostly none is left */
+    if (first) map_put(&s->writes, first->key, first);
 }
 
 bool flight_write_begin(struct flight_port *p, struct slice key, struct flight_write *write, struct flight_waiter *w)
 {
-    struct stripe *s = &p->flights->stripe[stripe_of(key)];
+    write->stripe = stripe_of(key);
+    struct stripe *s = &p->flights->stripe[write->stripe];
     uv_mutex_lock(&s->lock);
     struct flight *f = map_get(&s->by_key, key);
     bool waits = f && f->storing;
@@ -343,7 +347,7 @@ bool flight_write_begin(struct flight_port *p, struct slice key, struct flight_w
 
 void flight_write_end(struct flight_port *p, struct flight_write *write)
 {
-    struct stripe *s = &p->flights->stripe[stripe_of(write->key)];
+    struct stripe *s = &p->flights->stripe[write->stripe];
     uv_mutex_lock(&s->lock);
     struct flight *f = map_get(&s->by_key, write->key);
     if (f) bar(s, f); /* founded meanwhile */

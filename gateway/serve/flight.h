@@ -103,7 +103,8 @@ void flight_leave(struct flight_waiter *w);
 /* A save or delete of one record, from before it is sent to the store until the store has answered. What was loaded without it must
  * not end on top of it: a load under way answers its waiters but does not store, nor does one that is founded meanwhile. */
 struct flight_write {
-    struct slice key;          /* private */
+    struct slice key; /* private */
+    unsigned stripe;
     struct flight_write *next; /* another write of the same key; private */
 };
 

@@ -18,14 +18,16 @@ struct saving_record {
     const struct record_key *key;
     struct record_draft *draft;
     unsigned level;
-    struct buffer text; /* until it is sealed */
+    struct slice text; /* until it is sealed: what was sent, or written */
+    struct buffer written;
     struct envelope_ref *refs;
     size_t n_refs;
     struct slice tags;
-    uint64_t life_ms;  /* as life_begin takes it */
-    struct blob *blob; /* sealed; one reference */
-    uint64_t until_ms; /* stored until then */
-    bool was_there;    /* it has replaced one */
+    uint64_t life_ms;   /* as life_begin takes it */
+    struct blob *blob;  /* sealed; one reference */
+    struct stamp stamp; /* sealed with it */
+    uint64_t until_ms;  /* stored until then */
+    bool was_there;     /* it has replaced one */
     struct store_op store;
     struct flight_write fence;
     struct flight_waiter waiter; /* for a load that is storing the same record */
@@ -49,7 +51,7 @@ static enum status settle(struct saving *s, enum status status)
     }
     for (size_t i = 0; i < given_back; i++) {
         if (s->sealed) blob_unref(s->record[i].blob);
-        else buffer_deinit(&s->record[i].text);
+        else buffer_deinit(&s->record[i].written);
     }
     return status;
 }
@@ -145,9 +147,9 @@ static enum status restamp(struct saving_record *r)
 {
     struct serve *serve = r->saving->serve;
     struct envelope e;
+    if (!seal_is_outdated(serve, r->served, r->stamp, r->tags)) return OK;
     envelope_open(blob_slice(r->blob), &e); /* our own: it is whole */
     struct seal_notes notes = seal_notes_of(&e);
-    if (!seal_is_outdated(serve, r->served, notes.stamp, notes.tags)) return OK;
     notes.stamp = store_stamp(serve->store);
     struct envelope times = e;
     struct blob *next = seal_again(serve, &e, &times, &notes, r->key->stored);
@@ -298,12 +300,13 @@ static void find_levels(struct saving *s)
 static void seal(struct saving_record *r)
 {
     struct serve *serve = r->saving->serve;
-    struct envelope e = {.kind = ENVELOPE_RECORD, .text = buffer_view(&r->text)};
+    struct envelope e = {.kind = ENVELOPE_RECORD, .text = r->text};
     life_begin(r->served->model, r->life_ms, clock_wall_ms(), serve_chance(serve), &e);
     r->until_ms = e.stale_until_ms;
-    struct seal_notes notes = {.tags = r->tags, .stamp = store_stamp(serve->store)};
+    r->stamp = store_stamp(serve->store);
+    struct seal_notes notes = {.tags = r->tags, .stamp = r->stamp};
     r->blob = seal_make(serve, &e, r->refs, r->n_refs, &notes, r->key->stored);
-    buffer_deinit(&r->text);
+    buffer_deinit(&r->written);
 }
 
 static enum status ask_on(struct saving *s);
@@ -331,7 +334,7 @@ static enum status ask(struct saving_record *r)
     struct saving *s = r->saving;
     s->vetting =
         (struct vetting){.serve = s->serve, .served = r->served, .key = r->key, .trail = s->trail, .done = on_vetted};
-    return vetting_start(&s->vetting, s->step, buffer_view(&r->text), &s->problem);
+    return vetting_start(&s->vetting, s->step, r->text, &s->problem);
 }
 
 /* -- looking: before a record is written through whose condition does not hold; the store judges again when all is done -- */
@@ -402,7 +405,7 @@ static void record_init(struct saving *s, struct saving_record *r, const struct 
                                 .draft = d,
                                 .tags = SLICE(""),
                                 .life_ms = LIFE_UNSAID};
-    buffer_init(&r->text, UINT32_MAX / 2);
+    buffer_init(&r->written, UINT32_MAX / 2);
 }
 
 /* The body becomes records: keys and drafts. */
@@ -418,6 +421,7 @@ static enum status read_body(struct saving *s)
         s->key.model = NULL;
         return st;
     }
+    s->text = reader.text;
     s->records = reader.targets + 1;
     s->record = arena_alloc(s->arena, s->records * sizeof *s->record);
     for (size_t i = 0; i < reader.targets; i++)
@@ -442,16 +446,25 @@ static enum status check_grant(struct saving *s)
     return OK;
 }
 
-static enum status write_texts(struct saving *s)
+static enum status write_text(struct saving_record *r)
 {
     struct problem why;
-    buffer_reserve(&last_of(s)->text, s->body.n); /* most texts are no longer than what was sent */
-    for (size_t i = 0; i < s->records; i++) {
-        struct saving_record *r = &s->record[i];
-        enum status st = codec_write(r->key, r->draft, s->arena, &r->text, &r->refs, &r->n_refs, &why);
-        if (st != OK) return fail(r, &why);
+    struct saving *s = r->saving;
+    if (r == last_of(s) && codec_is_written(r->key, r->draft, s->text)) {
+        r->text = s->text;
+        return OK;
     }
-    return OK;
+    if (r == last_of(s)) buffer_reserve(&r->written, s->text.n); /* most texts are no longer than what was sent */
+    enum status st = codec_write(r->key, r->draft, s->arena, &r->written, &r->refs, &r->n_refs, &why);
+    r->text = buffer_view(&r->written);
+    return st == OK ? OK : fail(r, &why);
+}
+
+static enum status write_texts(struct saving *s)
+{
+    enum status st = OK;
+    for (size_t i = 0; st == OK && i < s->records; i++) st = write_text(&s->record[i]);
+    return st;
 }
 
 /* The condition is of the one record. */

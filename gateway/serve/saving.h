@@ -45,7 +45,8 @@ struct saving {
     const struct model **saved; /* OK: the models of all that were saved, one a record; in the arena */
     size_t n_saved;
 
-    struct saving_record *record; /* private */
+    struct slice text; /* private: the body without insignificant white space */
+    struct saving_record *record;
     struct clearing clearing;
     struct vetting vetting;
     enum vet_step step;

@@ -3,7 +3,6 @@
 #include "store/redis_link.h"
 
 #include <assert.h>
-#include <stdio.h>
 
 #define TTL_MAX_MS (100ull * 365 * 24 * 3600 * 1000)
 
@@ -36,7 +35,10 @@ struct digits {
 
 static struct slice digits(uint64_t number, struct digits *out)
 {
-    return slice_from(out->text, (size_t)snprintf(out->text, sizeof out->text, "%llu", (unsigned long long)number));
+    char *end = out->text + sizeof out->text, *p = end;
+    do *--p = (char)('0' + number % 10);
+    while (number /= 10);
+    return slice_from(p, (size_t)(end - p));
 }
 
 static struct slice ttl_digits(uint64_t ttl_ms, struct digits *out)

@@ -90,6 +90,7 @@ static void expect_sound(const struct record_key *key, const struct blob *blob, 
     codec_draft_init(m, arena, &read);
     expect(codec_read(m, e.text, &keys, &reader, &read, NULL) == OK);
     expect(key_finish(m, &keys, arena, &again, NULL) == OK && slice_eq(again.stored, key->stored));
+    expect(codec_is_written(&again, &read, e.text) == !m->refers);
     second = seal(&again, &read, arena);
     expect(second && slice_eq(blob_slice(second), blob_slice(blob)));
     blob_unref(second);

@@ -184,6 +184,41 @@ static void what_is_no_json_is_refused_with_its_place(void **state)
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) assert_refused(texts[i], -1);
 }
 
+/* Strings are walked by blocks: what stands out is seen wherever in a block it stands, and however the blocks lie. */
+static void every_place_of_a_string_is_looked_at(void **state)
+{
+    static const struct {
+        struct slice inside;
+        bool good;
+    } things[] = {{{"\\n", 2}, true},
+                  {{"\\u00e9", 6}, true},
+                  {{"\xC3\xA9", 2}, true},
+                  {{"\x7F", 1}, true},
+                  {{"\\ud83d\\ude00", 12}, true},
+                  {{"\xF0\x9F\x98\x80", 4}, true},
+                  {{"\n", 1}, false},
+                  {{"\0", 1}, false},
+                  {{"\x1F", 1}, false},
+                  {{"\xFF", 1}, false},
+                  {{"\xC3", 1}, false},
+                  {{"\xE2\x82", 2}, false},
+                  {{"\\x", 2}, false},
+                  {{"\\ud83d", 6}, false},
+                  {{"\"", 1}, false}};
+    char text[256];
+    for (size_t i = 0; i < sizeof things / sizeof *things; i++) {
+        for (size_t n = 0; n < 200; n++) {
+            struct slice thing = things[i].inside, compact;
+            size_t before = n < 100 ? n : 100, all = n + thing.n + 2; /* once at the end, once with more behind it */
+            memset(text, 'x', sizeof text);
+            text[0] = text[all - 1] = '"';
+            memcpy(text + 1 + before, thing.p, thing.n);
+            enum status st = json_compact(slice_from(text, all), &arena, &compact, &why);
+            if (st != (things[i].good ? OK : MALFORMED_JSON)) fail_msg("%zu at %zu of %zu", i, before, n);
+        }
+    }
+}
+
 static struct slice nested(const char *open, const char *inside, const char *close, size_t depth)
 {
     struct buffer b;
@@ -456,6 +491,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(compact_text_is_returned_as_it_is, set_up, tear_down),
         cmocka_unit_test_setup_teardown(every_spelling_stays, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_is_no_json_is_refused_with_its_place, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(every_place_of_a_string_is_looked_at, set_up, tear_down),
         cmocka_unit_test_setup_teardown(nests_64_deep_and_no_deeper, set_up, tear_down),
         cmocka_unit_test_setup_teardown(large_texts_cost_little_time_and_no_stack, set_up, tear_down),
         cmocka_unit_test_setup_teardown(many_members_of_one_name_cost_little, set_up, tear_down),
