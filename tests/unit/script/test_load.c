@@ -133,7 +133,7 @@ static struct outcome run_body(struct world *w, const char *fields, const char *
 {
     char text[4096];
     snprintf(text, sizeof text,
-             "model 'M' { id = key(), %s\noptions = { expires = 60, hard_timeout = '5s' }, from_miss = function(self, "
+             "model 'M' { id = key(), %s\noptions = { expires = 60, hard_timeout = '30s' }, from_miss = function(self, "
              "ctx)\n%s end }",
              fields, body);
     struct vm *vm = attach(w, text);
