@@ -1,6 +1,7 @@
 /* config.c -- settings from four places, in one table. */
 #include "config.h"
 
+#include "base/cgroup.h"
 #include "base/units.h"
 #include "model/model.h"
 #include "script/vm.h"
@@ -214,6 +215,28 @@ static enum status file_read(struct reading *r)
     return problem_set(r->why, r->status, NULL, "%s: %s", r->file, inner.detail);
 }
 
+/* Bounds that nobody has set give way to the memory of our control group: one beyond it means to be killed when it is reached. What is
+ * left is for code and libraries, Lua, and what is in flight. */
+static void lower_to_group(struct reading *r)
+{
+    static const struct {
+        size_t offset;
+        unsigned part; /* of the group's memory */
+    } bounds[] = {{offsetof(struct config, memory_bytes), 2},
+                  {offsetof(struct config, near_cache_bytes), 2},
+                  {offsetof(struct config, client_bytes), 8}};
+    struct config *c = r->config;
+    c->memory_limit = cgroup_memory_limit("");
+    for (size_t i = 0; i < SETTINGS; i++) {
+        for (size_t b = 0; b < sizeof bounds / sizeof *bounds; b++) {
+            uint64_t *bound = (uint64_t *)((char *)c + settings[i].offset), most = c->memory_limit / bounds[b].part;
+            if (settings[i].offset != bounds[b].offset || r->origin[i] != DEFAULT || *bound <= most) continue;
+            *bound = most;
+            c->lowered = true;
+        }
+    }
+}
+
 /* Where there are braces, what stands between them decides the slot in a Redis Cluster: of a record and of its lease. */
 static bool braces_are_a_tag(struct slice prefix)
 {
@@ -267,6 +290,7 @@ enum status config_read(struct config *c, int argc, char **argv, char **environm
     if ((st = flags_read(&r, argc, argv)) != OK) return st;
     if ((st = environment_read(&r, environment)) != OK) return st;
     if ((st = file_read(&r)) != OK) return st;
+    lower_to_group(&r);
     return config_check(c, why);
 }
 

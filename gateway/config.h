@@ -24,8 +24,8 @@ struct config_list {
     X(store,           TEXT,     "store",            "memory:",         "memory:, redis://[user:pass@]host:port/db, redis+unix:///path, redis+sentinel://host,host/master; rediss for TLS") \
     X(prefix,          TEXT,     "prefix",           "perigee",         "first part of every stored key")                   \
     X(workers,         COUNT,    "workers",          "0",               "event loops; 0: as many as cores, at most 8")      \
-    X(memory_bytes,    SIZE,     "memory-bytes",     "256MiB",          "bound of the memory store")                        \
-    X(near_cache_bytes,SIZE,     "near-cache-bytes", "64MiB",           "bound of the near cache before Redis; 0: off")     \
+    X(memory_bytes,    SIZE,     "memory-bytes",     "256MiB",          "bound of the memory store; unset, at most half of what the control group may use") \
+    X(near_cache_bytes,SIZE,     "near-cache-bytes", "64MiB",           "bound of the near cache before Redis, in the same way; 0: off") \
     X(max_body,        SIZE,     "max-body",         "1MiB",            "largest request body")                             \
     X(compress_min,    SIZE,     "compress-min",     "1KiB",            "smallest answer that is sent in gzip to who takes it; 0: none") \
     X(cors_origin,     LIST,     "cors-origin",      "",                "origin of pages that may read answers, such as https://app.example, or *; may be repeated") \
@@ -36,7 +36,7 @@ struct config_list {
     X(header_timeout,  DURATION, "header-timeout",   "10s",             "for a request's head to arrive")                   \
     X(body_timeout,    DURATION, "body-timeout",     "30s",             "for a body to arrive, and for each 1 KiB a second of a longer one") \
     X(send_timeout,    DURATION, "send-timeout",     "30s",             "for a client to read something of its answer")     \
-    X(client_bytes,    SIZE,     "client-bytes",     "128MiB",          "bound of bodies and answers that slow clients make us hold") \
+    X(client_bytes,    SIZE,     "client-bytes",     "128MiB",          "bound of bodies and answers that slow clients make us hold; unset, at most an eighth of the group's") \
     X(idle_timeout,    DURATION, "idle-timeout",     "75s",             "between the requests of a connection")             \
     X(max_headers,     SIZE,     "max-headers",      "16KiB",           "largest header block (and at most 64 fields)")     \
     X(max_uri,         SIZE,     "max-uri",          "8KiB",            "longest request target")                           \
@@ -55,6 +55,8 @@ struct config {
 #undef X
     struct config_list dirs; /* schema folders; ./schemas when none is named */
     struct arena arena;      /* of all texts above */
+    uint64_t memory_limit;   /* of the control group; UINT64_MAX: none */
+    bool lowered;            /* bounds that nobody has set stand below their defaults, because of it */
     int control; /* of a gateway that `perigee test` starts: the connection its spec holds (control.h); else 0 */
     const char *http_socket; /* of the same: whom handlers ask over HTTP, whatever the address; NULL: those they name */
 };

@@ -328,6 +328,21 @@ static bool reserve_descriptors(struct gateway *g)
     return true;
 }
 
+/* Tells what the control group has made of the bounds, and which of them it cannot keep. */
+static void tell_bounds(const struct gateway *g)
+{
+    uint64_t store = g->uses_redis ? g->config.near_cache_bytes : g->config.memory_bytes;
+    if (g->config.lowered)
+        log_info("what nobody has set is bounded by the memory of the control group",
+                 LOG_NUMBER("group", g->config.memory_limit), LOG_NUMBER("store", store),
+                 LOG_NUMBER("clients", g->config.client_bytes));
+    if (store > g->config.memory_limit || g->config.client_bytes > g->config.memory_limit - store)
+        log_warn("the control group has less memory than the bounds together: when they are reached the kernel kills "
+                 "this process",
+                 LOG_NUMBER("group", g->config.memory_limit), LOG_NUMBER("store", store),
+                 LOG_NUMBER("clients", g->config.client_bytes));
+}
+
 static bool settle_config(struct gateway *g)
 {
     struct problem why;
@@ -339,6 +354,7 @@ static bool settle_config(struct gateway *g)
         g->config.workers = cores > 8 ? 8 : cores;
     }
     g->uses_redis = !slice_eq(store, SLICE("memory:"));
+    tell_bounds(g);
     if (!g->uses_redis) return true;
     if (redis_config_parse(store, &g->redis, &why) != OK) return fail("--store: ", why.detail);
     g->redis.timeout_ms = g->config.redis_timeout;
