@@ -209,6 +209,28 @@ enum status fetch_open(struct serve *s, struct served *served, struct slice key,
     return OK;
 }
 
+static bool may_fall_back(const struct model *m, const struct envelope *e, uint64_t now_ms)
+{
+    return e->kind != ENVELOPE_NEGATIVE && now_ms >= e->fresh_until_ms &&
+           now_ms - e->fresh_until_ms < m->options.stale_if_error_ms;
+}
+
+struct blob *fetch_open_left(struct serve *s, struct served *served, struct slice key, uint64_t now_ms,
+                             struct envelope *e)
+{
+    const struct model *m = served->model;
+    uint64_t since_ms;
+    bool has_stale_part = m->loads && m->options.stale_if_error_ms;
+    struct blob *left = has_stale_part ? store_look_left(s->store, key, now_ms, &since_ms) : NULL;
+    if (!left) return NULL;
+    if (seal_reopen(s, served, left, e)) {
+        life_end(m, since_ms, e);
+        if (may_fall_back(m, e, now_ms)) return left;
+    }
+    blob_unref(left);
+    return NULL;
+}
+
 enum status fetch_nothing(enum status looked, struct problem *why)
 {
     if (looked == STORE_UNAVAILABLE) problem_set(why, looked, NULL, "the store does not answer");
@@ -227,11 +249,28 @@ static enum status found(struct fetch *f, struct blob *blob, enum life life)
     return status_of(&f->entry);
 }
 
+/* The store is away. Does a copy that is left of the time before become the result? */
+static bool take_left(struct fetch *f, uint64_t now_ms)
+{
+    const struct model *m = f->served->model;
+    struct blob *left = fetch_open_left(f->serve, f->served, f->key->stored, now_ms, &f->entry);
+    if (!left) return false;
+    if (demand_use(f->demand, m, &f->entry, LIFE_STALE_ERROR, now_ms) == USE_NOT) {
+        blob_unref(left);
+        return false;
+    }
+    f->blob = left;
+    f->source = SOURCE_STALE;
+    f->stored = true;
+    return true;
+}
+
 /* The store has answered. Takes the blob. */
 static enum status looked(struct fetch *f, enum status status, struct blob *blob, uint64_t now_ms)
 {
     const struct model *m = f->served->model;
     bool loads = m->loads && f->demand->mode != FETCH_LOOK;
+    if (status == STORE_UNAVAILABLE && take_left(f, now_ms)) return OK;
     if (status == OK) {
         enum life life;
         status = fetch_open(f->serve, f->served, f->key->stored, blob, now_ms, &f->near, &f->entry, &life);

@@ -82,6 +82,11 @@ enum status fetch_start(struct fetch *f, uint64_t now_ms);
 enum status fetch_open(struct serve *s, struct served *served, struct slice key, struct blob *blob, uint64_t now_ms,
                        const struct near_look *near, struct envelope *e, enum life *life);
 
+/* The store is away: what was kept near of this key, if the model has stale_if_error and that has not run out since the record was last known to be
+ * fresh: a reference, with a view into it whose freshness is over; or NULL. Nothing better can be stored, so it is answered before a loader is asked. */
+struct blob *fetch_open_left(struct serve *s, struct served *served, struct slice key, uint64_t now_ms,
+                             struct envelope *e);
+
 /* Has a record loaded anew behind an answer, if nobody does so already. Borrows `old`, which was found. */
 void fetch_refresh(struct serve *s, struct served *served, const struct record_key *key, uint64_t request,
                    struct blob *old);

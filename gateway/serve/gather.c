@@ -265,6 +265,20 @@ static void refresh(struct gather *g, struct record *record)
 
 /* -- looking -- */
 
+/* The store is away. Does a copy that is left of the time before settle it? */
+static bool take_left(struct gather *g, struct record *record, uint64_t now_ms)
+{
+    const struct model *m = record->served->model;
+    struct blob *left = fetch_open_left(g->serve, record->served, record->stored, now_ms, &record->entry);
+    if (!left) return false;
+    if (!is_sound(g, record, left) || demand_use(g->demand, m, &record->entry, LIFE_STALE_ERROR, now_ms) == USE_NOT) {
+        blob_unref(left);
+        return false;
+    }
+    settle(g, record, SOURCE_STALE, true, OK, left);
+    return true;
+}
+
 /* Takes the blob. */
 static void looked(struct gather *g, struct record *record, enum status status, struct blob *blob, uint64_t now_ms)
 {
@@ -272,6 +286,7 @@ static void looked(struct gather *g, struct record *record, enum status status, 
     bool loads = m->loads && g->demand->mode != FETCH_LOOK;
     struct blob *old = NULL;
     enum use use = USE_NOT;
+    if (status == STORE_UNAVAILABLE && take_left(g, record, now_ms)) return;
     if (blob) {
         enum life life;
         status =

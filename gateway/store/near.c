@@ -12,6 +12,7 @@ struct near {
     struct memory *memory;
     struct list lines;                 /* the tracker's */
     _Atomic uint64_t trusted_until_us; /* the least of those that are up; 0: not at all */
+    _Atomic uint64_t certain_until_us; /* the same, as it was last when none was missing */
     _Atomic unsigned missing;          /* lines that are wanted, and not up */
     _Atomic unsigned hearing;          /* lines of which something was read that is not heeded yet */
     int ready;                         /* an epoll of the lines that are up */
@@ -50,6 +51,11 @@ static void trust_the_least(struct near *n)
     atomic_store(&n->trusted_until_us, least == UINT64_MAX ? 0 : least);
 }
 
+static void note_certainty(struct near *n)
+{
+    if (atomic_load(&n->missing) == 0) atomic_store(&n->certain_until_us, atomic_load(&n->trusted_until_us));
+}
+
 void near_want(struct near *n) { atomic_fetch_add(&n->missing, 1); }
 
 void near_unwant(struct near *n) { atomic_fetch_sub(&n->missing, 1); }
@@ -65,11 +71,12 @@ void near_remove(struct near *n, struct near_line *line)
 {
     assert(!line->up);
     list_remove(&line->link);
+    near_forget_all(n); /* what it has told before is told by others now, and was not from its end on */
     near_unwant(n);
 }
 
-/* A worker may have found us trusted just before the end, and keep a copy after all were dropped; so they are dropped once more before the first
- * one is served again. The same holds for what was read from this server before anyone heard of it. */
+/* What was kept before the last end, or by a worker that had found us trusted just before it, goes before the first copy is served again. The same
+ * holds for what was read from this server before anyone heard of it. */
 void near_begin(struct near *n, struct near_line *line, int fd, uint64_t server, uint64_t until_us)
 {
     struct epoll_event event = {.events = EPOLLIN};
@@ -81,12 +88,14 @@ void near_begin(struct near *n, struct near_line *line, int fd, uint64_t server,
     if (epoll_ctl(n->ready, EPOLL_CTL_ADD, fd, &event) != 0) abort(); /* out of memory */
     near_trust(n, line, until_us);
     near_unwant(n);
+    note_certainty(n);
 }
 
 void near_trust(struct near *n, struct near_line *line, uint64_t until_us)
 {
     line->until_us = until_us;
     trust_the_least(n);
+    note_certainty(n);
 }
 
 void near_hearing(struct near *n, struct near_line *line, bool hearing)
@@ -99,13 +108,12 @@ void near_hearing(struct near *n, struct near_line *line, bool hearing)
 void near_end(struct near *n, struct near_line *line)
 {
     bool was_up = line->up;
-    if (was_up) near_want(n); /* first: a message of which half was read is forgotten below */
+    if (was_up) near_want(n); /* first: a message of which half was read is forgotten below, */
     near_hearing(n, line, false);
     if (!was_up) return;
     line->up = false;
     epoll_ctl(n->ready, EPOLL_CTL_DEL, line->fd, NULL);
-    trust_the_least(n);
-    memory_forget_all(n->memory);
+    trust_the_least(n); /* and the copies stay for near_look_left */
 }
 
 /* Is something there, read or not, that is not heeded yet: a message, or the end of a line? Whoever has seen the answer to the write behind it
@@ -129,6 +137,12 @@ bool near_trusted(struct near *n, uint64_t mono_us)
 struct blob *near_look(struct near *n, struct slice key, uint64_t now_ms, uint32_t *mark)
 {
     return memory_look(n->memory, key, now_ms, mark);
+}
+
+struct blob *near_look_left(struct near *n, struct slice key, uint64_t now_ms, uint64_t *until_us)
+{
+    *until_us = atomic_load(&n->certain_until_us);
+    return memory_get(n->memory, key, now_ms);
 }
 
 void near_keep(struct near *n, struct slice key, struct blob *b, uint64_t until_ms, uint64_t now_ms, uint32_t mark)

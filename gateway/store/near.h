@@ -43,7 +43,7 @@ void near_trust(struct near *n, struct near_line *line, uint64_t until_us);
 /* Before something is read from the line, and when all of it has been heeded (false). */
 void near_hearing(struct near *n, struct near_line *line, bool hearing);
 
-/* Changes may be missed from now on, or may have been: no copy is served until near_begin, and all are dropped. Harmless on one that is not up. */
+/* Changes may be missed from now on, or may have been: no copy is served as fresh until near_begin, which drops them all. Harmless on one that is not up. */
 void near_end(struct near *n, struct near_line *line);
 
 /* It is not waited for any more. It has ended. */
@@ -64,6 +64,10 @@ uint64_t near_server(struct near *n);
 
 /* A new reference, or NULL and *mark. Only while it is trusted. */
 struct blob *near_look(struct near *n, struct slice key, uint64_t now_ms, uint32_t *mark);
+
+/* For who cannot reach the store: what is left of the time when it was trusted, and *until_us (clock_mono_us), the end of that time: since then it may
+ * have changed there. A new reference, or NULL. At any time. */
+struct blob *near_look_left(struct near *n, struct slice key, uint64_t now_ms, uint64_t *until_us);
 
 /* Borrows key; takes its own reference to b. `until_ms` is when the record itself ends. */
 void near_keep(struct near *n, struct slice key, struct blob *b, uint64_t until_ms, uint64_t now_ms, uint32_t mark);

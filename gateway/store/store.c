@@ -15,7 +15,7 @@ struct store {
     struct memory *memory;
     struct servers servers; /* none: records live in memory */
     struct near *near;      /* NULL: none */
-    struct counter *near_hits, *near_misses, *near_off;
+    struct counter *near_hits, *near_misses, *near_off, *near_stale;
     struct epochs *epochs;    /* NULL: nothing is ever invalidated by name */
     struct epochs_sync *sync; /* with Redis and epochs */
     struct metrics *metrics;
@@ -60,6 +60,7 @@ void store_set_near(struct store *s, struct near *near)
     s->near_hits = near_counter(s->metrics, SLICE("hit"));
     s->near_misses = near_counter(s->metrics, SLICE("miss"));
     s->near_off = near_counter(s->metrics, SLICE("off"));
+    s->near_stale = near_counter(s->metrics, SLICE("stale"));
 }
 
 bool store_near_up(struct store *s)
@@ -77,6 +78,17 @@ struct blob *store_look_near(struct store *s, struct slice key, uint64_t now_ms,
     look->hit = value != NULL;
     look->may_keep = !value;
     counter_add(value ? s->near_hits : s->near_misses, 1);
+    return value;
+}
+
+struct blob *store_look_left(struct store *s, struct slice key, uint64_t now_ms, uint64_t *since_ms)
+{
+    uint64_t until_us;
+    struct blob *value = s->near ? near_look_left(s->near, key, now_ms, &until_us) : NULL;
+    if (!value) return NULL;
+    uint64_t mono_us = clock_mono_us();
+    *since_ms = mono_us > until_us ? now_ms - (mono_us - until_us) / 1000 : now_ms;
+    counter_add(s->near_stale, 1);
     return value;
 }
 

@@ -80,6 +80,10 @@ struct near_look {
 /* The near copy of what the store holds, at once: a new reference; or NULL, and the store is to be asked. Only when they are up. */
 struct blob *store_look_near(struct store *s, struct slice key, uint64_t now_ms, struct near_look *look);
 
+/* The store is unavailable: the near copy that is left of the time before, a new reference, and since when it may be out of date, in wall time; or
+ * NULL. Not to be answered as fresh, nor kept near. */
+struct blob *store_look_left(struct store *s, struct slice key, uint64_t now_ms, uint64_t *since_ms);
+
 /* Keeps near what the store has given, when asked after that look, until its own end. Borrows key; takes its own reference to value. */
 void store_keep_near(struct store *s, struct slice key, const struct near_look *look, struct blob *value,
                      uint64_t until_ms, uint64_t now_ms);

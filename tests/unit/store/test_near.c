@@ -302,7 +302,7 @@ static void test_a_message_of_another_form_ends_the_connection(void **state)
         say(line, forms[i]);
         if (strstr(forms[i], "$9999999")) say_bytes(line, more, sizeof more);
         if (!run_until(&n->w->loop, has_ended, n, 900)) fail_msg("still on after %s", forms[i]);
-        assert_int_equal(records(n), 0);
+        assert_false(serves(n, "p:a"));
         assert_int_equal(flushes(n, "lost"), 1);
         assert_true(run_until(&n->w->loop, is_on, n, 5000)); /* and begins anew */
         assert_false(has(n, "p:a"));
@@ -310,18 +310,33 @@ static void test_a_message_of_another_form_ends_the_connection(void **state)
     }
 }
 
-static void test_a_lost_connection_empties_it(void **state)
+/* What is there for who cannot reach the store, and for how long it may have been out of date; -1: nothing. */
+static int64_t left(struct near_world *n, const char *key)
+{
+    uint64_t since_ms = 0;
+    struct blob *b = store_look_left(n->store, slice_of(key), NOW, &since_ms);
+    if (!b) return -1;
+    blob_unref(b);
+    assert_true(since_ms <= NOW);
+    return (int64_t)(NOW - since_ms);
+}
+
+static void test_a_lost_connection_ends_it_until_it_is_empty(void **state)
 {
     struct near_world *n = near_world_on();
     keep(n, "p:a");
+    assert_int_equal(left(n, "p:a"), 0);
     hang_up(server.line);
     assert_true(run_until(&n->w->loop, has_ended, n, 900));
-    assert_int_equal(records(n), 0);
+    assert_false(serves(n, "p:a"));
+    assert_int_equal(left(n, "p:a"), 0); /* it was certain for a second more */
+    assert_int_equal(left(n, "p:b"), -1);
     assert_int_equal(count(n, METRIC_NEAR_UP, ""), 0);
     assert_int_equal(flushes(n, "lost"), 1);
     assert_true(redis_up(n->w->redis)); /* the other connection is another one */
     assert_true(run_until(&n->w->loop, is_on, n, 5000));
     assert_false(has(n, "p:a"));
+    assert_int_equal(left(n, "p:a"), -1);
     keep(n, "p:a");
     assert_true(has(n, "p:a"));
     near_world_free(n);
@@ -355,8 +370,10 @@ static void test_silence_ends_it(void **state)
     assert_true(run_until(&n->w->loop, is_off, n, 5000));
     assert_in_range(clock_mono_us() - start, 0, (NEAR_LAG_MS + 400 * (1 + SANITIZED)) * 1000);
     assert_true(run_until(&n->w->loop, has_ended, n, 5000));
-    assert_int_equal(records(n), 0);
     assert_int_equal(flushes(n, "silent"), 1);
+    assert_false(serves(n, "p:a"));
+    run_for(&n->w->loop, 100);
+    assert_in_range(left(n, "p:a"), 50, 10000); /* more than a second after it was heard last */
     server.silent = false;
     assert_true(run_until(&n->w->loop, is_on, n, 5000));
     near_world_free(n);
@@ -596,7 +613,7 @@ int main(void)
         cmocka_unit_test(test_messages_byte_by_byte),
         cmocka_unit_test(test_a_message_may_be_of_any_length),
         cmocka_unit_test(test_a_message_of_another_form_ends_the_connection),
-        cmocka_unit_test(test_a_lost_connection_empties_it),
+        cmocka_unit_test(test_a_lost_connection_ends_it_until_it_is_empty),
         cmocka_unit_test(test_what_is_kept_while_it_is_off_is_never_served),
         cmocka_unit_test(test_silence_ends_it),
         cmocka_unit_test(test_trust_counts_from_the_question),

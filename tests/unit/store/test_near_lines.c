@@ -51,6 +51,15 @@ static bool has(struct near *n, const char *key)
     return value != NULL;
 }
 
+/* What is left for who cannot reach its server: until when it was certain; 0: nothing. */
+static uint64_t left(struct near *n, const char *key)
+{
+    uint64_t until_us;
+    struct blob *value = near_look_left(n, slice_of(key), 1, &until_us);
+    blob_unref(value);
+    return value ? until_us : 0;
+}
+
 static void test_all_lines_or_none(void **state)
 {
     struct near *n = near_new(1 << 20);
@@ -70,9 +79,12 @@ static void test_all_lines_or_none(void **state)
     end(n, &b);
     near_end(n, &b.line); /* harmless */
     assert_false(near_trusted(n, NOW));
-    assert_false(has(n, "k"));
-    near_remove(n, &b.line); /* nobody asks it any more */
+    near_trust(n, &a.line, LATER + 9000);
+    assert_int_equal(left(n, "k"), LATER + 500); /* what a says since is not of b's keys */
+    near_remove(n, &b.line);                     /* nobody asks it any more: its keys are another's now */
     assert_true(near_trusted(n, NOW));
+    assert_false(has(n, "k"));
+    assert_int_equal(left(n, "k"), 0);
     end(n, &a);
     near_remove(n, &a.line);
     assert_false(near_trusted(n, NOW));
