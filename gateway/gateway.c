@@ -450,11 +450,14 @@ static void say_ready(struct gateway *g)
     fflush(stdout);
 }
 
+static void on_changed(void *flights, struct slice record) { flights_tell(flights, record); }
+
 static void start_near(struct gateway *g)
 {
     if (!g->uses_redis || g->config.near_cache_bytes == 0) return;
     g->near = near_new(g->config.near_cache_bytes);
     near_watch(g->near, slice_of(g->epochs_key));
+    near_listen(g->near, on_changed, g->flights);
     g->tracker = tracker_start(&g->redis, g->config.prefix, g->near);
 }
 

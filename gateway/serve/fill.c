@@ -43,6 +43,8 @@ struct fill {
     struct flight_waiter turn;
     struct lease lease;
     bool leased, alone; /* the lease's handle is open; there is no store to lease from */
+    struct flight_watch watch;
+    bool watching; /* what becomes of another's lease */
     uv_timer_t late;
     bool timed;        /* its handle is open */
     struct wait batch; /* for the call that makes its load together with others */
@@ -80,6 +82,12 @@ static void on_late_closed(uv_handle_t *handle)
     fill_free(f);
 }
 
+static void watch_end(struct fill *f)
+{
+    if (f->watching) flight_watch_end(f->serve->flights, &f->watch);
+    f->watching = false;
+}
+
 /* Takes the outcome. */
 static void fill_land(struct fill *f, struct flight_outcome *outcome)
 {
@@ -88,6 +96,7 @@ static void fill_land(struct fill *f, struct flight_outcome *outcome)
     struct flight *flight = f->flight;
     list_remove(&f->link);
     wait_end(&f->batch);
+    watch_end(f);
     if (f->has_turn) flight_turn_end(port, f->served->model->name);
     if (f->leased) lease_end(&f->lease, on_lease_closed);
     if (f->timed) uv_close((uv_handle_t *)&f->late, on_late_closed);
@@ -307,8 +316,19 @@ static void look_again(struct fill *f)
 
 static void on_leased(struct lease *l, enum lease_outcome outcome, struct blob *found);
 
+static void on_news(struct flight_waiter *w, const struct flight_outcome *none)
+{
+    struct fill *f = container_of(w, struct fill, watch.waiter);
+    flight_watch_on(f->serve->flights, &f->watch); /* first, so that nothing is missed that comes after the question */
+    lease_news(&f->lease);
+}
+
+/* From before the lease is asked for: what changes while the answer is on its way is heard, too. */
 static void lease(struct fill *f)
 {
+    f->watch.waiter.done = on_news;
+    flight_watch_begin(f->serve->flights, f->key.stored, &f->watch);
+    f->watching = true;
     uint64_t patience_us = f->served->model->options.hard_timeout_ms * 1000;
     struct slice known = f->old ? blob_slice(f->old) : SLICE("");
     if (f->look == FILL_BLIND) known = (struct slice){NULL, 0};
@@ -332,7 +352,10 @@ static void on_leased(struct lease *l, enum lease_outcome outcome, struct blob *
         land_failure(f, LOADER_TIMEOUT, "another gateway has been loading this record for too long");
         break;
     case LEASE_ALONE: f->alone = true; __attribute__((fallthrough));
-    case LEASE_OURS: fill_load(f); break;
+    case LEASE_OURS:
+        watch_end(f);
+        fill_load(f);
+        break;
     }
 }
 

@@ -7,8 +7,10 @@
  * A save or delete bars the flights of its record, from flight_write_begin to flight_write_end; one that is storing already it waits
  * for. So a record in the store is never overwritten by what was loaded before it.
  *
+ * What is heard of a record from outside (flights_tell) is passed on to the leader who watches it, by letter too.
+ *
  * Those who change a record stand in the line of its key; the first has the turn, and calls the next one with a letter.
- * Flights, writes and turns share the stripes and the letter-boxes, so they share a file, though a long one.
+ * Flights, writes, watches and turns share the stripes and the letter-boxes, so they share a file, though a long one.
  *
  * Locks: a flight, its waiter list and flight_landings belong to the stripe of its key; a port's letter-box has a lock of its own.
  * A waiter moves from flight to letter-box while its stripe is held, so flight_leave, which holds the stripe first, always knows
@@ -49,15 +51,16 @@ struct flight_line {
 
 struct stripe {
     uv_mutex_t lock;
-    struct map by_key; /* flights */
-    struct map writes; /* of a key that is being written: the first struct flight_write */
+    struct map by_key;  /* flights */
+    struct map writes;  /* of a key that is being written: the first link of a struct flight_write */
+    struct map watches; /* of a key for whose news somebody waits: likewise */
     struct map lines;
     _Atomic unsigned landings;
 };
 
 struct flights {
     struct stripe stripe[STRIPES];
-    _Atomic unsigned count;
+    _Atomic unsigned count, watches;
     struct backoff *backoff;
     struct waits *waits;
 };
@@ -106,6 +109,7 @@ struct flights *flights_new(void)
         uv_mutex_init(&f->stripe[i].lock);
         map_init(&f->stripe[i].by_key);
         map_init(&f->stripe[i].writes);
+        map_init(&f->stripe[i].watches);
         map_init(&f->stripe[i].lines);
     }
     return f;
@@ -117,6 +121,8 @@ void flights_free(struct flights *f)
         assert(f->stripe[i].by_key.n == 0 && f->stripe[i].writes.n == 0 && f->stripe[i].lines.n == 0);
         map_deinit(&f->stripe[i].by_key);
         map_deinit(&f->stripe[i].writes);
+        assert(f->stripe[i].watches.n == 0);
+        map_deinit(&f->stripe[i].watches);
         map_deinit(&f->stripe[i].lines);
         uv_mutex_destroy(&f->stripe[i].lock);
     }
@@ -302,28 +308,28 @@ void flight_leave(struct flight_waiter *w)
 
 /* -- writes -- */
 
-/* Writes of one key stand in a chain whose first is in the map, since the map keeps the key of the one it holds. */
-static void chain(struct stripe *s, struct flight_write *write)
+/* What is of one key stands in a chain whose first is in the map, since the map keeps the key of the one it holds. */
+static void chain(struct map *map, struct flight_link *link)
 {
-    struct flight_write *first = map_get(&s->writes, write->key);
-    write->next = first ? first->next : NULL;
-    if (first) first->next = write;
-    else map_put(&s->writes, write->key, write);
+    struct flight_link *first = map_get(map, link->key);
+    link->next = first ? first->next : NULL;
+    if (first) first->next = link;
+    else map_put(map, link->key, link);
 }
 
-static struct flight_write *without(struct flight_write *first, const struct flight_write *write)
+static struct flight_link *without(struct flight_link *first, const struct flight_link *link)
 {
-    struct flight_write *before = first;
-    if (first == write) return write->next;
-    while (before->next != write) before = before->next;
-    before->next = write->next;
+    struct flight_link *before = first;
+    if (first == link) return link->next;
+    while (before->next != link) before = before->next;
+    before->next = link->next;
     return first;
 }
 
-static void unchain(struct stripe *s, struct flight_write *write)
+static void unchain(struct map *map, struct flight_link *link)
 {
-    struct flight_write *first = without(map_remove(&s->writes, write->key), write); /* mostly none is left */
-    if (first) map_put(&s->writes, first->key, first);
+    struct flight_link *first = without(map_remove(map, link->key), link); /* mostly none is left */
+    if (first) map_put(map, first->key, first);
 }
 
 bool flight_write_begin(struct flight_port *p, struct slice key, struct flight_write *write, struct flight_waiter *w)
@@ -338,8 +344,8 @@ bool flight_write_begin(struct flight_port *p, struct slice key, struct flight_w
         wait_for(f, w);
     } else {
         if (f) bar(s, f);
-        write->key = key;
-        chain(s, write);
+        write->link.key = key;
+        chain(&s->writes, &write->link);
     }
     uv_mutex_unlock(&s->lock);
     return !waits;
@@ -349,12 +355,12 @@ void flight_write_end(struct flight_port *p, struct flight_write *write)
 {
     struct stripe *s = &p->flights->stripe[write->stripe];
     uv_mutex_lock(&s->lock);
-    struct flight *f = map_get(&s->by_key, write->key);
+    struct flight *f = map_get(&s->by_key, write->link.key);
     if (f) bar(s, f); /* founded meanwhile */
-    unchain(s, write);
+    unchain(&s->writes, &write->link);
     atomic_fetch_add_explicit(&s->landings, 1, memory_order_release);
     uv_mutex_unlock(&s->lock);
-    backoff_forget(p->flights->backoff, write->key);
+    backoff_forget(p->flights->backoff, write->link.key);
 }
 
 bool flight_may_store(struct flight *f)
@@ -379,6 +385,55 @@ static void waiter_post(struct flight_waiter *w, struct flight_outcome *outcome)
     list_append(&p->letters, &w->link);
     uv_async_send(&p->async); /* here, since a port without letters may close; many sends before it wakes count once */
     uv_mutex_unlock(&p->lock);
+}
+
+/* -- watches -- */
+
+void flight_watch_begin(struct flight_port *p, struct slice key, struct flight_watch *watch)
+{
+    waiter_begin(&watch->waiter, p, key);
+    struct stripe *s = &p->flights->stripe[watch->waiter.stripe];
+    watch->waiter.flight = NULL;
+    watch->link.key = key;
+    uv_mutex_lock(&s->lock);
+    chain(&s->watches, &watch->link);
+    uv_mutex_unlock(&s->lock);
+    atomic_fetch_add(&p->flights->watches, 1);
+}
+
+void flight_watch_on(struct flight_port *p, struct flight_watch *watch)
+{
+    struct stripe *s = &p->flights->stripe[watch->waiter.stripe];
+    uv_mutex_lock(&s->lock);
+    watch->waiter.port = p;
+    watch->waiter.called = false;
+    uv_mutex_unlock(&s->lock);
+}
+
+void flight_watch_end(struct flight_port *p, struct flight_watch *watch)
+{
+    struct stripe *s = &p->flights->stripe[watch->waiter.stripe];
+    uv_mutex_lock(&s->lock);
+    unchain(&s->watches, &watch->link);
+    if (watch->waiter.called) { /* the letter lies in the box, unread */
+        uv_mutex_lock(&p->lock);
+        list_remove(&watch->waiter.link);
+        uv_mutex_unlock(&p->lock);
+    }
+    uv_mutex_unlock(&s->lock);
+    atomic_fetch_sub(&p->flights->watches, 1);
+}
+
+void flights_tell(struct flights *f, struct slice key)
+{
+    if (atomic_load(&f->watches) == 0) return;
+    struct stripe *s = &f->stripe[stripe_of(key)];
+    uv_mutex_lock(&s->lock);
+    for (struct flight_link *link = map_get(&s->watches, key); link; link = link->next) {
+        struct flight_waiter *w = &container_of(link, struct flight_watch, link)->waiter;
+        if (!w->called) waiter_post(w, NULL);
+    }
+    uv_mutex_unlock(&s->lock);
 }
 
 /* -- turns -- */

@@ -100,12 +100,17 @@ void flight_late(struct flight *f);
 /* The waiter leaves; done will not be called. */
 void flight_leave(struct flight_waiter *w);
 
+/* What is done with records of one key, chained behind the first one that is in the stripe's map. Private. */
+struct flight_link {
+    struct slice key;
+    struct flight_link *next;
+};
+
 /* A save or delete of one record, from before it is sent to the store until the store has answered. What was loaded without it must
  * not end on top of it: a load under way answers its waiters but does not store, nor does one that is founded meanwhile. */
 struct flight_write {
-    struct slice key; /* private */
+    struct flight_link link; /* private, both */
     unsigned stripe;
-    struct flight_write *next; /* another write of the same key; private */
 };
 
 /* Begins a write; keeps key until flight_write_end. False: a load is storing this record just now; `w` waits until it has landed,
@@ -114,6 +119,20 @@ bool flight_write_begin(struct flight_port *p, struct slice key, struct flight_w
 
 /* Whoever asks from now on starts anew, and who has looked in the store before looks again. Failures of loads are forgotten. */
 void flight_write_end(struct flight_port *p, struct flight_write *write);
+
+/* A leader that waits for another gateway watches the record: `waiter.done`, which it sets, is called on its own loop, without an outcome, soon after
+ * flights_tell has named the key; and again, when it has said flight_watch_on. Keeps key until flight_watch_end. */
+struct flight_watch {
+    struct flight_waiter waiter;
+    struct flight_link link; /* private */
+};
+
+void flight_watch_begin(struct flight_port *p, struct slice key, struct flight_watch *watch);
+void flight_watch_on(struct flight_port *p, struct flight_watch *watch);
+void flight_watch_end(struct flight_port *p, struct flight_watch *watch);
+
+/* The record of this key may have changed, or its lease, by whatever process. Any thread; costs next to nothing while nobody watches. */
+void flights_tell(struct flights *f, struct slice key);
 
 /* Turns, on all workers together, in the order in which they are asked for. Those who read a record, change it and write it back take turns
  * at its key: without that, whoever is a little slower than the others would find the record changed every time. Loads take turns at

@@ -9,7 +9,8 @@
 
 #define WAIT_MIN_MS   5
 #define WAIT_MAX_MS   50
-#define WAIT_PART     16 /* of the time waited already: so much longer than the load do others wait at most */
+#define WAIT_PART     16  /* of the time waited already: so much longer than the load do others wait at most */
+#define HEARING_MS    500 /* who is told of changes asks all the same, now and then: should a message be lost */
 #define KEEP_EVERY_MS (LEASE_MS / 3)
 
 /* -- asking -- */
@@ -21,16 +22,25 @@ static void on_wait_over(uv_timer_t *timer) { ask(container_of(timer, struct lea
 
 static void on_keep_due(uv_timer_t *timer) { keep(container_of(timer, struct lease, timer)); }
 
-static void wait_and_ask_again(struct lease *l)
+static uint64_t pause_ms(const struct lease *l, uint64_t now_us)
 {
-    uint64_t wait_ms = (clock_mono_us() - l->began_us) / 1000 / WAIT_PART;
-    if (wait_ms < WAIT_MIN_MS) wait_ms = WAIT_MIN_MS;
-    if (wait_ms > WAIT_MAX_MS) wait_ms = WAIT_MAX_MS;
-    uv_timer_start(&l->timer, on_wait_over, wait_ms, 0);
+    uint64_t wait_ms = (now_us - l->began_us) / 1000 / WAIT_PART, left_ms = (l->deadline_us - now_us) / 1000 + 1;
+    if (l->news) return 0;
+    if (store_hears(l->store)) return HEARING_MS < left_ms ? HEARING_MS : left_ms;
+    if (wait_ms < WAIT_MIN_MS) return WAIT_MIN_MS;
+    return wait_ms < WAIT_MAX_MS ? wait_ms : WAIT_MAX_MS;
+}
+
+void lease_news(struct lease *l)
+{
+    l->news = true;
+    bool waits = !l->busy && !l->ours && uv_is_active((uv_handle_t *)&l->timer);
+    if (waits) uv_timer_start(&l->timer, on_wait_over, 0, 0);
 }
 
 static void answered(struct lease *l, enum status status, struct blob *found)
 {
+    uint64_t now_us;
     switch (status) {
     case OK: l->done(l, LEASE_FOUND, found); break;
     case MISSING:
@@ -39,8 +49,9 @@ static void answered(struct lease *l, enum status status, struct blob *found)
         l->done(l, LEASE_OURS, NULL);
         break;
     case PRECONDITION_FAILED:
-        if (clock_mono_us() >= l->deadline_us) l->done(l, LEASE_LATE, NULL);
-        else wait_and_ask_again(l);
+        now_us = clock_mono_us();
+        if (now_us >= l->deadline_us) l->done(l, LEASE_LATE, NULL);
+        else uv_timer_start(&l->timer, on_wait_over, pause_ms(l, now_us), 0);
         break;
     default: l->done(l, LEASE_ALONE, NULL);
     }
@@ -56,6 +67,7 @@ static void on_answered(struct store_op *op, enum status status, struct blob *fo
 static void ask(struct lease *l)
 {
     l->op.done = on_answered;
+    l->news = false;
     enum status st = store_lease_take(l->store, l->key, l->known, l->token, clock_wall_ms(), &l->op);
     l->busy = st == PENDING;
     if (st != PENDING) answered(l, st, st == OK ? l->op.value : NULL);
@@ -76,7 +88,7 @@ void lease_start(struct lease *l, uv_loop_t *loop, struct slice known, uint64_t 
     l->known = known;
     l->deadline_us = deadline_us;
     l->began_us = clock_mono_us();
-    l->busy = l->ours = false;
+    l->busy = l->ours = l->news = false;
     uv_timer_init(loop, &l->timer);
     uv_timer_start(&l->timer, on_wait_over, 0, 0); /* at once, but not before we have returned */
 }

@@ -5,8 +5,8 @@
  *                 ... alone    the store is away: load for those who wait, there is nothing to store in
  *                 ... late     another has held it for too long
  *
- * Whoever has it not asks again and again, at growing intervals: what the holder stores is found, and where the holder has died, or brought
- * nothing, the lease is taken over. A write of the record takes the lease from its holder (store/store.h), whose load is then answered but
+ * Whoever has it not asks again when the store tells of a change (lease_news), and where it tells nothing again and again, at growing intervals: what the
+ * holder stores is found, and where the holder has died, or brought nothing, the lease is taken over. A write of the record takes the lease from its holder (store/store.h), whose load is then answered but
  * not stored. */
 #ifndef PERIGEE_SERVE_LEASE_H
 #define PERIGEE_SERVE_LEASE_H
@@ -35,6 +35,7 @@ struct lease {
     uv_timer_t timer;
     struct store_op op;
     bool busy, ours;
+    bool news;          /* has come since the question under way was asked */
     struct slice known; /* kept */
     uint64_t began_us, deadline_us;
     void (*closed)(struct lease *l);
@@ -47,6 +48,9 @@ void lease_start(struct lease *l, uv_loop_t *loop, struct slice known, uint64_t 
 
 /* What was found will not do: asks again, knowing it. Only from within `done`. */
 void lease_again(struct lease *l, struct slice known);
+
+/* The record or its lease has changed: who waits for it asks at once. */
+void lease_news(struct lease *l);
 
 /* Stores under the lease, which it ends; only once, and only when it is ours. Answers as `filled` does, or PENDING and then by it. */
 enum status lease_fill(struct lease *l, struct blob *value, uint64_t until_ms, uint64_t now_ms);

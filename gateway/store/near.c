@@ -17,6 +17,8 @@ struct near {
     _Atomic unsigned hearing;          /* lines of which something was read that is not heeded yet */
     int ready;                         /* an epoll of the lines that are up */
     uint64_t watched;                  /* the name of a key; or 0 */
+    near_heard *heard;                 /* or NULL */
+    void *heard_arg;
     _Atomic uint64_t news;
     _Atomic uint64_t server;
 };
@@ -153,6 +155,17 @@ void near_keep(struct near *n, struct slice key, struct blob *b, uint64_t until_
 void near_watch(struct near *n, struct slice key) { n->watched = near_name(key); }
 
 uint64_t near_news(struct near *n) { return atomic_load(&n->news); }
+
+void near_listen(struct near *n, near_heard *heard, void *arg)
+{
+    n->heard = heard;
+    n->heard_arg = arg;
+}
+
+void near_tell(struct near *n, struct slice record)
+{
+    if (n->heard) n->heard(n->heard_arg, record);
+}
 
 void near_forget(struct near *n, uint64_t name)
 {

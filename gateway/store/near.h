@@ -81,6 +81,12 @@ void near_forget_all(struct near *n);
 void near_watch(struct near *n, struct slice key);
 uint64_t near_news(struct near *n);
 
+/* Who wants to hear of each key of ours that has changed, be it a record's or that of its lease: by the record's key. Called on the tracker's thread, after
+ * the copy is gone. Set it before anything begins. */
+typedef void near_heard(void *arg, struct slice record);
+void near_listen(struct near *n, near_heard *heard, void *arg);
+void near_tell(struct near *n, struct slice record);
+
 /* What to forget a key by, when the key itself is not at hand any more. */
 static inline uint64_t near_name(struct slice key) { return hash_seeded(key); }
 

@@ -5,11 +5,10 @@
 
 #include "base/clock.h"
 #include "base/list.h"
+#include "store/lease_key.h"
 
 #include <assert.h>
 #include <stdlib.h>
-
-#define KEY_MAX 640 /* prefix, names, fingerprint and pairs have bounds of their own */
 
 struct store {
     struct memory *memory;
@@ -71,6 +70,8 @@ bool store_near_up(struct store *s)
     if (!up) counter_add(s->near_off, 1);
     return up;
 }
+
+bool store_hears(const struct store *s) { return s->near && near_is_whole(s->near); }
 
 struct blob *store_look_near(struct store *s, struct slice key, uint64_t now_ms, struct near_look *look)
 {
@@ -256,27 +257,9 @@ enum status store_get(struct store *s, struct slice key, uint64_t now_ms, struct
     return op->value ? OK : MISSING;
 }
 
-/* The key of a record's lease: of the same slot, since all of the record's key is its hash tag, or it has one. */
-struct lease_name {
-    char text[KEY_MAX + 16];
-};
-
-static struct slice lease_name(struct slice key, struct lease_name *name)
+static struct slice lease_of(const struct store_op *op, struct slice key, struct lease_key *name)
 {
-    const struct slice suffix = SLICE(":lease");
-    bool tagged = memchr(key.p, '{', key.n) != NULL;
-    assert(key.n <= KEY_MAX);
-    char *end = name->text;
-    if (!tagged) *end++ = '{';
-    end = mempcpy(end, key.p, key.n);
-    if (!tagged) *end++ = '}';
-    end = mempcpy(end, suffix.p, suffix.n);
-    return slice_from(name->text, (size_t)(end - name->text));
-}
-
-static struct slice lease_of(const struct store_op *op, struct slice key, struct lease_name *name)
-{
-    return op->fenced ? lease_name(key, name) : (struct slice){NULL, 0};
+    return op->fenced ? lease_key_of(key, name) : (struct slice){NULL, 0};
 }
 
 /* What Redis takes for the time until then. */
@@ -288,7 +271,7 @@ enum status store_put(struct store *s, struct slice key, struct blob *value, uin
     begin_write(s, key, op);
     if (!store_is_remote(s))
         return memory_put_when(s->memory, op->when, key, value, until_ms, now_ms, op->previous, &op->previous_n);
-    struct lease_name name;
+    struct lease_key name;
     struct slice lease = lease_of(op, key, &name);
     if (until_ms <= now_ms && op->when)
         return redis_delete_when(servers_for(&s->servers, key), key, lease, op->when, now_ms, &op->redis,
@@ -308,7 +291,7 @@ enum status store_replace(struct store *s, struct slice key, struct slice expect
 {
     begin_write(s, key, op);
     if (!store_is_remote(s)) return memory_replace(s->memory, key, expected, value, until_ms, now_ms);
-    struct lease_name name;
+    struct lease_key name;
     if (until_ms <= now_ms) until_ms = now_ms + 1; /* in one step with the comparison it can end no sooner */
     return redis_replace(servers_for(&s->servers, key), key, lease_of(op, key, &name), expected, blob_slice(value),
                          ttl(until_ms, now_ms), &op->redis, on_redis);
@@ -318,7 +301,7 @@ enum status store_delete(struct store *s, struct slice key, uint64_t now_ms, str
 {
     begin_write(s, key, op);
     if (!store_is_remote(s)) return memory_delete_when(s->memory, op->when, key, now_ms);
-    struct lease_name name;
+    struct lease_key name;
     struct slice lease = lease_of(op, key, &name);
     if (op->when)
         return redis_delete_when(servers_for(&s->servers, key), key, lease, op->when, now_ms, &op->redis, on_redis);
@@ -339,10 +322,10 @@ static struct slice token_slice(const char *token) { return slice_from(token, LE
 enum status store_lease_take(struct store *s, struct slice key, struct slice known, const char *token, uint64_t now_ms,
                              struct store_op *op)
 {
-    struct lease_name name;
+    struct lease_key name;
     begin(op);
     if (store_is_remote(s)) {
-        enum status st = redis_lease_take(servers_for(&s->servers, key), key, lease_name(key, &name), known,
+        enum status st = redis_lease_take(servers_for(&s->servers, key), key, lease_key_of(key, &name), known,
                                           token_slice(token), LEASE_MS, &op->redis, on_redis);
         return is_level(s) ? st : with_epochs(s, op, st);
     }
@@ -357,33 +340,33 @@ enum status store_lease_take(struct store *s, struct slice key, struct slice kno
 
 enum status store_lease_keep(struct store *s, struct slice key, const char *token, struct store_op *op)
 {
-    struct lease_name name;
+    struct lease_key name;
     begin(op);
     if (!store_is_remote(s)) return OK;
-    return redis_lease_keep(servers_for(&s->servers, key), lease_name(key, &name), token_slice(token), LEASE_MS,
+    return redis_lease_keep(servers_for(&s->servers, key), lease_key_of(key, &name), token_slice(token), LEASE_MS,
                             &op->redis, on_redis);
 }
 
 enum status store_lease_fill(struct store *s, struct slice key, const char *token, struct blob *value,
                              uint64_t until_ms, uint64_t now_ms, struct store_op *op)
 {
-    struct lease_name name;
+    struct lease_key name;
     begin_write(s, key, op);
     if (!store_is_remote(s)) {
         memory_put(s->memory, key, value, until_ms, now_ms, op->previous);
         return OK;
     }
     if (until_ms <= now_ms) until_ms = now_ms + 1;
-    return redis_lease_fill(servers_for(&s->servers, key), key, lease_name(key, &name), token_slice(token),
+    return redis_lease_fill(servers_for(&s->servers, key), key, lease_key_of(key, &name), token_slice(token),
                             blob_slice(value), ttl(until_ms, now_ms), &op->redis, on_redis);
 }
 
 enum status store_lease_drop(struct store *s, struct slice key, const char *token, struct store_op *op)
 {
-    struct lease_name name;
+    struct lease_key name;
     begin(op);
     if (!store_is_remote(s)) return OK;
-    return redis_lease_drop(servers_for(&s->servers, key), lease_name(key, &name), token_slice(token), &op->redis,
+    return redis_lease_drop(servers_for(&s->servers, key), lease_key_of(key, &name), token_slice(token), &op->redis,
                             on_redis);
 }
 

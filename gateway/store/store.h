@@ -55,6 +55,9 @@ void store_set_near(struct store *s, struct near *near);
  * by all who ask later; writes through other processes reach us a message's way later, or NEAR_LAG_MS if there is no way. */
 bool store_near_up(struct store *s);
 
+/* Is this process told of every change of a record or its lease (near_listen)? Then who waits for one need not ask all the time. */
+bool store_hears(const struct store *s);
+
 /* What is invalidated by name (epochs.h), and the key of that in Redis; borrows the first. Without it nothing ever is. */
 void store_set_epochs(struct store *s, struct epochs *epochs, struct slice key);
 struct epochs *store_epochs(const struct store *s); /* NULL: none */

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/list.h"
 #include "base/log.h"
+#include "store/lease_key.h"
 #include "store/pause.h"
 #include "store/redis_link.h"
 
@@ -22,7 +23,8 @@ static const char *const losses[LOSSES] = {"lost", "silent", "refused", "flushed
 
 struct tracking {
     struct redis_config config;
-    struct slice prefix; /* owned */
+    struct slice prefix,
+        leases; /* of records; of most of their leases, which are below the other one where they are not: one allocation, owned */
     char name[300];
     uv_loop_t *loop;
     uv_timer_t timer;
@@ -76,8 +78,12 @@ static void go_down(struct tracking *t, enum loss loss, const char *why)
 static void on_changed(void *arg, struct slice key)
 {
     struct tracking *t = arg;
-    if (key.p) {
+    struct slice leased = key.p ? lease_key_record(key) : key;
+    if (leased.p) {
+        near_tell(t->near, leased);
+    } else if (key.p) {
         near_forget(t->near, near_name(key));
+        near_tell(t->near, key);
         counter_add(t->invalidations, 1);
     } else {
         near_forget_all(t->near);
@@ -113,8 +119,9 @@ static void on_ready(void *arg)
     t->greetings = 3;
     ask(t, EXPECT_MAP, 2, (struct slice[]){SLICE("HELLO"), SLICE("3")});
     ask_for_life(t);
-    ask(t, EXPECT_OK, 6,
-        (struct slice[]){SLICE("CLIENT"), SLICE("TRACKING"), SLICE("ON"), SLICE("BCAST"), SLICE("PREFIX"), t->prefix});
+    ask(t, EXPECT_OK, 8,
+        (struct slice[]){SLICE("CLIENT"), SLICE("TRACKING"), SLICE("ON"), SLICE("BCAST"), SLICE("PREFIX"), t->prefix,
+                         SLICE("PREFIX"), t->leases});
 }
 
 /* From here on every change is told. A read that is asked from here on may be kept. */
@@ -204,10 +211,12 @@ struct tracking *tracking_open(uv_loop_t *loop, const struct redis_config *confi
                                struct near *near, struct metrics *metrics)
 {
     struct tracking *t = calloc(1, sizeof *t);
-    char *copy = malloc(prefix.n);
+    char *copy = malloc(1 + prefix.n);
     if (!t || !copy) abort();
     assert(prefix.n > 0);
-    t->prefix = slice_from(memcpy(copy, prefix.p, prefix.n), prefix.n);
+    copy[0] = '{';
+    t->prefix = slice_from(memcpy(copy + 1, prefix.p, prefix.n), prefix.n);
+    t->leases = slice_from(copy, 1 + prefix.n);
     t->config = *config;
     if (!t->config.timeout_ms) t->config.timeout_ms = 1000;
     t->config.max_value = LINE_MAX_BYTES;
@@ -232,7 +241,7 @@ static void on_closed(uv_handle_t *handle)
     struct tracking *t = container_of((uv_timer_t *)handle, struct tracking, timer);
     void (*closed)(void *) = t->closed;
     void *arg = t->closed_arg;
-    free((char *)t->prefix.p);
+    free((char *)t->leases.p);
     free(t);
     closed(arg);
 }

@@ -69,6 +69,45 @@ describe("two gateways before one Redis", function()
     for _, name in ipairs(server:command("KEYS", "*:lease")) do error("a lease is left: " .. name) end
   end)
 
+  it("tell who waits at once, and are not asked without end meanwhile", function()
+    for _, gw in ipairs { left, right } do eventually("it hears of changes", function() return gw:metric "perigee_near_cache_up" == 1 end) end
+    local function questions()
+      local n = 0
+      for _, name in ipairs { "evalsha", "eval" } do
+        n = n + (tonumber(server:command("INFO", "commandstats"):match("cmdstat_" .. name .. ":calls=(%d+)")) or 0)
+      end
+      return n
+    end
+    local late = {}
+    for i, status in ipairs { 200, 200, 200, 500, 500, 500 } do
+      local path, target = "/item/wake" .. i, "/models/Item?id=wake" .. i
+      source:says(path, status, "v")
+      source:holds(path)
+      local loads = ask(left, target)
+      eventually("the load", function() return asked(path) == 1 end)
+      local waits = ask(right, target)
+      socket.sleep(0.45)
+      local before = questions()
+      socket.sleep(0.4) -- of polling that would be a dozen or more
+      assert(questions() - before <= 4, questions() - before)
+      source:lets_go(path)
+      if status == 200 then
+        assert.equal("v", check.document(answers { loads }[1]).v)
+        local went = socket.gettime()
+        assert.equal("v", check.document(answers { waits }[1]).v)
+        late[#late + 1] = socket.gettime() - went
+      else -- it takes over, and asks the source itself
+        check.problem(answers { loads }[1], 502, "loader-error")
+        local went = socket.gettime()
+        eventually("the other one's load", function() return asked(path) == 2 end)
+        late[#late + 1] = socket.gettime() - went
+        check.problem(answers { waits }[1], 502, "loader-error")
+      end
+    end
+    table.sort(late)
+    assert(late[3] < 0.02 * gateway.patience ^ 2, late[3]) -- asked each half a second it would be a quarter of one
+  end)
+
   it("refresh a stale key once", function()
     source:says("/stale/a", 200, "one")
     check.document(left:get "/models/Stale?id=a")

@@ -18,6 +18,7 @@ enum question { TAKE, KEEP, FILL, DROP, GET, PUT, QUESTIONS };
 
 static struct {
     bool local;                    /* records live in this process */
+    bool hears;                    /* it tells of changes */
     enum status answer[QUESTIONS]; /* PENDING: by store_answers */
     unsigned asked[QUESTIONS], cancelled;
     struct blob *found; /* what an immediate OK to TAKE or GET brings: one reference */
@@ -104,6 +105,8 @@ enum status store_put(struct store *s, struct slice key, struct blob *value, uin
 }
 
 bool store_is_remote(const struct store *s) { return !told.local; }
+
+bool store_hears(const struct store *s) { return told.hears; }
 
 /* Takes it from those under way. */
 static inline void take_op(unsigned i)

@@ -85,6 +85,64 @@ static void one_leads_and_all_get_the_outcome(void **state)
     bench_close(&b);
 }
 
+struct watcher {
+    struct flight_watch watch;
+    struct flight_port *port;
+    unsigned heard;
+    bool asks_on;
+};
+
+static void on_news(struct flight_waiter *w, const struct flight_outcome *none)
+{
+    struct watcher *watcher = container_of(w, struct watcher, watch.waiter);
+    assert_null(none);
+    watcher->heard++;
+    if (watcher->asks_on) flight_watch_on(watcher->port, &watcher->watch);
+}
+
+static void watch(struct bench *b, struct watcher *w, struct slice key)
+{
+    *w = (struct watcher){.watch.waiter.done = on_news, .port = b->port, .asks_on = true};
+    flight_watch_begin(b->port, key, &w->watch);
+}
+
+static void who_watches_a_key_is_told_of_it(void **state)
+{
+    struct bench b;
+    struct watcher one, other, elsewhere;
+    bench_open(&b);
+    flights_tell(b.flights, KEY); /* nobody watches */
+    watch(&b, &one, KEY);
+    watch(&b, &other, KEY);
+    watch(&b, &elsewhere, SLICE("perigee:User:0123456789abcdef:username=eve"));
+    flights_tell(b.flights, KEY);
+    flights_tell(b.flights, KEY);
+    assert_int_equal(one.heard, 0); /* never within the call */
+    deliver(&b);
+    assert_int_equal(one.heard, 1); /* however often, until it has been read */
+    assert_int_equal(other.heard, 1);
+    assert_int_equal(elsewhere.heard, 0);
+    one.asks_on = false;
+    flights_tell(b.flights, KEY);
+    deliver(&b);
+    flights_tell(b.flights, KEY);
+    deliver(&b);
+    assert_int_equal(one.heard, 2); /* it has not asked on */
+    assert_int_equal(other.heard, 3);
+    flight_watch_on(b.port, &one.watch);
+    flights_tell(b.flights, KEY);
+    flight_watch_end(b.port, &other.watch); /* its letter lies in the box */
+    deliver(&b);
+    assert_int_equal(one.heard, 3);
+    assert_int_equal(other.heard, 3);
+    flight_watch_on(b.port, &one.watch);
+    flight_watch_end(b.port, &one.watch);
+    flight_watch_end(b.port, &elsewhere.watch);
+    flights_tell(b.flights, KEY);
+    deliver(&b);
+    bench_close(&b);
+}
+
 static void who_leaves_is_not_called(void **state)
 {
     struct bench b;
@@ -411,6 +469,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_leads_and_all_get_the_outcome),
+        cmocka_unit_test(who_watches_a_key_is_told_of_it),
         cmocka_unit_test(who_leaves_is_not_called),
         cmocka_unit_test(a_write_bars_the_load_before_it),
         cmocka_unit_test(a_write_bars_the_load_beside_it),

@@ -172,6 +172,58 @@ static void waits_grow(void **state)
     end();
 }
 
+/* Where the store tells of changes nobody asks without a cause, but now and then, and when the time is over. */
+static void news_are_waited_for(void **state)
+{
+    told.hears = true;
+    start(SLICE(""));
+    lease_news(&lease); /* the question is under way: its answer may be older than this */
+    store_answers(TAKE, PRECONDITION_FAILED, NULL);
+    assert_int_equal(uv_timer_get_due_in(&lease.timer), 0);
+    await_asked(&loop, TAKE, 2);
+    store_answers(TAKE, PRECONDITION_FAILED, NULL);
+    assert_in_range(uv_timer_get_due_in(&lease.timer), 400, 500);
+    lease_news(&lease);
+    lease_news(&lease);
+    assert_int_equal(told.asked[TAKE], 2); /* never from within */
+    await_asked(&loop, TAKE, 3);
+    store_answers(TAKE, OK, blob_copy(SLICE("brought")));
+    assert_int_equal(heard.outcome, LEASE_FOUND);
+    end();
+}
+
+static void a_holder_that_brings_nothing_is_heard_of_too(void **state)
+{
+    told.hears = true;
+    start(SLICE(""));
+    store_answers(TAKE, PRECONDITION_FAILED, NULL);
+    lease_news(&lease); /* its lease is gone */
+    await_asked(&loop, TAKE, 2);
+    store_answers(TAKE, MISSING, NULL);
+    assert_int_equal(heard.outcome, LEASE_OURS);
+    lease_news(&lease); /* of its own */
+    assert_int_equal(uv_timer_get_due_in(&lease.timer) > 500, 1);
+    end();
+}
+
+static void who_waits_for_news_is_not_late(void **state)
+{
+    told.hears = true;
+    uint64_t began_us = clock_mono_us();
+    lease_start(&lease, &loop, SLICE(""), began_us + 60000);
+    await_asked(&loop, TAKE, 1);
+    store_answers(TAKE, PRECONDITION_FAILED, NULL);
+    assert_in_range(uv_timer_get_due_in(&lease.timer), 1, 61);
+    for (unsigned i = 2; heard.dones == 0; i++) {
+        assert_true(i <= 4); /* timers may be early by a millisecond */
+        await_asked(&loop, TAKE, i);
+        store_answers(TAKE, PRECONDITION_FAILED, NULL);
+    }
+    assert_true(clock_mono_us() - began_us >= 60000);
+    assert_int_equal(heard.outcome, LEASE_LATE);
+    end();
+}
+
 static void busy_for_too_long(void **state)
 {
     lease_start(&lease, &loop, SLICE(""), clock_mono_us());
@@ -345,6 +397,9 @@ int main(void)
         TEST(nobody_looks),
         TEST(busy_and_asked_again_until_it_is_ours),
         TEST(waits_grow),
+        TEST(news_are_waited_for),
+        TEST(a_holder_that_brings_nothing_is_heard_of_too),
+        TEST(who_waits_for_news_is_not_late),
         TEST(busy_for_too_long),
         TEST(alone),
         TEST(a_store_that_answers_at_once),

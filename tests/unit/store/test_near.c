@@ -39,8 +39,8 @@ static void script(struct visit *v, int argc, struct slice *argv)
         assert_true(slice_eq(argv[1], SLICE("3")));
         say(v, server.hello);
     } else if (slice_eq(argv[0], SLICE("CLIENT"))) {
-        static const char *const words[] = {"CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", "p:"};
-        assert_int_equal(argc, 6);
+        static const char *const words[] = {"CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", "p:", "PREFIX", "{p:"};
+        assert_int_equal(argc, 8);
         for (int i = 0; i < argc; i++) assert_true(slice_eq(argv[i], slice_of(words[i])));
         if (!server.hold_tracking) say(v, "+OK\r\n");
     } else if (slice_eq(argv[0], SLICE("GET")) && server.hold_gets) {
