@@ -82,6 +82,7 @@ static void on_landed(struct flight_waiter *w, const struct flight_outcome *outc
 {
     struct fetch *f = container_of(w, struct fetch, waiter);
     f->waiting_for_flight = false;
+    f->now_ms = clock_wall_ms();
     f->load_us = outcome ? outcome->load_us : 0;
     wait_end(&f->wait);
     if (must_look_again(f, outcome)) {
@@ -170,6 +171,7 @@ static void on_level(struct store_op *op, enum status status, struct blob *none)
 {
     struct fetch *f = container_of(op, struct fetch, op);
     f->waiting_for_store = false;
+    f->now_ms = clock_wall_ms();
     status = join(f); /* what a store that is away has been told cannot be known */
     if (status != PENDING) f->done(f, status);
 }
@@ -288,13 +290,15 @@ static void on_looked(struct store_op *op, enum status status, struct blob *blob
 {
     struct fetch *f = container_of(op, struct fetch, op);
     f->waiting_for_store = false;
-    status = looked(f, status, blob, clock_wall_ms());
+    f->now_ms = clock_wall_ms();
+    status = looked(f, status, blob, f->now_ms);
     if (status != PENDING) f->done(f, status);
 }
 
 enum status fetch_start(struct fetch *f, uint64_t now_ms)
 {
     bool loads = f->served->model->loads;
+    f->now_ms = now_ms;
     f->source = SOURCE_NOWHERE;
     if (loads) f->landings = flight_landings(f->serve->flights, f->key->stored); /* before we look in the store */
     if (loads && f->demand->mode == FETCH_RELOAD) return fetch_load(f, f->landings);

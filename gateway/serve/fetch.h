@@ -51,6 +51,7 @@ struct fetch {
     fetch_done *done;
 
     /* the result */
+    uint64_t now_ms;       /* when it was judged last, which is when what is told of it is true: wall time */
     struct blob *blob;     /* OK: the record; MISSING: the negative, or NULL */
     struct envelope entry; /* a view into blob */
     enum fetch_source source;

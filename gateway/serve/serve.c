@@ -215,7 +215,7 @@ static void on_record_read(struct fetch *f, enum status status)
 {
     struct record_read *r = container_of(f, struct record_read, fetch);
     if (status == MISSING && r->read.demand.only_if_cached && !f->blob) status = not_cached(&f->problem, NULL);
-    if (status == OK || status == MISSING) answer_fetch(r->read.ex, f, status, clock_wall_ms());
+    if (status == OK || status == MISSING) answer_fetch(r->read.ex, f, status, f->now_ms);
     else answer_failure(r->read.ex, f);
     fetch_finish(f);
     read_end(&r->read, f->served, read_outcome(status, f->source));

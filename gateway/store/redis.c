@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "store/pause.h"
 #include "store/redis_error.h"
+#include "store/redis_format.h"
 #include "store/redis_inner.h"
 #include "store/redis_link.h"
 

@@ -1,6 +1,6 @@
 /* store/redis_command.c -- what is asked of Redis: plain commands, and scripts where several steps must be one. */
+#include "store/redis_format.h"
 #include "store/redis_inner.h"
-#include "store/redis_link.h"
 
 #include <assert.h>
 

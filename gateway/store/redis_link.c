@@ -31,7 +31,6 @@ struct redis_link {
     struct lookup *lookup;                     /* while the name is looked up */
     struct addrinfo *addresses, *next_address; /* what it found, and what is left to try */
     struct redis_socket *socket;               /* from the first address that could be dialled on */
-    sds command;                               /* room for the next one, or NULL */
     bool found, opened, greeted, ready; /* found: the search has named a server; greeted: that has answered something */
     unsigned greetings;                 /* replies to come before it is ready */
     uint64_t role_asked_us;             /* when the role was last asked for; SENTINEL */
@@ -46,7 +45,6 @@ void redis_link_close(struct redis_link *l)
         uv_cancel((uv_req_t *)&l->lookup->request);
     }
     uv_freeaddrinfo(l->addresses);
-    sdsfree(l->command);
     free(l);
 }
 
@@ -59,51 +57,9 @@ static void lose(struct redis_link *l, struct redis_loss loss)
     events->lost(arg, loss);
 }
 
-/* "*3\r\n" or "$5\r\n"; returns where it ends. */
-static char *put_count(char *to, char kind, size_t n)
-{
-    char digits[COUNT_MAX], *end = digits + sizeof digits, *p = end;
-    *--p = '\n';
-    *--p = '\r';
-    do *--p = (char)('0' + n % 10);
-    while (n /= 10);
-    *--p = kind;
-    return mempcpy(to, p, (size_t)(end - p));
-}
-
-/* Into `command`, which is empty. hiredis would do it by a printf of its own, which is a tenth of what a document costs. */
-static sds format(sds command, int argc, const struct slice *argv)
-{
-    assert(argc <= REDIS_ARGUMENTS);
-    size_t room = COUNT_MAX;
-    for (int i = 0; i < argc; i++) room += COUNT_MAX + argv[i].n + 2;
-    command = sdsMakeRoomFor(command, room);
-    if (!command) abort(); /* out of memory */
-    char *to = put_count(command, '*', (size_t)argc);
-    for (int i = 0; i < argc; i++) {
-        to = put_count(to, '$', argv[i].n);
-        if (argv[i].n) to = mempcpy(to, argv[i].p, argv[i].n);
-        to = mempcpy(to, "\r\n", 2);
-    }
-    sdsIncrLen(command, (int)(to - command));
-    return command;
-}
-
-sds redis_format(int argc, const struct slice *argv) { return format(sdsempty(), argc, argv); }
-
-static void send_formatted(struct redis_link *l, struct redis_question question, int argc, const struct slice *argv)
-{
-    l->command = format(l->command ? l->command : sdsempty(), argc, argv);
-    redis_socket_send(l->socket, question, l->command, sdslen(l->command));
-    sdsclear(l->command);
-    if (sdsavail(l->command) <= COMMAND_KEPT) return;
-    sdsfree(l->command);
-    l->command = NULL;
-}
-
 static void ask_role(struct redis_link *l)
 {
-    send_formatted(l, (struct redis_question){.expect = EXPECT_ROLE}, 1, &SLICE("ROLE"));
+    redis_socket_ask(l->socket, (struct redis_question){.expect = EXPECT_ROLE}, 1, &SLICE("ROLE"));
     l->role_asked_us = clock_mono_us();
 }
 
@@ -123,7 +79,7 @@ void redis_link_send(struct redis_link *l, struct redis_question question, sds c
 void redis_link_ask(struct redis_link *l, struct redis_question question, int argc, const struct slice *argv)
 {
     doubt(l);
-    send_formatted(l, question, argc, argv);
+    redis_socket_ask(l->socket, question, argc, argv);
 }
 
 uint64_t redis_link_writes(const struct redis_link *l) { return redis_socket_writes(l->socket); }

@@ -56,8 +56,4 @@ uint64_t redis_link_server(const struct redis_link *l);
 
 int redis_link_fd(const struct redis_link *l); /* its socket; only when ready */
 
-/* A command as it is sent; at most REDIS_ARGUMENTS. Free it with redisFreeSdsCommand. */
-#define REDIS_ARGUMENTS (1 + REDIS_MANY_MAX)
-sds redis_format(int argc, const struct slice *argv);
-
 #endif

@@ -3,7 +3,7 @@
 #include "store/redis_script.h"
 
 #include "base/hash.h"
-#include "store/redis_link.h"
+#include "store/redis_format.h"
 
 #include <assert.h>
 #include <pthread.h>

@@ -12,18 +12,22 @@
 #include "store/redis_socket.h"
 
 #include "base/list.h"
+#include "store/redis_format.h"
 #include "store/redis_tls.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <hiredis/alloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
-#define READS_MAX 16 /* of 16 KiB each, before other sockets get their turn */
+#define READS_MAX  8     /* before other sockets get their turn */
+#define READ_LEAST 16384 /* room for one */
+#define READ_MOST  32768 /* the more there is behind a reply, the more hiredis has to move when that has been taken */
 #define READER_KEPT                                                                                                    \
-    131072 /* of the reader's buffer between replies; hiredis' 16 KiB would be allocated anew for each larger one */
+    131072 /* of the reader's buffer between replies: hiredis' 16 KiB would be allocated anew for each larger one */
 
 struct redis_socket {
     redisAsyncContext *ac; /* NULL from on_cleanup on */
@@ -54,6 +58,20 @@ static ssize_t fail(redisContext *c, int err, const char *why)
     return -1;
 }
 
+/* Room behind what the reader has, for READ_LEAST bytes or more. */
+static size_t make_room(redisReader *r)
+{
+    if (r->len == 0 && sdsavail(r->buf) > READER_KEPT) {
+        sdsfree(r->buf);
+        r->buf = sdsempty();
+        r->pos = 0;
+    }
+    if (r->buf && sdsavail(r->buf) < READ_LEAST) r->buf = sdsMakeRoomFor(r->buf, READ_MOST);
+    if (!r->buf) abort(); /* out of memory */
+    size_t room = sdsavail(r->buf);
+    return room < READ_MOST ? room : READ_MOST;
+}
+
 static ssize_t read_over_tls(struct redis_socket *s, char *p, size_t n)
 {
     redisContext *c = &s->ac->c;
@@ -62,16 +80,23 @@ static ssize_t read_over_tls(struct redis_socket *s, char *p, size_t n)
     return got < 0 ? fail(c, REDIS_ERR_IO, redis_tls_fault(s->tls)) : got;
 }
 
-/* Reads on only while the reply begun so far is within its cap: the reader buffers no more than that and one read. */
-static ssize_t read_bounded(redisContext *c, char *p, size_t n)
+/* Reads on only while the reply begun so far is within its cap: the reader buffers no more than that and one read.
+ *
+ * hiredis reads into a buffer of its own and copies that behind what the reader has. We read to that place at once, and tell hiredis of
+ * nothing that it would have to copy. */
+static ssize_t read_bounded(redisContext *c, char *unused, size_t unused_n)
 {
     struct redis_socket *s = socket_of(c);
+    redisReader *r = c->reader;
     s->more = false;
-    if (c->reader->len - c->reader->pos > s->reply_max) return fail(c, REDIS_ERR_PROTOCOL, "a reply too long");
-    if (s->tls) return read_over_tls(s, p, n);
-    ssize_t got = s->plain_read(c, p, n);
-    s->more = got == (ssize_t)n;
-    return got;
+    if (r->len - r->pos > s->reply_max) return fail(c, REDIS_ERR_PROTOCOL, "a reply too long");
+    size_t n = make_room(r);
+    ssize_t got = s->tls ? read_over_tls(s, r->buf + r->len, n) : s->plain_read(c, r->buf + r->len, n);
+    if (got < 0) return got;
+    if (!s->tls) s->more = got == (ssize_t)n;
+    sdsIncrLen(r->buf, (int)got);
+    r->len = sdslen(r->buf);
+    return 0;
 }
 
 /* Does nothing lie there? */
@@ -326,6 +351,27 @@ void redis_socket_send(struct redis_socket *s, struct redis_question question, c
     int queued = redisAsyncFormattedCommand(s->ac, on_reply, question_pack(question), command, n);
     assert(queued == REDIS_OK);
     (void)queued;
+    s->unsent++;
+}
+
+/* As redisAsyncFormattedCommand does it for most commands; but that takes each apart first, to see whether it is one of the others. */
+static void expect_reply(redisAsyncContext *ac, struct redis_question question)
+{
+    redisCallback *callback = hi_malloc(sizeof *callback);
+    if (!callback) abort();
+    *callback = (redisCallback){.fn = on_reply, .privdata = question_pack(question)};
+    if (ac->replies.head) ac->replies.tail->next = callback;
+    else ac->replies.head = callback;
+    ac->replies.tail = callback;
+}
+
+void redis_socket_ask(struct redis_socket *s, struct redis_question question, int argc, const struct slice *argv)
+{
+    redisContext *c = &s->ac->c;
+    assert(!(c->flags & (REDIS_DISCONNECTING | REDIS_FREEING)));
+    c->obuf = redis_format_append(c->obuf, argc, argv);
+    expect_reply(s->ac, question);
+    add_write(s);
     s->unsent++;
 }
 

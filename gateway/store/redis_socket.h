@@ -38,8 +38,9 @@ struct redis_socket *redis_socket_open(uv_loop_t *loop, const struct redis_socke
 /* Ends it; nothing is called any more. Frees itself when the loop comes round. */
 void redis_socket_close(struct redis_socket *s);
 
-/* Queues one formatted command. */
+/* Queues a command: one that is formatted already and may be any, or one out of its words that is none to subscribe or to monitor. */
 void redis_socket_send(struct redis_socket *s, struct redis_question question, const char *command, size_t n);
+void redis_socket_ask(struct redis_socket *s, struct redis_question question, int argc, const struct slice *argv);
 
 /* Over TLS: connected, and not opened yet. */
 bool redis_socket_is_shaking(const struct redis_socket *s);
