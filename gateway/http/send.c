@@ -6,6 +6,7 @@
 #include "http/inner.h"
 
 #include "base/clock.h"
+#include "base/digits.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -34,10 +35,8 @@ static inline char *put(char *to, struct slice s)
 
 static char *put_number(char *to, size_t v)
 {
-    char digits[20], *end = digits + sizeof digits, *p = end;
-    do *--p = (char)('0' + v % 10);
-    while (v /= 10);
-    return put(to, (struct slice){p, (size_t)(end - p)});
+    struct digits room;
+    return put(to, digits_of(v, &room));
 }
 
 static char *put_status_line(char *to, int status)

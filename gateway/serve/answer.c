@@ -2,6 +2,7 @@
 #include "serve/answer.h"
 
 #include "base/clock.h"
+#include "base/digits.h"
 #include "base/hash.h"
 #include "serve/explain.h"
 #include "serve/groups.h"
@@ -82,10 +83,8 @@ static inline void put(struct line *l, struct slice s)
 
 static void put_number(struct line *l, uint64_t number)
 {
-    char digits[20], *end = digits + sizeof digits, *p = end;
-    do *--p = (char)('0' + number % 10);
-    while (number /= 10);
-    put(l, slice_from(p, (size_t)(end - p)));
+    struct digits room;
+    put(l, digits_of(number, &room));
 }
 
 static void tell(struct reply *reply, struct line *l)

@@ -1,4 +1,5 @@
 /* store/redis_command.c -- what is asked of Redis: plain commands, and scripts where several steps must be one. */
+#include "base/digits.h"
 #include "store/redis_format.h"
 #include "store/redis_inner.h"
 
@@ -28,22 +29,9 @@ enum status redis_get_many(struct redis *r, const struct slice *key, size_t n, s
     return st;
 }
 
-/* A number as it stands in a command. */
-struct digits {
-    char text[24];
-};
-
-static struct slice digits(uint64_t number, struct digits *out)
-{
-    char *end = out->text + sizeof out->text, *p = end;
-    do *--p = (char)('0' + number % 10);
-    while (number /= 10);
-    return slice_from(p, (size_t)(end - p));
-}
-
 static struct slice ttl_digits(uint64_t ttl_ms, struct digits *out)
 {
-    return digits(ttl_ms < TTL_MAX_MS ? ttl_ms : TTL_MAX_MS, out);
+    return digits_of(ttl_ms < TTL_MAX_MS ? ttl_ms : TTL_MAX_MS, out);
 }
 
 /* Sends a script. KEYS: the record and its lease, or the lease alone; a write that has no lease to end names the record twice. */
@@ -86,7 +74,7 @@ enum status redis_replace(struct redis *r, struct slice key, struct slice lease,
     struct digits length, ttl;
     struct slice head = slice_from(expected.p, expected.n < REDIS_HEAD ? expected.n : REDIS_HEAD);
     send_script(r, c, SCRIPT_REPLACE, key, lease, 4,
-                (struct slice[]){head, digits(expected.n, &length), value, ttl_digits(ttl_ms, &ttl)});
+                (struct slice[]){head, digits_of(expected.n, &length), value, ttl_digits(ttl_ms, &ttl)});
     return st;
 }
 
@@ -110,7 +98,7 @@ enum status redis_put_when(struct redis *r, struct slice key, struct slice lease
     enum status st = redis_ask(r, REDIS_PUT_WHEN, c, done);
     if (st == PENDING)
         send_script(r, c, SCRIPT_PUT_WHEN, key, lease, 5,
-                    (struct slice[]){value, ttl_digits(ttl_ms, &ttl), digits(now_ms, &now), asked(when->is),
+                    (struct slice[]){value, ttl_digits(ttl_ms, &ttl), digits_of(now_ms, &now), asked(when->is),
                                      asked(when->is_not)});
     return st;
 }
@@ -122,7 +110,7 @@ enum status redis_delete_when(struct redis *r, struct slice key, struct slice le
     enum status st = redis_ask(r, REDIS_DELETE_WHEN, c, done);
     if (st == PENDING)
         send_script(r, c, SCRIPT_DELETE_WHEN, key, lease, 3,
-                    (struct slice[]){digits(now_ms, &now), asked(when->is), asked(when->is_not)});
+                    (struct slice[]){digits_of(now_ms, &now), asked(when->is), asked(when->is_not)});
     return st;
 }
 
@@ -136,7 +124,7 @@ enum status redis_lease_take(struct redis *r, struct slice key, struct slice lea
     enum status st = redis_ask(r, REDIS_TAKE, c, done);
     if (st == PENDING)
         send_script(r, c, SCRIPT_TAKE, key, lease, known.p ? 3 : 2,
-                    (struct slice[]){token, digits(lease_ms, &d), head});
+                    (struct slice[]){token, digits_of(lease_ms, &d), head});
     return st;
 }
 
@@ -147,7 +135,7 @@ enum status redis_lease_keep(struct redis *r, struct slice lease, struct slice t
     enum status st = redis_ask(r, REDIS_KEEP, c, done);
     if (st == PENDING)
         send_script(r, c, SCRIPT_KEEP, (struct slice){NULL, 0}, lease, 2,
-                    (struct slice[]){token, digits(lease_ms, &d)});
+                    (struct slice[]){token, digits_of(lease_ms, &d)});
     return st;
 }
 

@@ -1,9 +1,12 @@
 /* store/redis_epochs.c -- one question, and one script (redis_script.c). */
 #include "store/redis_epochs.h"
 
+#include "base/digits.h"
+#include "base/hash.h"
 #include "store/redis_inner.h"
 
 #include <assert.h>
+#include <endian.h>
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -12,13 +15,15 @@ _Static_assert(REDIS_SCRIPT_ARGUMENTS >= 5 + EPOCHS_AT_ONCE, "the script takes a
 #define MEMBER_MAX (EPOCHS_NAME_MAX + 16)
 
 struct line_text {
-    char text[18];
+    char text[1 + 16];
 };
 
 static struct slice line_member(uint64_t line, struct line_text *out)
 {
-    snprintf(out->text, sizeof out->text, "~%016" PRIx64, line);
-    return slice_from(out->text, 17);
+    uint64_t highest_first = htobe64(line);
+    out->text[0] = '~';
+    hash_hex((const unsigned char *)&highest_first, sizeof highest_first, out->text + 1);
+    return slice_from(out->text, sizeof out->text);
 }
 
 enum status redis_epochs_ask(struct redis *r, struct slice key, uint64_t line, struct redis_command *c,
@@ -32,9 +37,8 @@ enum status redis_epochs_ask(struct redis *r, struct slice key, uint64_t line, s
 
 bool redis_epochs_is(const struct blob *digits, uint64_t at)
 {
-    char text[24];
-    int n = snprintf(text, sizeof text, "%" PRIu64, at);
-    return slice_eq(blob_slice(digits), slice_from(text, (size_t)n));
+    struct digits room;
+    return slice_eq(blob_slice(digits), digits_of(at, &room));
 }
 
 static struct slice member_of(enum epoch_mode mode, const struct epoch_name *name, char text[MEMBER_MAX])

@@ -1,21 +1,21 @@
 /* store/redis_format.c -- words to bytes, in one pass over room that is made before. */
 #include "store/redis_format.h"
 
+#include "base/digits.h"
+
 #include <assert.h>
 #include <stdlib.h>
 
-#define COUNT_MAX 24 /* bytes of a count: its kind, 20 digits, the line's end */
+#define COUNT_MAX 23 /* bytes of a count: its kind, its digits, the line's end */
 
 /* "*3\r\n" or "$5\r\n"; returns where it ends. */
 static char *put_count(char *to, char kind, size_t n)
 {
-    char digits[COUNT_MAX], *end = digits + sizeof digits, *p = end;
-    *--p = '\n';
-    *--p = '\r';
-    do *--p = (char)('0' + n % 10);
-    while (n /= 10);
-    *--p = kind;
-    return mempcpy(to, p, (size_t)(end - p));
+    struct digits room;
+    struct slice digits = digits_of(n, &room);
+    *to++ = kind;
+    to = mempcpy(to, digits.p, digits.n);
+    return mempcpy(to, "\r\n", 2);
 }
 
 sds redis_format_append(sds to, int argc, const struct slice *argv)

@@ -1,7 +1,7 @@
 -- How many instructions a request costs. Time says little on a machine that does other things as well; instructions repeat. Each case
 -- asks a release build under callgrind for the same request again and again, one at a time, and compares the count of one with the
 -- figure kept in tests/bench/instructions.txt for this toolchain. What costs more than that fails; `make accept` keeps the new
--- figures, in a commit that says why.
+-- figures, in a commit that says why. With BENCH_PROFILE=1 the last dump of each case is kept in build/bench, for bench/functions.lua.
 --
 -- What the count depends on beside our code: the compiler, and the libraries, whose versions follow that of libc. So a figure is kept for
 -- an architecture, a compiler and a libc, and where there is none, the test is pending. Not on the processor: libc would choose its copies and
@@ -16,7 +16,7 @@ local warm, times = 20, 50
 local stretches, stretches_most = 2, 10 -- the first where that is cheap enough
 
 -- What libc would take of the processor, by all the names that it has for it; it passes over those that it does not know.
-local plain_libc = "glibc.cpu.hwcaps=-AVX,-AVX2,-AVX512F,-AVX512VL,-AVX512BW,-ERMS,-FSRM,-SSSE3,-SSE4_1,-SSE4_2,-BMI1,-BMI2,-LZCNT,-MOVBE,-RTM"
+local plain_libc = "glibc.cpu.hwcaps=-AVX,-AVX2,-AVX_Fast_Unaligned_Load,-AVX512F,-AVX512VL,-AVX512BW,-ERMS,-FSRM,-SSSE3,-SSE4_1,-SSE4_2,-BMI1,-BMI2,-LZCNT,-MOVBE,-RTM"
   .. ":glibc.cpu.x86_non_temporal_threshold=0x1000000"
 
 local models = [[
@@ -117,12 +117,17 @@ local function count(gw, request, enough)
   return math.floor(least + 0.5)
 end
 
+local function keep_dump(gw, case)
+  os.execute(("mkdir -p build/bench && cp %s/out.%d build/bench/%s-x%d.callgrind"):format(process.quote(gw.counts), gw.dumps, case, times))
+end
+
 local function measure(gw, case, request)
   local here = toolchain()
   local id = case .. " " .. here
   local kept = read_figures()[id]
   local accepting = os.getenv "BENCH_ACCEPT"
   local now = count(gw, request, accepting and 0 or kept and kept * (1 + slack) or math.huge)
+  if os.getenv "BENCH_PROFILE" then keep_dump(gw, case) end
   if accepting then
     print(("%-24s %8s -> %d"):format(case, kept or "-", now))
     accept(id, now)
