@@ -5,15 +5,15 @@
 --
 -- What the count depends on beside our code: the compiler, and the libraries, whose versions follow that of libc. So a figure is kept for
 -- an architecture, a compiler and a libc, and where there is none, the test is pending. Not on the processor: libc would choose its copies and
--- searches by it, and is told to take the plainest. Not on how slow the machine is: timers fire in the middle of it, more of them where
--- it takes longer; so some stretches of requests are counted, of which the cheapest is the one that the fewest have fired in.
+-- searches by it, and is told to take the plainest. Not on how slow the machine is: timers fire meanwhile, more of them where it takes
+-- longer, but what they take in a second is counted first, and is none of the requests'.
 local gateway = require "tests.support.gateway"
 local process = require "tests.support.process"
+local socket = require "socket"
 
 local figures_file = "tests/bench/instructions.txt"
 local slack = 0.03
-local warm, times = 20, 50
-local stretches, stretches_most = 2, 10 -- the first where that is cheap enough
+local warm, times, most = 20, 50, 400 -- requests: before, at a time, and in all
 
 -- What libc would take of the processor, by all the names that it has for it; it passes over those that it does not know.
 local plain_libc = "glibc.cpu.hwcaps=-AVX,-AVX2,-AVX_Fast_Unaligned_Load,-AVX512F,-AVX512VL,-AVX512BW,-ERMS,-FSRM,-SSSE3,-SSE4_1,-SSE4_2,-BMI1,-BMI2,-LZCNT,-MOVBE,-RTM"
@@ -77,6 +77,28 @@ end
 
 -- -- counting --
 
+local function control(gw, what)
+  local code, out, err = process.run { argv = { "callgrind_control", what, gw.pid }, seconds = 60 }
+  assert(code == 0, out .. err)
+end
+
+-- Instructions since the last time this was asked, and seconds.
+local function counted(gw)
+  control(gw, "--dump")
+  gw.dumps = gw.dumps + 1
+  local now, before = socket.gettime(), gw.counted_at
+  gw.counted_at = now
+  return tonumber(process.read(("%s/out.%d"):format(gw.counts, gw.dumps)):match "\ntotals: (%d+)"), now - (before or now)
+end
+
+-- What it takes in a second when nobody asks.
+local function count_idle(gw)
+  counted(gw)
+  socket.sleep(2)
+  local instructions, seconds = counted(gw)
+  gw.idle = instructions / seconds
+end
+
 local function start(store, ...)
   local folder = process.temp()
   local gw = gateway.start {
@@ -84,6 +106,7 @@ local function start(store, ...)
     under = { "valgrind", "--quiet", "--tool=callgrind", "--log-file=" .. folder .. "/log", "--callgrind-out-file=" .. folder .. "/out" },
   }
   gw.counts, gw.dumps = folder, 0
+  count_idle(gw)
   return gw
 end
 
@@ -92,29 +115,18 @@ local function stop(gw)
   process.remove(gw.counts)
 end
 
-local function control(gw, what)
-  local code, out, err = process.run { argv = { "callgrind_control", what, gw.pid }, seconds = 60 }
-  assert(code == 0, out .. err)
-end
-
--- Instructions that a stretch of requests takes; a dump tells of what came after the one before.
-local function count_stretch(gw, request)
-  for _ = 1, times do request() end
-  control(gw, "--dump")
-  gw.dumps = gw.dumps + 1
-  return tonumber(process.read(("%s/out.%d"):format(gw.counts, gw.dumps)):match "\ntotals: (%d+)")
-end
-
--- Instructions that one of `request` takes. Where it seems to be more than `enough`, it is counted more often: a busy machine has that effect, too.
+-- Instructions that one of `request` takes. Where it seems to be more than `enough`, more of them are counted.
 local function count(gw, request, enough)
-  local least, counted = math.huge, 0
+  local instructions, seconds, n, each = 0, 0, 0
   for _ = 1, warm do request() end
-  control(gw, "--zero")
-  while counted < stretches or (counted < stretches_most and least > enough) do
-    least = math.min(least, count_stretch(gw, request) / times)
-    counted = counted + 1
-  end
-  return math.floor(least + 0.5)
+  counted(gw)
+  repeat
+    for _ = 1, times do request() end
+    local more, took = counted(gw)
+    instructions, seconds, n = instructions + more, seconds + took, n + times
+    each = (instructions - seconds * gw.idle) / n
+  until n >= most or (n > times and each <= enough)
+  return math.floor(each + 0.5)
 end
 
 local function keep_dump(gw, case)

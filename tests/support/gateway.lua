@@ -100,7 +100,7 @@ function gateway.start(options)
 end
 
 function Gateway:await_ready()
-  local line = process.eventually(function() return "the gateway is ready: " .. self.process:err() end, 10 * gateway.patience,
+  local line = process.eventually(function() return "the gateway is ready: " .. self.process:err() end, (self.options.under and 60 or 10) * gateway.patience,
     function()
       assert(self.process:alive(), "the gateway ended: " .. self.process:out() .. self.process:err())
       return self.process:out():match "^(perigee ready [^\n]*)\n"
@@ -111,7 +111,7 @@ function Gateway:await_ready()
   self.address = self.addresses[1]
   self.admin_address = assert(line:match " admin=(%S+)", line)
   self.models = tonumber(line:match " models=(%d+)")
-  if self.redis then self:await_store() end
+  if self.redis then self:await_store(self.options.under and 60) end
   self.born = self.process:born()
   self.fds = self.process:fds()
 end
