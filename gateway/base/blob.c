@@ -1,17 +1,38 @@
-/* base/blob.c -- one allocation a blob: two counts and the bytes. */
+/* base/blob.c -- one allocation a blob: two counts, the bytes, and perhaps room behind them. */
 #include "base/blob.h"
 
 #include <assert.h>
+#include <malloc.h>
+#include <stdalign.h>
 #include <stdlib.h>
 
-struct blob *blob_new(size_t n)
+/* Where the room begins. */
+static size_t behind(size_t n) { return (offsetof(struct blob, p) + n + alignof(void *) - 1) & -alignof(void *); }
+
+struct blob *blob_new_with_room(size_t n, size_t room)
 {
-    assert(n <= UINT32_MAX);
-    struct blob *b = malloc(offsetof(struct blob, p) + n);
+    assert(n <= INT32_MAX);
+    struct blob *b = malloc(room ? behind(n) + room : offsetof(struct blob, p) + n);
     if (!b) abort();
     atomic_init(&b->refs, 1);
-    b->n = (uint32_t)n;
+    b->n = (uint32_t)n & INT32_MAX;
+    b->room_taken = 0;
     return b;
+}
+
+struct blob *blob_new(size_t n) { return blob_new_with_room(n, 0); }
+
+bool blob_houses(struct blob *b, const void *what) { return what == (char *)b + behind(b->n); }
+
+void *blob_room(struct blob *b, size_t room)
+{
+    return !b->room_taken && malloc_usable_size(b) >= behind(b->n) + room ? (char *)b + behind(b->n) : NULL;
+}
+
+void blob_take_room(struct blob *b)
+{
+    assert(!b->room_taken);
+    b->room_taken = 1;
 }
 
 struct blob *blob_copy(struct slice bytes)

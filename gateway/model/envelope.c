@@ -179,7 +179,7 @@ struct blob *envelope_seal(const struct envelope *e, const struct envelope_ref *
 {
     size_t table = 0;
     for (size_t i = 0; i < n_refs; i++) table += REF_HEADER + refs[i].pairs.n;
-    struct blob *blob = blob_new(ENVELOPE_HEADER + table + e->sections.n + e->text.n);
+    struct blob *blob = blob_new_with_room(ENVELOPE_HEADER + table + e->sections.n + e->text.n, e->room);
     char *p = mempcpy(blob->p, magic, sizeof magic);
     p = put(p, e->kind, 1);
     p = put(p, 0, 1); /* flags */

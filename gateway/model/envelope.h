@@ -45,6 +45,7 @@ struct envelope {
     struct slice table; /* the reference table; walk it with envelope_next_ref */
     struct slice sections;
     struct slice text; /* the record's JSON; empty for a negative */
+    size_t room;       /* only for sealing: bytes to leave behind it, for the store (blob_new_with_room) */
 };
 
 /* A view into `bytes` (borrowed as long as the view is used). False for anything that is not a well-formed envelope of

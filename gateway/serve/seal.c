@@ -58,6 +58,7 @@ struct blob *seal_make(struct serve *s, struct envelope *e, const struct envelop
     if (notes->load_us) end = put_number(put_header(end, SECTION_LOAD, LOAD), notes->load_us, LOAD);
     end = put_section(end, SECTION_ORIGIN, notes->origin);
     e->sections = slice_from(sections, (size_t)(end - sections));
+    e->room = store_room(s->store, key);
     return envelope_seal(e, refs, n_refs);
 }
 

@@ -5,13 +5,18 @@
  * to the newest: a set bit is cleared and passed over, a clear one is the victim, and the hand stays where it was. What
  * was read once since the hand came by survives; what a scan put in and nobody read goes first.
  *
- * Bytes are what the allocator really holds for a record: both of its blocks (the entry with its key, and the blob) with
- * the allocator's header, and the stripe's buckets. A stripe's lock is held for pointers only: what goes is collected
- * in a chain and freed after the unlock. All that is done under that lock stands here, which makes the file a long one. */
+ * An entry lives in its blob's block, where there is room (memory_room), else in a small one of its own: two blocks cost more, and the
+ * small one is cut from a large one that was free, which then no longer fits what it was for. A blob that replaces another brings
+ * its own entry, which takes the other's place. Of its key an entry has what the family does not (families.h).
+ *
+ * Bytes are what the allocator really holds for a record, with its header, and the stripe's buckets. A stripe's lock is held for
+ * pointers only: what goes is collected in a chain and freed after the unlock. All that is done under that lock stands here, which
+ * makes the file a long one. */
 #include "store/memory.h"
 
 #include "base/clock.h"
 #include "base/hash.h"
+#include "store/families.h"
 
 #include <assert.h>
 #include <malloc.h>
@@ -24,15 +29,18 @@
 #define HEADER_BYTES  8   /* what glibc keeps beside each block */
 #define SWEEP_STRETCH 64  /* records looked at before the lock is given away */
 #define MARKS         256 /* a stripe; keys share them */
+#define UNTIL_BITS    48  /* ten thousand years of milliseconds; later is never */
+#define KEY_BITS      15
 
+/* The smaller, the more records: 46 bytes. */
 struct entry {
     struct entry *chain;         /* the next one in its bucket, or among the dead */
     struct entry *newer, *older; /* the queue, in order of arrival */
     struct blob *blob;
-    uint64_t until_ms;
+    uint64_t until_ms : UNTIL_BITS, key_n : KEY_BITS, visited : 1;
     uint32_t hash; /* the low half */
-    uint32_t key_n : 31, visited : 1;
-    char key[];
+    uint16_t family;
+    char key[]; /* what follows the family's name */
 };
 
 struct stripe {
@@ -50,6 +58,7 @@ struct memory {
     uint64_t share; /* bytes a stripe may hold */
     unsigned stripes_n;
     _Atomic unsigned sweeping; /* the stripe where the next sweep begins */
+    struct families families;
     struct stripe stripes[];
 };
 
@@ -61,7 +70,16 @@ static void *allocated(void *p)
 
 static uint64_t block_bytes(void *p) { return p ? malloc_usable_size(p) + HEADER_BYTES : 0; }
 
-static uint64_t entry_bytes(struct entry *e) { return block_bytes(e) + block_bytes(e->blob); }
+static bool is_lodger(struct entry *e) { return blob_houses(e->blob, e); }
+
+static uint64_t entry_bytes(struct entry *e) { return block_bytes(e->blob) + (is_lodger(e) ? 0 : block_bytes(e)); }
+
+static size_t entry_size(size_t key_n) { return offsetof(struct entry, key) + key_n; }
+
+size_t memory_room(struct memory *m, struct slice key)
+{
+    return entry_size(key.n - families_name(&m->families, families_of(&m->families, key)).n);
+}
 
 struct memory *memory_new(uint64_t max_bytes)
 {
@@ -72,6 +90,7 @@ struct memory *memory_new(uint64_t max_bytes)
     uint64_t fixed = block_bytes(m);
     m->share = max_bytes > fixed ? (max_bytes - fixed) / n : 0;
     m->stripes_n = n;
+    families_init(&m->families);
     for (unsigned i = 0; i < n; i++) pthread_mutex_init(&m->stripes[i].lock, NULL);
     return m;
 }
@@ -83,12 +102,20 @@ static struct stripe *stripe_of(struct memory *m, uint64_t hash)
 
 static uint32_t *mark_of(struct stripe *s, uint64_t hash) { return &s->mark[(hash >> 40) % MARKS]; }
 
+static struct entry **bucket_of(struct stripe *s, uint32_t hash) { return &s->buckets[hash & (s->buckets_n - 1)]; }
+
+static bool is_of_key(struct memory *m, struct entry *e, struct slice key)
+{
+    struct slice family = families_name(&m->families, e->family);
+    return slice_starts(key, family) && slice_eq(slice_skip(key, family.n), slice_from(e->key, e->key_n));
+}
+
 /* The link that leads to the entry of this key, or to the NULL at the end of its chain; NULL without buckets. */
-static struct entry **find(struct stripe *s, struct slice key, uint32_t hash)
+static struct entry **find(struct memory *m, struct stripe *s, struct slice key, uint32_t hash)
 {
     if (!s->buckets) return NULL;
-    struct entry **at = &s->buckets[hash & (s->buckets_n - 1)];
-    while (*at && ((*at)->hash != hash || !slice_eq(key, slice_from((*at)->key, (*at)->key_n)))) at = &(*at)->chain;
+    struct entry **at = bucket_of(s, hash);
+    while (*at && ((*at)->hash != hash || !is_of_key(m, *at, key))) at = &(*at)->chain;
     return at;
 }
 
@@ -109,9 +136,28 @@ static void entry_remove(struct stripe *s, struct entry **at, struct entry **dea
     *dead = e;
 }
 
+/* Puts e where *at stands, in index and queue; *at goes onto the chain of the dead. */
+static void entry_replace(struct stripe *s, struct entry **at, struct entry *e, struct entry **dead)
+{
+    struct entry *old = *at;
+    e->chain = old->chain;
+    e->newer = old->newer;
+    e->older = old->older;
+    *at = e;
+    *(e->newer ? &e->newer->older : &s->newest) = e;
+    *(e->older ? &e->older->newer : &s->oldest) = e;
+    if (s->hand == old) s->hand = e;
+    if (s->sweep == old) s->sweep = e;
+    s->bytes += entry_bytes(e) - entry_bytes(old);
+    old->chain = *dead;
+    *dead = old;
+}
+
 static void entry_drop(struct stripe *s, struct entry *e, struct entry **dead)
 {
-    entry_remove(s, find(s, slice_from(e->key, e->key_n), e->hash), dead);
+    struct entry **at = bucket_of(s, e->hash);
+    while (*at != e) at = &(*at)->chain;
+    entry_remove(s, at, dead);
 }
 
 /* Frees what was removed; without the lock. */
@@ -119,9 +165,10 @@ static unsigned bury(struct entry *dead)
 {
     unsigned n = 0;
     for (struct entry *next; dead; dead = next, n++) {
+        struct blob *b = dead->blob;
         next = dead->chain;
-        blob_unref(dead->blob);
-        free(dead);
+        if (!is_lodger(dead)) free(dead);
+        blob_unref(b);
     }
     return n;
 }
@@ -137,6 +184,7 @@ void memory_free(struct memory *m)
         free(s->buckets);
         pthread_mutex_destroy(&s->lock);
     }
+    families_deinit(&m->families);
     free(m);
 }
 
@@ -148,7 +196,7 @@ struct blob *memory_look(struct memory *m, struct slice key, uint64_t now_ms, ui
     struct entry *dead = NULL;
 
     pthread_mutex_lock(&s->lock);
-    struct entry **at = find(s, key, (uint32_t)hash), *e = found(at);
+    struct entry **at = find(m, s, key, (uint32_t)hash), *e = found(at);
     if (e && e->until_ms > now_ms) {
         e->visited = 1;
         b = blob_ref(e->blob);
@@ -200,31 +248,47 @@ static void evict(struct stripe *s, uint64_t share, const struct entry *keep, ui
     }
 }
 
-static struct entry *entry_new(struct slice key, uint32_t hash)
+/* In the blob's room where there is some; it has no reference yet. */
+static struct entry *entry_new(struct memory *m, struct slice key, uint32_t hash, struct blob *b, uint64_t until_ms)
 {
-    assert(key.n < 1u << 31);
-    struct entry *e = allocated(malloc(sizeof *e + key.n));
-    *e = (struct entry){.hash = hash, .key_n = (uint32_t)key.n};
-    memcpy(e->key, key.p, key.n);
+    uint16_t family = families_of(&m->families, key);
+    struct slice rest = slice_skip(key, families_name(&m->families, family).n);
+    assert(rest.n < 1u << KEY_BITS);
+    struct entry *e = blob_room(b, entry_size(rest.n));
+    if (!e) e = allocated(malloc(entry_size(rest.n)));
+    memset(e, 0, entry_size(0));
+    e->blob = b;
+    e->until_ms = until_ms >> UNTIL_BITS ? (1ull << UNTIL_BITS) - 1 : until_ms;
+    e->hash = hash;
+    e->family = family;
+    e->key_n = rest.n;
+    memcpy(e->key, rest.p, rest.n);
     return e;
+}
+
+/* An entry that was never put anywhere. */
+static void entry_discard(struct entry *e)
+{
+    if (e && !is_lodger(e)) free(e);
 }
 
 static void entry_insert(struct stripe *s, struct entry *e)
 {
     if (s->n == s->buckets_n) grow(s);
-    struct entry **at = &s->buckets[e->hash & (s->buckets_n - 1)];
+    struct entry **at = bucket_of(s, e->hash);
     e->chain = *at;
     *at = e;
     e->older = s->newest;
     *(s->newest ? &s->newest->newer : &s->oldest) = e;
     s->newest = e;
     s->n++;
+    s->bytes += entry_bytes(e);
 }
 
 /* Can it stand beside the buckets alone, if all else has to go? */
-static bool affordable(struct stripe *s, uint64_t share, struct entry *e, struct blob *b)
+static bool affordable(struct stripe *s, uint64_t share, struct entry *e)
 {
-    return block_bytes(e) + block_bytes(b) + block_bytes(s->buckets) <= share;
+    return entry_bytes(e) + block_bytes(s->buckets) <= share;
 }
 
 static unsigned first_bytes(struct entry *e, unsigned char out[8])
@@ -234,21 +298,24 @@ static unsigned first_bytes(struct entry *e, unsigned char out[8])
     return n;
 }
 
-/* Gives e, which stands in the index, this blob and this end, and makes room for it. Returns the blob it had, or NULL. */
-static struct blob *entry_fill(struct stripe *s, uint64_t share, struct entry *e, struct blob *b, uint64_t until_ms,
-                               uint64_t now_ms, struct entry **dead)
+/* Takes e in, in place of *at where there is one, and makes room for it. False: it is past or too large, and what it replaces is gone
+ * all the same. */
+static bool settle(struct memory *m, struct stripe *s, struct entry **at, struct entry *e, uint64_t now_ms,
+                   struct entry **dead)
 {
-    struct blob *replaced = e->blob;
-    if (replaced) {
-        s->bytes -= entry_bytes(e);
-        e->visited = 1; /* it is wanted again, and keeps its place */
+    bool replaces = found(at) != NULL;
+    if (e->until_ms <= now_ms || !affordable(s, m->share, e)) {
+        if (replaces) entry_remove(s, at, dead);
+        return false;
     }
-    e->blob = blob_ref(b);
-    e->until_ms = until_ms;
-    s->bytes += entry_bytes(e);
-    evict(s, share, e, now_ms, dead);
-    if (s->bytes > share) entry_drop(s, e, dead); /* the buckets grew for it */
-    return replaced;
+    blob_ref(e->blob);
+    if (is_lodger(e)) blob_take_room(e->blob);
+    e->visited = replaces; /* it is wanted again, and keeps its place */
+    if (replaces) entry_replace(s, at, e, dead);
+    else entry_insert(s, e);
+    evict(s, m->share, e, now_ms, dead);
+    if (s->bytes > m->share) entry_drop(s, e, dead); /* the buckets grew for it */
+    return true;
 }
 
 /* Does it hold of what lives here? */
@@ -265,27 +332,17 @@ static enum status put(struct memory *m, const struct store_condition *when, con
 {
     uint64_t hash = hash_seeded(key);
     struct stripe *s = stripe_of(m, hash);
-    struct entry *fresh = entry_new(key, (uint32_t)hash), *dead = NULL;
-    struct blob *replaced = NULL;
+    struct entry *fresh = entry_new(m, key, (uint32_t)hash, b, until_ms), *dead = NULL;
     *previous_n = 0;
 
     pthread_mutex_lock(&s->lock);
-    struct entry **at = find(s, key, (uint32_t)hash), *e = found(at);
+    struct entry **at = find(m, s, key, (uint32_t)hash), *e = found(at);
     /* with another mark it has changed since it was read: what we have may be old */
     bool admitted = admits(when, e, now_ms) && (!mark || *mark == *mark_of(s, hash));
     if (e && e->until_ms > now_ms) *previous_n = (uint8_t)first_bytes(e, previous);
-    if (admitted && (until_ms <= now_ms || !affordable(s, m->share, fresh, b))) {
-        if (e) entry_remove(s, at, &dead);
-    } else if (admitted) {
-        if (!e) {
-            entry_insert(s, e = fresh);
-            fresh = NULL;
-        }
-        replaced = entry_fill(s, m->share, e, b, until_ms, now_ms, &dead);
-    }
+    if (admitted && settle(m, s, at, fresh, now_ms, &dead)) fresh = NULL;
     pthread_mutex_unlock(&s->lock);
-    blob_unref(replaced);
-    free(fresh);
+    entry_discard(fresh);
     bury(dead);
     return admitted ? OK : PRECONDITION_FAILED;
 }
@@ -322,18 +379,16 @@ enum status memory_replace(struct memory *m, struct slice key, struct slice expe
 {
     uint64_t hash = hash_seeded(key);
     struct stripe *s = stripe_of(m, hash);
-    struct entry *dead = NULL;
-    struct blob *replaced = NULL;
+    struct entry *fresh = entry_new(m, key, (uint32_t)hash, b, until_ms), *dead = NULL;
     enum status status = OK;
 
     pthread_mutex_lock(&s->lock);
-    struct entry **at = find(s, key, (uint32_t)hash), *e = found(at);
+    struct entry **at = find(m, s, key, (uint32_t)hash), *e = found(at);
     if (!e || e->until_ms <= now_ms) status = MISSING;
     else if (!holds(e, expected)) status = PRECONDITION_FAILED;
-    else if (until_ms <= now_ms || !affordable(s, m->share, e, b)) entry_remove(s, at, &dead);
-    else replaced = entry_fill(s, m->share, e, b, until_ms, now_ms, &dead);
+    else if (settle(m, s, at, fresh, now_ms, &dead)) fresh = NULL;
     pthread_mutex_unlock(&s->lock);
-    blob_unref(replaced);
+    entry_discard(fresh);
     bury(dead);
     return status;
 }
@@ -345,7 +400,7 @@ enum status memory_delete_when(struct memory *m, const struct store_condition *w
     struct entry *dead = NULL;
 
     pthread_mutex_lock(&s->lock);
-    struct entry **at = find(s, key, (uint32_t)hash), *e = found(at);
+    struct entry **at = find(m, s, key, (uint32_t)hash), *e = found(at);
     bool admitted = admits(when, e, now_ms), live = e && e->until_ms > now_ms;
     if (e && admitted) entry_remove(s, at, &dead);
     pthread_mutex_unlock(&s->lock);
@@ -365,7 +420,7 @@ void memory_forget(struct memory *m, uint64_t hash)
 
     pthread_mutex_lock(&s->lock);
     ++*mark_of(s, hash);
-    for (struct entry **at = s->buckets ? &s->buckets[hash & (s->buckets_n - 1)] : &dead; *at;) {
+    for (struct entry **at = s->buckets ? bucket_of(s, (uint32_t)hash) : &dead; *at;) {
         if ((*at)->hash == (uint32_t)hash) entry_remove(s, at, &dead);
         else at = &(*at)->chain;
     }
@@ -425,7 +480,7 @@ unsigned memory_sweep(struct memory *m, uint64_t now_ms, unsigned budget)
 
 void memory_stats(struct memory *m, struct memory_stats *out)
 {
-    *out = (struct memory_stats){.bytes = block_bytes(m)};
+    *out = (struct memory_stats){.bytes = block_bytes(m) + atomic_load(&m->families.bytes)};
     for (unsigned i = 0; i < m->stripes_n; i++) {
         struct stripe *s = &m->stripes[i];
         pthread_mutex_lock(&s->lock);

@@ -20,6 +20,9 @@ struct memory_stats {
 struct memory *memory_new(uint64_t max_bytes); /* 0 is allowed: keeps nothing */
 void memory_free(struct memory *m);
 
+/* So much room (blob_new_with_room) spares a block of its own for what is kept beside a blob under this key. Any blob will do. */
+size_t memory_room(struct memory *m, struct slice key);
+
 /* A new reference, or NULL: absent or past its end. */
 struct blob *memory_get(struct memory *m, struct slice key, uint64_t now_ms);
 

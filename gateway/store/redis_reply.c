@@ -78,7 +78,7 @@ static void *add_to_push(const redisReadTask *task, struct slice text)
 /* A new reference, or NULL: too long. */
 static struct blob *copy_value(struct redis_judge *j, struct slice text)
 {
-    if (text.n <= j->max_value && text.n <= UINT32_MAX) return blob_copy(text);
+    if (text.n <= j->max_value && text.n <= INT32_MAX) return blob_copy(text);
     j->reply.too_long = true;
     return NULL;
 }

@@ -501,4 +501,6 @@ void store_many_cancel(struct store_many *op)
 
 bool store_is_remote(const struct store *s) { return servers_exist(&s->servers); }
 
+size_t store_room(struct store *s, struct slice key) { return store_is_remote(s) ? 0 : memory_room(s->memory, key); }
+
 bool store_up(const struct store *s) { return !store_is_remote(s) || servers_up(&s->servers); }

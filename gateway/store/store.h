@@ -172,6 +172,9 @@ void store_many_cancel(struct store_many *op);
 /* Do records live outside this process, where answers come from somebody else? */
 bool store_is_remote(const struct store *s);
 
+/* Room that a blob wants behind it to be kept well under this key (blob_new_with_room); 0 where it is sent away. */
+size_t store_room(struct store *s, struct slice key);
+
 /* Can records be read and written right now? */
 bool store_up(const struct store *s);
 

@@ -239,6 +239,35 @@ describe("the memory store", function()
     check.status(gw:get "/models/Note?id=1500", 200)
     gw:finish()
   end)
+
+  it("says of its records what the process grows by", function()
+    local gw = gateway.start { models = models }
+    local text = '{"id":"%d","text":"' .. ("x"):rep(1000) .. '"}'
+    local conn = http.connect(gw.address)
+    local function save(from, to)
+      for first = from, to, 100 do
+        local out = {}
+        for i = first, first + 99 do out[#out + 1] = http.format("PUT", "/models/Note", nil, text:format(i)) end
+        conn:send(table.concat(out))
+        for _ = 1, 100 do check.status(conn:receive(), 201) end
+      end
+    end
+    local function weigh()
+      local resident = process.read(("/proc/%d/smaps_rollup"):format(gw.pid)):match "Rss:%s+(%d+) kB" * 1024
+      return resident, gw:metric "perigee_memory_bytes"
+    end
+    save(1, 2000) -- what is warmed up once is not the records'
+    local resident, said = weigh()
+    save(2001, 12000)
+    local resident_now, said_now = weigh()
+    conn:close()
+    local grown, counted = (resident_now - resident) / 10000, (said_now - said) / 10000
+    assert(counted < 1200, counted)
+    if not gateway.sanitized then
+      assert(grown > 0.97 * counted and grown < 1.05 * counted, ("%d B resident, %d B counted"):format(grown, counted))
+    end
+    gw:finish()
+  end)
 end)
 
 describe("without an admin plane", function()

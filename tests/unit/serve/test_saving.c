@@ -48,6 +48,8 @@ enum status store_put(struct store *s, struct slice key, struct blob *value, uin
 
 bool store_is_remote(const struct store *s) { return false; }
 
+size_t store_room(struct store *s, struct slice key) { return 0; }
+
 /* What is invalidated by name: nothing, unless a test has a table; then what is stored once more is counted. */
 static struct {
     struct epochs *epochs;

@@ -47,9 +47,10 @@ static void put_sized(struct memory *m, const char *prefix, unsigned i, size_t n
 {
     char key[64];
     unsigned char previous[8];
-    struct blob *b = blob_new(n);
+    struct slice name = numbered(key, prefix, i);
+    struct blob *b = blob_new_with_room(n, i % 3 ? memory_room(m, name) : 0);
     memset(b->p, 'x', n);
-    memory_put(m, numbered(key, prefix, i), b, CLOCK_NEVER, NOW, previous);
+    memory_put(m, name, b, CLOCK_NEVER, NOW, previous);
     blob_unref(b);
 }
 
@@ -188,6 +189,58 @@ static void test_a_replacement_is_weighed(void **state)
     assert_in_range(stats(m).bytes - before, 0, 500);
     blob_unref(large);
     blob_unref(too_large);
+    memory_free(m);
+}
+
+/* A blob that brings the place for its entry, one that does not, and one whose place is taken: each in place of each. */
+static void test_a_blob_houses_its_entry_or_not(void **state)
+{
+    struct memory *m = memory_new(MIB);
+    unsigned char previous[8];
+    for (int round = 0; round < 9; round++) {
+        struct blob *b[2], *got;
+        for (int i = 0; i < 2; i++) {
+            int kind = i ? round / 3 : round % 3;
+            b[i] = blob_new_with_room(100, kind ? memory_room(m, SLICE("p:M:a")) : 0);
+            memset(b[i]->p, 'a' + i, 100);
+            if (kind == 2) memory_put(m, SLICE("p:M:b"), b[i], CLOCK_NEVER, NOW, previous);
+        }
+        for (int i = 0; i < 2; i++) {
+            memory_put(m, SLICE("p:M:a"), b[i], CLOCK_NEVER, NOW, previous);
+            got = memory_get(m, SLICE("p:M:a"), NOW);
+            assert_ptr_equal(got, b[i]);
+            blob_unref(got);
+        }
+        assert_int_equal(stats(m).records, round >= 6 || round % 3 == 2 ? 2 : 1);
+        memory_delete(m, SLICE("p:M:b"), NOW); /* its entry may live in the blob that the other one still has */
+        got = memory_get(m, SLICE("p:M:a"), NOW);
+        assert_ptr_equal(got, b[1]);
+        assert_true(memory_delete(m, SLICE("p:M:a"), NOW));
+        assert_int_equal(got->p[99], 'b'); /* who has read it keeps it */
+        blob_unref(got);
+        for (int i = 0; i < 2; i++) {
+            assert_int_equal(atomic_load(&b[i]->refs), 1);
+            blob_unref(b[i]);
+        }
+    }
+    assert_int_equal(stats(m).records, 0);
+    memory_free(m);
+}
+
+/* What is not kept has taken no room: the next attempt has it. */
+static void test_a_refused_blob_keeps_its_room(void **state)
+{
+    struct memory *m = memory_new(MIB);
+    uint8_t previous_n;
+    unsigned char previous[8];
+    struct blob *b = blob_new_with_room(100, memory_room(m, SLICE("a")));
+    assert_int_equal(memory_replace(m, SLICE("a"), SLICE("other"), b, CLOCK_NEVER, NOW), MISSING);
+    put(m, SLICE("a"), SLICE("one"), CLOCK_NEVER, NOW);
+    assert_int_equal(memory_replace(m, SLICE("a"), SLICE("other"), b, CLOCK_NEVER, NOW), PRECONDITION_FAILED);
+    assert_non_null(blob_room(b, 40));
+    assert_int_equal(memory_put_when(m, NULL, SLICE("a"), b, CLOCK_NEVER, NOW, previous, &previous_n), OK);
+    assert_null(blob_room(b, 40));
+    blob_unref(b);
     memory_free(m);
 }
 
@@ -388,7 +441,7 @@ static void test_a_record_too_large_is_not_kept_nor_what_it_replaces(void **stat
     put_sized(m, "k", 1, 2 * MIB);
     assert_false(has(m, "k", 1));
     assert_true(has(m, "k", 2));
-    put_sized(m, "k", 3, MIB - 4096); /* fits when all else goes */
+    put_sized(m, "k", 3, MIB - 16384); /* fits when all else goes */
     assert_true(has(m, "k", 3));
     assert_true(stats(m).bytes <= MIB);
     memory_free(m);
@@ -467,11 +520,11 @@ static void test_bytes_are_what_the_heap_says(void **state)
         assert_true(truth < 64 * MIB * 1.01);
         assert_true(truth > 64 * MIB * 0.90); /* and the room is used */
         memory_free(m);
-        assert_true(heap() < before + 4096);
+        assert_true(heap() < before + 16384); /* a few of each size wait for the next who asks */
     }
 }
 
-static void test_a_kibibyte_costs_less_than_1200_bytes(void **state)
+static void test_a_kibibyte_costs_less_than_1175_bytes(void **state)
 {
     if (SANITIZED) skip();
     struct memory *m = memory_new(256 * MIB);
@@ -479,15 +532,16 @@ static void test_a_kibibyte_costs_less_than_1200_bytes(void **state)
     for (unsigned n = 1; n <= 40000; n++) {
         char key[64];
         unsigned char previous[8];
-        struct blob *b = blob_new(1024);
-        memset(b->p, 0, 1024);
-        snprintf(key, sizeof key, "perigee:User:0123456789abcdef:username=%06u", n);
+        snprintf(key, sizeof key, "perigee:Record:0123456789abcdef:username=u%05u", n);
+        /* the bench's record: 1015 bytes of text and the envelope's 52 */
+        struct blob *b = blob_new_with_room(1067, memory_room(m, slice_of(key)));
+        memset(b->p, 0, b->n);
         memory_put(m, slice_of(key), b, CLOCK_NEVER, NOW, previous);
         blob_unref(b);
         uint64_t each = (stats(m).bytes - empty) / n;
         if (n >= 5000 && each > worst) worst = each;
     }
-    assert_true(worst <= 1200);
+    assert_true(worst <= 1175);
     memory_free(m);
 }
 
@@ -556,7 +610,7 @@ static void *worker(void *arg)
         case 3:
         case 4:
         case 5: {
-            struct blob *b = blob_new(k.n + (seed >> 4) % 20000);
+            struct blob *b = blob_new_with_room(k.n + (seed >> 4) % 20000, seed >> 7 & 1 ? memory_room(shared, k) : 0);
             memset(b->p, '.', b->n);
             memcpy(b->p, k.p, k.n);
             memory_put(shared, k, b, now + (seed >> 5) % 2000, now, previous);
@@ -596,6 +650,8 @@ int main(void)
         cmocka_unit_test(test_a_record_ends_at_its_end),
         cmocka_unit_test(test_only_what_is_expected_is_replaced),
         cmocka_unit_test(test_a_replacement_is_weighed),
+        cmocka_unit_test(test_a_blob_houses_its_entry_or_not),
+        cmocka_unit_test(test_a_refused_blob_keeps_its_room),
         cmocka_unit_test(test_no_replacement_is_lost),
         cmocka_unit_test(test_a_sweep_drops_the_dead_and_no_others),
         cmocka_unit_test(test_what_was_forgotten_meanwhile_is_not_kept),
@@ -607,7 +663,7 @@ int main(void)
         cmocka_unit_test(test_what_is_not_read_goes_oldest_first),
         cmocka_unit_test(test_an_overwrite_keeps_its_bytes_straight),
         cmocka_unit_test(test_bytes_are_what_the_heap_says),
-        cmocka_unit_test(test_a_kibibyte_costs_less_than_1200_bytes),
+        cmocka_unit_test(test_a_kibibyte_costs_less_than_1175_bytes),
         cmocka_unit_test(test_hash_flooding_is_harmless),
         cmocka_unit_test(test_threads_meet_only_whole_records),
     };
