@@ -36,7 +36,7 @@
 #define REDIS_VALUE_MAX (16 << 20)
 #define REDIS_INFLIGHT  8192
 #define SWEEP_MS        100
-#define SWEEP_RECORDS   2000
+#define SWEEP_BUCKETS   2000
 #define DRAIN_CHECK_MS  5
 #define CLOCK_SET_MS    1000 /* less is how clocks are kept right */
 #define SPARE_FDS       64   /* beside connections: loops, Redis, SQLite, upstreams */
@@ -297,8 +297,8 @@ static void on_sweep(uv_timer_t *timer)
 {
     struct gateway *g = container_of(timer, struct gateway, sweep);
     follow_clock(g);
-    memory_sweep(g->memory, clock_wall_ms(), SWEEP_RECORDS);
-    if (g->near) near_sweep(g->near, clock_wall_ms(), SWEEP_RECORDS);
+    memory_sweep(g->memory, clock_wall_ms(), SWEEP_BUCKETS);
+    if (g->near) near_sweep(g->near, clock_wall_ms(), SWEEP_BUCKETS);
 }
 
 static bool fail(const char *what, const char *detail)

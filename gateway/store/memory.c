@@ -1,9 +1,11 @@
-/* store/memory.c -- records by key in this process: stripes, each a mutex, a chained index and a SIEVE queue.
+/* store/memory.c -- records by key in this process: stripes, each a mutex, a chained index and two queues.
  *
  * A key's seeded hash picks the stripe (high half) and the bucket (low half), so that nobody outside can aim at one chain.
- * SIEVE keeps records in order of arrival and sets one bit when a record is read. To evict, a hand walks from the oldest
- * to the newest: a set bit is cleared and passed over, a clear one is the victim, and the hand stays where it was. What
- * was read once since the hand came by survives; what a scan put in and nobody read goes first.
+ * S3-FIFO keeps a small queue of what is new, a tenth of the bytes, and the main one, both in order of arrival; a reading is
+ * counted, up to 3, and moves nothing. What comes to the end of the small queue unread goes, and its hash is
+ * remembered for a while; what was read moves to the main one. At the end of that, who has readings left pays one to begin anew, and
+ * who has none goes. Who is put again while it is remembered starts in the main queue. So a scan passes through the small queue alone,
+ * and a hot set that is another one has moved in after its second reading.
  *
  * An entry lives in its blob's block, where there is room (memory_room), else in a small one of its own: two blocks cost more, and the
  * small one is cut from a large one that was free, which then no longer fits what it was for. A blob that replaces another brings
@@ -27,29 +29,38 @@
 #define STRIPE_BYTES  (4ull << 20) /* a stripe's share is at least this: so large a record is still kept */
 #define BUCKETS_MIN   16
 #define HEADER_BYTES  8   /* what glibc keeps beside each block */
+#define SMALL_PART    10  /* of a stripe's share, for what is new */
 #define SWEEP_STRETCH 64  /* records looked at before the lock is given away */
 #define MARKS         256 /* a stripe; keys share them */
 #define UNTIL_BITS    48  /* ten thousand years of milliseconds; later is never */
-#define KEY_BITS      15
+#define KEY_BITS      13
+#define READS_BITS    2
+#define READS_MAX     ((1u << READS_BITS) - 1)
 
 /* The smaller, the more records: 46 bytes. */
 struct entry {
     struct entry *chain;         /* the next one in its bucket, or among the dead */
-    struct entry *newer, *older; /* the queue, in order of arrival */
+    struct entry *newer, *older; /* in its queue, in order of arrival */
     struct blob *blob;
-    uint64_t until_ms : UNTIL_BITS, key_n : KEY_BITS, visited : 1;
+    uint64_t until_ms : UNTIL_BITS, key_n : KEY_BITS, reads : READS_BITS, is_new : 1;
     uint32_t hash; /* the low half */
     uint16_t family;
     char key[]; /* what follows the family's name */
 };
 
+struct queue {
+    struct entry *newest, *oldest;
+    uint64_t bytes;
+};
+
 struct stripe {
     pthread_mutex_t lock;
     struct entry **buckets; /* buckets_n of them, a power of two; NULL until the first record */
+    uint32_t
+        *ghosts; /* as many: hashes of what went unread, each in its place until another comes; NULL until the first */
     size_t buckets_n, n;
-    struct entry *newest, *oldest;
-    struct entry *hand;  /* where SIEVE goes on, or NULL: at the oldest */
-    struct entry *sweep; /* where the sweep goes on, or NULL: at the oldest */
+    struct queue small, main;
+    size_t sweep; /* the bucket where the sweep goes on */
     uint64_t bytes, evictions;
     uint32_t mark[MARKS];
 } __attribute__((aligned(64)));
@@ -121,36 +132,36 @@ static struct entry **find(struct memory *m, struct stripe *s, struct slice key,
 
 static struct entry *found(struct entry **at) { return at ? *at : NULL; }
 
+static struct queue *queue_of(struct stripe *s, const struct entry *e) { return e->is_new ? &s->small : &s->main; }
+
+static void queue_push(struct stripe *s, struct entry *e)
+{
+    struct queue *q = queue_of(s, e);
+    e->newer = NULL;
+    e->older = q->newest;
+    *(q->newest ? &q->newest->newer : &q->oldest) = e;
+    q->newest = e;
+    q->bytes += entry_bytes(e);
+}
+
+static void queue_remove(struct stripe *s, struct entry *e)
+{
+    struct queue *q = queue_of(s, e);
+    *(e->newer ? &e->newer->older : &q->newest) = e->older;
+    *(e->older ? &e->older->newer : &q->oldest) = e->newer;
+    q->bytes -= entry_bytes(e);
+}
+
 /* Takes *at out of index and queue, onto the chain of the dead. */
 static void entry_remove(struct stripe *s, struct entry **at, struct entry **dead)
 {
     struct entry *e = *at;
     *at = e->chain;
-    *(e->newer ? &e->newer->older : &s->newest) = e->older;
-    *(e->older ? &e->older->newer : &s->oldest) = e->newer;
-    if (s->hand == e) s->hand = e->newer;
-    if (s->sweep == e) s->sweep = e->newer;
+    queue_remove(s, e);
     s->bytes -= entry_bytes(e);
     s->n--;
     e->chain = *dead;
     *dead = e;
-}
-
-/* Puts e where *at stands, in index and queue; *at goes onto the chain of the dead. */
-static void entry_replace(struct stripe *s, struct entry **at, struct entry *e, struct entry **dead)
-{
-    struct entry *old = *at;
-    e->chain = old->chain;
-    e->newer = old->newer;
-    e->older = old->older;
-    *at = e;
-    *(e->newer ? &e->newer->older : &s->newest) = e;
-    *(e->older ? &e->older->newer : &s->oldest) = e;
-    if (s->hand == old) s->hand = e;
-    if (s->sweep == old) s->sweep = e;
-    s->bytes += entry_bytes(e) - entry_bytes(old);
-    old->chain = *dead;
-    *dead = old;
 }
 
 static void entry_drop(struct stripe *s, struct entry *e, struct entry **dead)
@@ -158,6 +169,12 @@ static void entry_drop(struct stripe *s, struct entry *e, struct entry **dead)
     struct entry **at = bucket_of(s, e->hash);
     while (*at != e) at = &(*at)->chain;
     entry_remove(s, at, dead);
+}
+
+static void drop_all(struct stripe *s, struct entry **dead)
+{
+    while (s->small.oldest) entry_drop(s, s->small.oldest, dead);
+    while (s->main.oldest) entry_drop(s, s->main.oldest, dead);
 }
 
 /* Frees what was removed; without the lock. */
@@ -179,9 +196,10 @@ void memory_free(struct memory *m)
     for (unsigned i = 0; i < m->stripes_n; i++) {
         struct stripe *s = &m->stripes[i];
         struct entry *dead = NULL;
-        while (s->oldest) entry_drop(s, s->oldest, &dead);
+        drop_all(s, &dead);
         bury(dead);
         free(s->buckets);
+        free(s->ghosts);
         pthread_mutex_destroy(&s->lock);
     }
     families_deinit(&m->families);
@@ -198,7 +216,7 @@ struct blob *memory_look(struct memory *m, struct slice key, uint64_t now_ms, ui
     pthread_mutex_lock(&s->lock);
     struct entry **at = find(m, s, key, (uint32_t)hash), *e = found(at);
     if (e && e->until_ms > now_ms) {
-        e->visited = 1;
+        if (e->reads < READS_MAX) e->reads++;
         b = blob_ref(e->blob);
     } else if (e) {
         entry_remove(s, at, &dead);
@@ -215,38 +233,74 @@ struct blob *memory_get(struct memory *m, struct slice key, uint64_t now_ms)
     return memory_look(m, key, now_ms, &mark);
 }
 
+/* -- what goes -- */
+
+static void ghosts_forget(struct stripe *s)
+{
+    s->bytes -= block_bytes(s->ghosts);
+    free(s->ghosts);
+    s->ghosts = NULL;
+}
+
+static uint32_t *ghost_of(struct stripe *s, uint32_t hash) { return &s->ghosts[hash & (s->buckets_n - 1)]; }
+
+static void ghost_remember(struct stripe *s, uint32_t hash)
+{
+    if (!s->ghosts) {
+        s->ghosts = allocated(calloc(s->buckets_n, sizeof *s->ghosts));
+        s->bytes += block_bytes(s->ghosts);
+    }
+    *ghost_of(s, hash) = hash;
+}
+
+static bool ghost_is_remembered(struct stripe *s, uint32_t hash) { return s->ghosts && *ghost_of(s, hash) == hash; }
+
 /* Makes as many buckets as records, or twice as many: at most one record a bucket on average. */
 static void grow(struct stripe *s)
 {
-    size_t n = s->buckets_n ? s->buckets_n * 2 : BUCKETS_MIN;
-    struct entry **buckets = allocated(calloc(n, sizeof *buckets));
-    for (struct entry *e = s->oldest; e; e = e->newer) {
-        struct entry **at = &buckets[e->hash & (n - 1)];
-        e->chain = *at;
-        *at = e;
+    struct entry **old = s->buckets, *e;
+    size_t old_n = s->buckets_n;
+    ghosts_forget(s); /* there are others for other places soon */
+    s->buckets_n = old_n ? old_n * 2 : BUCKETS_MIN;
+    s->buckets = allocated(calloc(s->buckets_n, sizeof *s->buckets));
+    for (size_t i = 0; i < old_n; i++) {
+        while ((e = old[i])) {
+            old[i] = e->chain;
+            e->chain = *bucket_of(s, e->hash);
+            *bucket_of(s, e->hash) = e;
+        }
     }
-    s->bytes += block_bytes(buckets) - block_bytes(s->buckets);
-    free(s->buckets);
-    s->buckets = buckets;
-    s->buckets_n = n;
+    s->bytes += block_bytes(s->buckets) - block_bytes(old);
+    free(old);
 }
 
-/* Evicts until the stripe is within its share; past records go whether they were read or not, `keep` never. */
-static void evict(struct stripe *s, uint64_t share, const struct entry *keep, uint64_t now_ms, struct entry **dead)
+/* Whose turn it is: those whom their readings save are moved on their way. There is at least one record. */
+static struct entry *victim(struct stripe *s, uint64_t share, uint64_t now_ms)
 {
-    while (s->bytes > share && s->n > 1) {
-        struct entry *e = s->hand ? s->hand : s->oldest;
-        bool past = e->until_ms <= now_ms;
-        if (e == keep || (e->visited && !past)) {
-            if (e != keep) e->visited = 0;
-            s->hand = e->newer;
-            continue;
-        }
-        s->hand = e; /* which entry_remove moves on */
-        entry_drop(s, e, dead);
-        s->evictions += !past;
+    for (;;) {
+        bool is_new = s->small.bytes > share / SMALL_PART || !s->main.oldest;
+        struct entry *e = is_new ? s->small.oldest : s->main.oldest;
+        if (e->until_ms <= now_ms || !e->reads) return e;
+        queue_remove(s, e);
+        e->reads = is_new ? 0 : e->reads - 1u;
+        e->is_new = 0;
+        queue_push(s, e);
     }
 }
+
+/* Evicts until there is room for so many bytes; past records go whether they were read or not. */
+static void evict(struct stripe *s, uint64_t share, uint64_t room, uint64_t now_ms, struct entry **dead)
+{
+    while (s->n > 0 && s->bytes + room > share) {
+        struct entry *e = victim(s, share, now_ms);
+        bool past = e->until_ms <= now_ms;
+        if (e->is_new && !past) ghost_remember(s, e->hash);
+        s->evictions += !past;
+        entry_drop(s, e, dead);
+    }
+}
+
+/* -- what comes -- */
 
 /* In the blob's room where there is some; it has no reference yet. */
 static struct entry *entry_new(struct memory *m, struct slice key, uint32_t hash, struct blob *b, uint64_t until_ms)
@@ -274,21 +328,18 @@ static void entry_discard(struct entry *e)
 
 static void entry_insert(struct stripe *s, struct entry *e)
 {
-    if (s->n == s->buckets_n) grow(s);
     struct entry **at = bucket_of(s, e->hash);
     e->chain = *at;
     *at = e;
-    e->older = s->newest;
-    *(s->newest ? &s->newest->newer : &s->oldest) = e;
-    s->newest = e;
+    queue_push(s, e);
     s->n++;
     s->bytes += entry_bytes(e);
 }
 
-/* Can it stand beside the buckets alone, if all else has to go? */
+/* Can it stand beside what the stripe needs anyway, if all else has to go? */
 static bool affordable(struct stripe *s, uint64_t share, struct entry *e)
 {
-    return entry_bytes(e) + block_bytes(s->buckets) <= share;
+    return entry_bytes(e) + block_bytes(s->buckets) + block_bytes(s->ghosts) <= share;
 }
 
 static unsigned first_bytes(struct entry *e, unsigned char out[8])
@@ -303,18 +354,21 @@ static unsigned first_bytes(struct entry *e, unsigned char out[8])
 static bool settle(struct memory *m, struct stripe *s, struct entry **at, struct entry *e, uint64_t now_ms,
                    struct entry **dead)
 {
-    bool replaces = found(at) != NULL;
-    if (e->until_ms <= now_ms || !affordable(s, m->share, e)) {
-        if (replaces) entry_remove(s, at, dead);
-        return false;
+    struct entry *old = found(at);
+    if (old) { /* it is wanted again */
+        e->reads = old->reads < READS_MAX ? old->reads + 1u : READS_MAX;
+        e->is_new = old->is_new;
+        entry_remove(s, at, dead);
+    } else {
+        e->is_new = !ghost_is_remembered(s, e->hash);
     }
+    if (e->until_ms <= now_ms || !affordable(s, m->share, e)) return false;
+    if (s->n == s->buckets_n) grow(s);
+    evict(s, m->share, entry_bytes(e), now_ms, dead);
+    if (s->bytes + entry_bytes(e) > m->share) return false; /* the buckets grew for it */
     blob_ref(e->blob);
     if (is_lodger(e)) blob_take_room(e->blob);
-    e->visited = replaces; /* it is wanted again, and keeps its place */
-    if (replaces) entry_replace(s, at, e, dead);
-    else entry_insert(s, e);
-    evict(s, m->share, e, now_ms, dead);
-    if (s->bytes > m->share) entry_drop(s, e, dead); /* the buckets grew for it */
+    entry_insert(s, e);
     return true;
 }
 
@@ -435,28 +489,29 @@ void memory_forget_all(struct memory *m)
         struct entry *dead = NULL;
         pthread_mutex_lock(&s->lock);
         for (size_t k = 0; k < MARKS; k++) s->mark[k]++;
-        while (s->oldest) entry_drop(s, s->oldest, &dead);
+        drop_all(s, &dead);
         pthread_mutex_unlock(&s->lock);
         bury(dead);
     }
 }
 
-/* Looks at up to `budget` records of one stripe from where the last sweep stopped; returns how many it looked at.
- * *end: it came to the newest. */
+/* Looks at the records of one stripe from where the last sweep stopped, up to `budget` of them, empty buckets counted in, or one bucket's; returns
+ * at how many. *end: it came to the last one. */
 static unsigned sweep_stripe(struct stripe *s, uint64_t now_ms, unsigned budget, unsigned *dropped, bool *end)
 {
     struct entry *dead = NULL;
     unsigned looked = 0;
 
     pthread_mutex_lock(&s->lock);
-    if (!s->sweep) s->sweep = s->oldest;
-    while (s->sweep && looked < budget) {
-        struct entry *e = s->sweep;
+    for (; s->sweep < s->buckets_n && looked < budget; s->sweep++) {
         looked++;
-        s->sweep = e->newer;
-        if (e->until_ms <= now_ms) entry_drop(s, e, &dead);
+        for (struct entry **at = &s->buckets[s->sweep]; *at;) {
+            if ((*at)->until_ms <= now_ms) entry_remove(s, at, &dead);
+            else at = &(*at)->chain;
+        }
     }
-    *end = !s->sweep;
+    *end = s->sweep >= s->buckets_n;
+    if (*end) s->sweep = 0;
     pthread_mutex_unlock(&s->lock);
     *dropped += bury(dead);
     return looked;

@@ -1,7 +1,7 @@
 /* store/memory.h -- records by key, in this process.
  * Shared by all workers: striped locks, held for a look-up and never for a copy. Hands out references to blobs.
- * Bounded in bytes really used (blobs, keys, index and allocator's headers counted); evicts by SIEVE (Zhang et al., NSDI
- * 2024), so that one scan does not flush it. Knows nothing of models. Time is an argument. */
+ * Bounded in bytes really used (blobs, keys, index and allocator's headers counted); evicts by S3-FIFO (Yang et al., SOSP
+ * 2023), so that one scan does not flush it. Knows nothing of models. Time is an argument. */
 #ifndef PERIGEE_STORE_MEMORY_H
 #define PERIGEE_STORE_MEMORY_H
 
@@ -61,8 +61,8 @@ bool memory_delete(struct memory *m, struct slice key, uint64_t now_ms);
 /* The same where the condition holds: OK or MISSING; else PRECONDITION_FAILED, and nothing is changed. `when` NULL: always. */
 enum status memory_delete_when(struct memory *m, const struct store_condition *when, struct slice key, uint64_t now_ms);
 
-/* Drops records past their end, looking at `budget` of them at most; called now and then so that dead records do not hold
- * memory. Returns how many it dropped. */
+/* Drops records past their end, looking into `budget` buckets at most, of which there are as many as records, or up to twice as
+ * many; called now and then so that dead records do not hold memory. Returns how many it dropped. */
 unsigned memory_sweep(struct memory *m, uint64_t now_ms, unsigned budget);
 
 void memory_stats(struct memory *m, struct memory_stats *out);
