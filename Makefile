@@ -7,7 +7,7 @@ SLOTS ?= 1500
 GETS ?= 1000000
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: run test build bench fuzz asan tsan property cluster desync redis-versions soak hostile accept instructions lint format docs client docker clean help
+.PHONY: run test build bench fleet scale fuzz asan tsan property cluster desync redis-versions soak hostile accept instructions lint format docs client docker clean help
 
 run: ## build, start the gateway with the example models, show a miss, a hit and a save; stays up until Ctrl-C
 	@scripts/run
@@ -64,6 +64,10 @@ bench: build ## measure, beside the floor and the peers (QUICK=1: within 4 minut
 scale: build ## does a read cost the same with many models, records, references, bytes? (RECORDS=1000000)
 	@scripts/deps bench
 	@bench/scale
+
+fleet: build ## what many gateways ask of one Redis: commands, and what telling them of writes costs
+	@scripts/deps bench
+	@bench/fleet
 
 instructions: build ## what a request costs in instructions, under callgrind, beside the figures that are kept
 	@scripts/deps test

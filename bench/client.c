@@ -3,6 +3,7 @@
  *     client stampede CLIENTS PATH PORT...     all connected first, then one request each at once, to the ports in turn
  *                                              -> answered, p50, p99 in ms
  *     client idle CLIENTS PATH PORT            one answered request each, then all idle until it is killed -> idle
+ *     client track CLIENTS PREFIX PORT         each has Redis tell it of every key that begins so, and reads on until it is killed -> tracking
  *     client first PORT COMMAND...             starts the command -> milliseconds until PORT answers; ends it again */
 #include <arpa/inet.h>
 #include <poll.h>
@@ -85,6 +86,30 @@ static int idle(int clients, int port)
     for (;;) pause();
 }
 
+static bool say(int fd, const char *command, char answer[65536])
+{
+    ssize_t n = write(fd, command, strlen(command)) > 0 ? read(fd, answer, 65535) : -1;
+    return n > 0 && answer[0] != '-';
+}
+
+static int track(int clients, const char *prefix, int port)
+{
+    static char text[65536];
+    snprintf(request, sizeof request, "CLIENT TRACKING ON BCAST PREFIX %s\r\n", prefix);
+    for (int i = 0; i < clients; i++) {
+        client[i] = (struct pollfd){connect_to(port), POLLIN, 0};
+        if (client[i].fd < 0 || !say(client[i].fd, "HELLO 3\r\n", text) || !say(client[i].fd, request, text)) return 1;
+    }
+    puts("tracking");
+    fflush(stdout);
+    for (;;) {
+        if (poll(client, (nfds_t)clients, -1) < 0) return 1;
+        for (int i = 0; i < clients; i++) {
+            if (client[i].revents && read(client[i].fd, text, sizeof text) <= 0) return 1;
+        }
+    }
+}
+
 static int first(int port, char **command)
 {
     double began = now_ms();
@@ -113,6 +138,7 @@ int main(int argc, char **argv)
     snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: bench\r\n\r\n", path);
     if (argc > 4 && strcmp(argv[1], "stampede") == 0) return stampede(atoi(argv[2]), argc - 4, argv + 4);
     if (argc > 4 && strcmp(argv[1], "idle") == 0) return idle(atoi(argv[2]), atoi(argv[4]));
+    if (argc > 4 && strcmp(argv[1], "track") == 0) return track(atoi(argv[2]), argv[3], atoi(argv[4]));
     if (argc > 3 && strcmp(argv[1], "first") == 0) return first(atoi(argv[2]), argv + 3);
     return 2;
 }
