@@ -52,7 +52,7 @@ unpack_nginx_lua() {
 
 start_perigee() { # NAME STORE FLAG... -- of the bench's models, or those in MODELS
     port[$1]=$(free_port)
-    start "$1" "$perigee" serve "${MODELS:-bench/schemas}" --listen "127.0.0.1:${port[$1]}" --admin off --workers 1 \
+    start "$1" "$perigee" serve "${MODELS:-bench/schemas}" --listen "127.0.0.1:${port[$1]}" --admin off --workers "${WORKERS:-1}" \
         --memory-bytes 4GiB --store "$2" "${@:3}"
 }
 
