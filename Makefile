@@ -45,9 +45,9 @@ redis-versions: build ## the tests that talk to Redis, against other versions of
 	@scripts/deps test
 	@scripts/redis-versions
 
-cluster: build ## a Redis Cluster of which 1500 slots move under reads and writes (SLOTS=N)
+cluster: build ## a Redis Cluster of which 1500 slots move under reads and writes (SLOTS=N), and every suite that runs on Redis on a cluster (15 minutes)
 	@scripts/deps test
-	@CLUSTER_SLOTS=$(SLOTS) PERIGEE_BIN=$(CURDIR)/build/perigee busted --lua=luajit -o plainTerminal tests/e2e/cluster_spec.lua
+	@CLUSTER_SLOTS=$(SLOTS) scripts/cluster
 
 soak: build ## what a million failed loads and a hundred thousand missing keys leave in memory
 	@scripts/deps test

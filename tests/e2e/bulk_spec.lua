@@ -258,6 +258,7 @@ describe("bulks before a Redis of their own", function()
   end)
 
   it("read by few commands", function()
+    if redis.is_cluster then return pending "a cluster is asked for each record" end
     local keys = {}
     for i = 1, 500 do keys[i] = { id = "k" .. i } end
     server:command("CONFIG", "RESETSTAT")

@@ -191,7 +191,7 @@ describe("near copies of a cluster", function()
     agree(ids, 2)
     for _, id in ipairs(ids) do warm(left, id) end
     local dead = servers.masters[3]
-    dead:command("WAIT", 1, 1000)
+    servers:await_copied(dead)
     dead:kill()
     local killed = socket.gettime()
     repeat

@@ -1,5 +1,5 @@
 -- tests/e2e/cluster_spec.lua -- a Redis Cluster that changes under a gateway: slots that move, masters that die, servers that come. What else a store
--- does is tested with the other stores. CLUSTER_SLOTS says how many slots move in the long form (`make cluster`).
+-- does is tested with the other stores, and by their suites with REDIS_AS_CLUSTER=1. CLUSTER_SLOTS says how many slots move in the long form (`make cluster`).
 local check = require "tests.support.check"
 local cluster = require "tests.support.cluster"
 local gateway = require "tests.support.gateway"
@@ -199,6 +199,7 @@ describe("a cluster", function()
       w.client:close()
     end
     assert(gw:metric("perigee_store_redirections_total", { kind = "moved" }) > 0)
+    assert(gw:metric("perigee_near_cache_lookups_total", { outcome = "hit" }) > SLOTS_MOVED)
     assert.equal(0, gw:metric("perigee_store_errors_total", { outcome = "error" }))
   end)
 
@@ -225,7 +226,7 @@ describe("a cluster", function()
     local dead = servers.masters[2]
     local w = worker(gw, 5001, 200)
     for _ = 1, 400 do w:step() end
-    dead:command("WAIT", 1, 1000) -- what is acknowledged is in its replica, too
+    servers:await_copied(dead) -- what is acknowledged is in its replica, too
     local killed, last_refusal = socket.gettime(), 0
     dead:kill()
     repeat
@@ -270,5 +271,55 @@ describe("a cluster", function()
     owner:command("CLUSTER", "ADDSLOTS", slot)
     process.eventually("whole again", 20, function() return gw:admin "/readyz".status == 200 end)
     check.status(save(gw, "lost", 2), 204)
+  end)
+end)
+
+describe("a cluster that loses the newest invalidations with a master", function()
+  local servers, url, left, right
+  setup(function()
+    servers = cluster.start { masters = 1, replicas = 1 }
+    url = servers.url .. "," .. servers.nodes[2].address
+    left = start { url = url }
+  end)
+  teardown(function()
+    for _, gw in ipairs { left, right } do gw:finish() end
+    servers:stop()
+  end)
+
+  -- Takes from the replica its way to its master.
+  local function cut_off(master, replica)
+    replica:command("CONFIG", "SET", "masteruser", "nobody")
+    replica:command("CONFIG", "SET", "masterauth", "nothing")
+    master:command("CLIENT", "KILL", "TYPE", "replica")
+    process.eventually("no copy", 10, function()
+      return replica:command("INFO", "replication"):find("master_link_status:down", 1, true)
+    end)
+  end
+
+  local function invalidate(gw) check.status(gw:request("POST", "/models/Note/_invalidate", json, '{"all":true}'), 204) end
+
+  it("is judged as before by gateways that have heard of them, and as if they had not been by others, until the next", function()
+    local master, replica = servers.nodes[1], servers.nodes[2]
+    invalidate(left)
+    check.status(save(left, "lost", 1), 201)
+    servers:await_copied(master)
+    cut_off(master, replica)
+    invalidate(left)
+    check.status(read(left, "lost"), 404)
+    master:kill()
+    replica:command("CLUSTER", "FAILOVER", "TAKEOVER")
+    left:await_store(20)
+    check.status(read(left, "lost"), 404)
+    right = start { url = url }
+    assert.equal(1, check.document(read(right, "lost")).n)
+    check.status(read(left, "lost"), 404)
+    check.status(save(left, "new", 2), 201)
+    for _, gw in ipairs { left, right } do assert.equal(2, check.document(read(gw, "new")).n) end
+    invalidate(right)
+    for _, gw in ipairs { left, right } do
+      for _, id in ipairs { "lost", "new" } do check.status(read(gw, id), 404) end
+    end
+    save(right, "lost", 3)
+    for _, gw in ipairs { left, right } do assert.equal(3, check.document(read(gw, "lost")).n) end
   end)
 end)

@@ -5,6 +5,7 @@ local gateway = require "tests.support.gateway"
 local http = require "tests.support.http"
 local origin = require "tests.support.origin"
 local process = require "tests.support.process"
+local redis = require "tests.support.redis"
 
 -- `Do` runs the act that its key names and shows what that returns.
 local function models(url)
@@ -182,7 +183,7 @@ for _, store in ipairs { "memory", "redis" } do
         end
         if store == "redis" then gw.redis:command("CONFIG", "RESETSTAT") end
         local out = act "many"
-        if store == "redis" then
+        if store == "redis" and not redis.is_cluster then -- that is asked for each record
           local stats = gw.redis:command("INFO", "commandstats")
           assert.equal("1", stats:match "cmdstat_mget:calls=(%d+)")
           local gets = tonumber(stats:match "cmdstat_get:calls=(%d+)" or 0)

@@ -186,7 +186,7 @@ end
 describe("another Redis", function()
   local gw, server
   setup(function()
-    server = redis.start()
+    server = redis.start(nil, {}) -- one that handlers ask, and no store
     server:command("HSET", "user:bob", "email", "bob@x", "age", "41")
     gw = gateway.start { fds = 4, beside = { server }, env = { SOURCE = server.url }, models = [[
 local source = redis(env "SOURCE")
@@ -233,7 +233,7 @@ end }
     check.problem(gw:get "/models/Slow?id=1", 504, "loader-timeout")
     server:kill()
     check.problem(gw:get "/models/User?username=new", 502, "loader-error")
-    local again = redis.start(server.port)
+    local again = redis.start(server.port, {})
     again:command("HSET", "user:new", "email", "new@x")
     process.eventually("it is back", 10, function() return gw:get("/models/User?username=new").status == 200 end)
     again:stop()

@@ -63,16 +63,29 @@ function Cluster:replicate(node, master)
   await(node, "its copy", function() return node:command("INFO", "replication"):find("master_link_status:up", 1, true) end)
 end
 
+-- Until its replicas have all that it has now. (WAIT is of no use: it waits for what its own connection wrote.)
+function Cluster:await_copied(master)
+  local function told(node, name) return node:command("INFO", "replication"):match(name .. ":(%d+)") end
+  local offset, copies = tonumber(told(master, "master_repl_offset")), 0
+  for _, node in ipairs(self.nodes) do
+    if node.process:alive() and tonumber(told(node, "master_port")) == master.port then
+      await(node, "the same as its master", function() return tonumber(told(node, "slave_repl_offset")) >= offset end)
+      copies = copies + 1
+    end
+  end
+  assert(copies > 0, "it has no replica")
+end
+
 -- From now on so long.
 function Cluster:set_node_timeout(ms)
   for _, node in ipairs(self.nodes) do node:try("CONFIG", "SET", "cluster-node-timeout", ms or NODE_TIMEOUT_MS) end
 end
 
--- Options: masters (3), replicas (of each: 0).
+-- Options: masters (3), replicas (of each: 0), ports (two of each master).
 function cluster.start(options)
   options = options or {}
   local masters, replicas = options.masters or 3, options.replicas or 0
-  local ports = free_ports(2 * masters)
+  local ports = options.ports or free_ports(2 * masters)
   local self = setmetatable({ nodes = {}, masters = {} }, Cluster)
   for i = 1, masters do
     local node = start_node(ports[2 * i - 1], ports[2 * i])
@@ -132,9 +145,6 @@ end
 
 function Cluster:slot(key) return self.nodes[1]:command("CLUSTER", "KEYSLOT", key) end
 
--- A command whose second word is its key, at whoever has it.
-function Cluster:command(name, key, ...) return self:owner(self:slot(key)):command(name, key, ...) end
-
 -- The three steps of moving a slot. Do not move one back at once: Redis' own gossip may be older than that, and then nobody has it.
 function Cluster:begin_move(slot, from, to)
   to:command("CLUSTER", "SETSLOT", slot, "IMPORTING", from.id)
@@ -169,6 +179,84 @@ end
 
 function Cluster:stop()
   for _, node in ipairs(self.nodes) do node:stop() end
+end
+
+-- ---- for suites that know of one server, as redis.lua has it
+
+-- What all servers are asked, and not the one that has the key which is the second word.
+local of_all = {}
+for name in ("ACL BGSAVE CLIENT CONFIG DBSIZE DEBUG EVAL FLUSHALL FLUSHDB INFO KEYS PING SCRIPT"):gmatch "%S+" do of_all[name] = true end
+
+-- INFO of all, as far as it counts commands.
+local function sum_up(texts)
+  local sums, lines = {}, {}
+  for _, text in ipairs(texts) do
+    for name, n in text:gmatch "(cmdstat_[^:]+:calls=)(%d+)" do sums[name] = (sums[name] or 0) + n end
+    for name, n in text:gmatch "(total_commands_processed:)(%d+)" do sums[name] = (sums[name] or 0) + n end
+  end
+  for name, n in pairs(sums) do lines[#lines + 1] = name .. n .. ",\r\n" end
+  return table.concat(lines)
+end
+
+-- Numbers are added, lists joined; else what the first one says.
+local function merge(name, answers)
+  if name == "INFO" then return sum_up(answers) end
+  if name == "CLIENT" and type(answers[1]) == "string" then return table.concat(answers) end
+  if name ~= "KEYS" and type(answers[1]) ~= "number" then return answers[1] end
+  local sum, all = 0, {}
+  for _, answer in ipairs(answers) do
+    if name ~= "KEYS" then sum = sum + answer end
+    for _, key in ipairs(name == "KEYS" and answer or {}) do all[#all + 1] = key end
+  end
+  return name == "KEYS" and all or sum
+end
+
+function Cluster:command(name, ...)
+  local key = not of_all[name] and ...
+  if name == "EVAL" and select(2, ...) > 0 then key = select(3, ...) end
+  if key then return self:owner(self:slot(key)):command(name, ...) end
+  local answers = {}
+  for i, node in ipairs(self.nodes) do answers[i] = node:command(name, ...) end
+  return merge(name, answers)
+end
+
+function Cluster:try(...)
+  local ok, result = pcall(self.command, self, ...)
+  return ok and result or nil
+end
+
+function Cluster:begin(...)
+  local ends = {}
+  for i, node in ipairs(self.nodes) do ends[i] = node:begin(...) end
+  return function()
+    local answer, why
+    for _, ending in ipairs(ends) do answer, why = ending() end
+    return answer, why
+  end
+end
+
+function Cluster:kill()
+  for _, node in ipairs(self.nodes) do node:kill() end
+end
+
+local ports_of = {}
+
+-- Three masters; those that were on `port`, anew and empty; `process` is all of theirs.
+function cluster.as_server(port)
+  local ports = ports_of[port]
+  if not ports then
+    ports = free_ports(6)
+    ports[1] = port or ports[1]
+    ports_of[ports[1]] = ports
+  end
+  local self = cluster.start { ports = ports }
+  self.port = ports[1]
+  self.process = {
+    signal = function(_, name)
+      for _, node in ipairs(self.nodes) do node.process:signal(name) end
+    end,
+  }
+  return self
 end
 
 return cluster

@@ -45,6 +45,7 @@ end
 -- The store's URL for "memory", "redis", "cluster" or an URL; starts the server in the second case, and uses the one cluster of this run in the third.
 local function choose_store(self, store)
   store = store or "memory"
+  if store == "redis" and redis.is_cluster then store = "cluster" end
   if store == "redis" then
     self.redis = redis.start()
     return self.redis.url
@@ -237,6 +238,7 @@ local function check_end(self)
     assert(self:metric("perigee_requests_total", { outcome = "internal" }) == 0, "an internal error: " .. self:log())
   end
   local slack = 2 + (self.options.workers or 1) + (self.options.fds or 0) -- a worker keeps one file in reserve, opened at the first client
+  if redis.is_cluster then slack = slack + 6 * (1 + (self.options.workers or 1)) end -- a connection to each master
   process.eventually(function() return ("files back to %d: %d"):format(self.fds, self.process:fds()) end, 5, function()
     return math.abs(self.process:fds() - self.fds) <= slack
   end)

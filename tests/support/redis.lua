@@ -1,6 +1,6 @@
 -- tests/support/redis.lua -- a real redis-server of the test's own, on a free port, with its files in a temporary folder; and a few
 -- lines of RESP to look into it. With REDIS_OVER_TLS=1 in the environment `url` is one of TLS, so that suites which know nothing of that
--- run over it.
+-- run over it. With REDIS_AS_CLUSTER=1 what is started is a cluster (cluster.lua), for the same end.
 local certs = require "tests.support.certs"
 local process = require "tests.support.process"
 local socket = require "socket"
@@ -27,9 +27,16 @@ local function shared_tls(port)
   return tls
 end
 
--- Starts one, on `port` when given, and waits until it answers. Options: tls ({ ca =, cert =, key = }, paths, and optionally clients =
+-- For the few tests of what a cluster has not: URLs of one server, databases, replicas of somebody else.
+redis.is_cluster = os.getenv "REDIS_AS_CLUSTER" == "1"
+
+-- The URL of what `start` will start on this port.
+function redis.url_of(port) return (redis.is_cluster and "redis+cluster://127.0.0.1:%d" or "redis://127.0.0.1:%d/0"):format(port) end
+
+-- Starts one, on `port` when given, and waits until it answers; a cluster in its place where nothing else is asked for. Options: tls ({ ca =, cert =, key = }, paths, and optionally clients =
 -- "yes": they must show a certificate): it listens for TLS, too, on tls_port, and `tls_url` has its ca; args (more words), password (which they set: `command` needs it, too).
 function redis.start(port, options)
+  if redis.is_cluster and not options then return require "tests.support.cluster".as_server(port) end
   options = options or {}
   local folder = process.temp()
   port = port or process.free_port()
