@@ -103,6 +103,7 @@ static void put_headers(struct buffer *b, int http)
     bool of_records = http == 404 || http == 422 || http == 502 || http == 503 || http == 504;
     jot(b, "'headers':{'Cache-Control':{" REF "headers/Cache-Control'}");
     if (of_records) jot(b, ",'Age':{" REF "headers/Age'},'Cache-Status':{" REF "headers/Cache-Status'}");
+    if (http == 404) jot(b, ",'Cache-Groups':{" REF "headers/Cache-Groups'}");
     if (http >= 502 && http <= 504) jot(b, ",'Retry-After':{" REF "headers/Retry-After'}");
     if (http == 401 || http == 403) jot(b, ",'WWW-Authenticate':{" REF "headers/WWW-Authenticate'}");
     if (http == 415) jot(b, ",'Accept-Patch':{" REF "headers/Accept-Patch'}");

@@ -112,14 +112,14 @@ static void put_put(struct buffer *b, const struct model *m)
         SLICE_ARG(m->name));
     jot(b,
         "'responses':{'200':{'description':'The record has been replaced. As it is now, because Prefer asked for it.',"
-        "'headers':{'ETag':{" REF "headers/ETag'},'Preference-Applied':{" REF "headers/Preference-Applied'}}," CONTENT
-        "},",
+        "'headers':{'ETag':{" REF "headers/ETag'},'Preference-Applied':{" REF
+        "headers/Preference-Applied'}," INVALIDATION "}," CONTENT "},",
         SLICE_ARG(m->name));
     /* Its schema is that of 200. It is not said here, since then tools insist on a body. */
     jot(b,
         "'201':{'description':'The record is new. It is in the body, as with 200, if Prefer asked for "
         "it.','headers':{'Location':{" REF "headers/Location'},'ETag':{" REF "headers/ETag'},'Preference-Applied':{" REF
-        "headers/Preference-Applied'}}},'204':{" REF "responses/saved'}");
+        "headers/Preference-Applied'}," INVALIDATION "}},'204':{" REF "responses/saved'}");
     end_call(b, save_kind(m));
 }
 
@@ -134,8 +134,8 @@ static void put_patch(struct buffer *b, const struct model *m)
            "merge-patch+json':{'schema':{'type':'object'},'example':{}}}},");
     jot(b,
         "'responses':{'200':{'description':'The record has been changed. As it is now, because Prefer asked for it.',"
-        "'headers':{'ETag':{" REF "headers/ETag'},'Preference-Applied':{" REF "headers/Preference-Applied'}}," CONTENT
-        "},'204':{" REF "responses/saved'}",
+        "'headers':{'ETag':{" REF "headers/ETag'},'Preference-Applied':{" REF
+        "headers/Preference-Applied'}," INVALIDATION "}," CONTENT "},'204':{" REF "responses/saved'}",
         SLICE_ARG(m->name));
     end_call(b, patch_kind(m));
 }

@@ -83,7 +83,8 @@ static void put_refresh(struct buffer *b, const struct registry *r)
     end(b, REFRESH);
 }
 
-#define INVALIDATED "'204':{'description':'They are not there any more, or only as a fallback.'}"
+#define INVALIDATED                                                                                                    \
+    "'204':{'description':'They are not there any more, or only as a fallback.','headers':{" INVALIDATION "}}"
 
 static void put_invalidate_tags(struct buffer *b)
 {
@@ -147,7 +148,8 @@ void openapi_put_actions(struct buffer *b, const struct registry *r)
           refers(r) ? "'parameters':[" VIEW REFERENCES TERMS ",{" REF "parameters/_cascade'}],"
                     : "'parameters':[" VIEW TERMS "],");
     jot(b, "'200':{'description':'What came of each, in its place.','headers':{'Cache-Control':{" REF
-           "headers/Cache-Control'}},'content':{'application/json':{'schema':{" REF "schemas/_Bulked'}}}}");
+           "headers/Cache-Control'}," INVALIDATION "},'content':{'application/json':{'schema':{" REF
+           "schemas/_Bulked'}}}}");
     end(b, BULK);
 }
 

@@ -29,6 +29,13 @@ const char openapi_headers[] =
     "descriptions.','schema':{'type':'string'},'example':'max-age=258'},"
     "'Cache-Status':{'description':'Where the answer came from (RFC 9211).','schema':{'type':'string'},"
     "'example':'perigee; hit; ttl=258; detail=memory'},"
+    "'Cache-Groups':{'description':'To which groups the answer belongs, for caches in front (RFC 9875): its models, "
+    "and its "
+    "tags. Where a model has the option cache_groups.','schema':{'type':'string'},'example':'\\\"User\\\", "
+    "\\\"brand:acme\\\"'},"
+    "'Cache-Group-Invalidation':{'description':'Which groups a cache in front is to forget (RFC 9875). Where a model "
+    "has the "
+    "option cache_groups.','schema':{'type':'string'},'example':'\\\"User\\\"'},"
     "'Vary':{'description':'Where it is large enough to be "
     "compressed.','schema':{'type':'string'},'example':'Accept-Encoding'},"
     "'Content-Encoding':{'description':'Where it is compressed, because Accept-Encoding takes "
@@ -90,14 +97,16 @@ const char openapi_parameters_of_references[] =
     "with "
     "it.','schema':{'type':'integer','enum':[0,1]},'example':1}";
 
-const char openapi_responses[] = "'found':{'description':'The record is there.'," RECORD_HEADERS "},"
-                                 "'not-modified':{'description':'The client has it already.'," RECORD_HEADERS "},"
-                                 "'saved':{'description':'The record is saved.','headers':{'ETag':{" REF
-                                 "headers/ETag'},'Preference-Applied':{" REF "headers/Preference-Applied'}}},"
-                                 "'deleted':{'description':'The record is not there, whether it was or not.'}";
+const char openapi_responses[] =
+    "'found':{'description':'The record is there.'," RECORD_HEADERS "},"
+    "'not-modified':{'description':'The client has it already.'," RECORD_HEADERS "},"
+    "'saved':{'description':'The record is saved.','headers':{'ETag':{" REF "headers/ETag'},'Preference-Applied':{" REF
+    "headers/Preference-Applied'}," INVALIDATION
+    "}},'deleted':{'description':'The record is not there, whether it was or not.',"
+    "'headers':{" INVALIDATION "}}";
 
 const char openapi_responses_of_methods[] =
-    ",'forgotten':{'description':'The result is not there, whether it was or not.'}";
+    ",'forgotten':{'description':'The result is not there, whether it was or not.','headers':{" INVALIDATION "}}";
 
 const char openapi_schemas[] =
     "'_Problem':{'title':'Problem','description':'What went wrong (RFC 9457).','type':'object','properties':{"

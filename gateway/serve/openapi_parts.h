@@ -10,8 +10,11 @@
 
 #define RECORD_HEADERS                                                                                                 \
     "'headers':{'ETag':{" REF "headers/ETag'},'Age':{" REF "headers/Age'},'Cache-Control':{" REF                       \
-    "headers/Cache-Control'},'Cache-Status':{" REF "headers/Cache-Status'},'Vary':{" REF                               \
-    "headers/Vary'},'Content-Encoding':{" REF "headers/Content-Encoding'}}"
+    "headers/Cache-Control'},'Cache-Status':{" REF "headers/Cache-Status'},'Cache-Groups':{" REF                       \
+    "headers/Cache-Groups'},'Vary':{" REF "headers/Vary'},'Content-Encoding':{" REF "headers/Content-Encoding'}}"
+
+/* One of the headers of what writes. */
+#define INVALIDATION "'Cache-Group-Invalidation':{" REF "headers/Cache-Group-Invalidation'}"
 
 extern const char openapi_information[]; /* the document's first members, up to the tags of the models */
 

@@ -30,7 +30,7 @@ static const struct value {
     const char *example;
 } value[] = {
     [TYPE_ANY] = {"a string, a number or a boolean (in a query: in JSON; other text is a string)", "any JSON value",
-                  NULL, ",'oneOf':[{'type':'string'},{'type':'number'},{'type':'boolean'}]", "", "'text'"},
+                  NULL, ",'anyOf':[{'type':'string'},{'type':'number'},{'type':'boolean'}]", "", "'text'"},
     [TYPE_STRING] = {"a string", "a string", "string", "", "", "'text'"},
     [TYPE_INTEGER] = {"an integer of 64 bits", "an integer of any length", "integer", ",'format':'int64'", "", "1"},
     [TYPE_NUMBER] = {"a number that a double can hold", "a number of any precision", "number", "", "", "1.5"},

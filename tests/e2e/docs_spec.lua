@@ -14,6 +14,7 @@ local gateway = require "tests.support.gateway"
 local half = require "tests.support.half"
 local process = require "tests.support.process"
 local redis = require "tests.support.redis"
+local cjson = require "cjson"
 
 local PAGES = { "models", "references", "methods", "handlers", "http", "testing" }
 local HERE = "http://127.0.0.1:3633" -- in the pages
@@ -321,6 +322,44 @@ describe("the pages", function()
     end
     assert.same({}, lacking)
     assert(options >= 8)
+  end)
+
+  -- What a program can do is what /openapi.json says: all of it stands in docs/http.md as commands that are run.
+  it("have each call of HTTP in an example, and each option and header of a request", function()
+    local gw = gateway.start { schemas = "schemas", fds = 8 }
+    local document = cjson.decode(gw:get("/openapi.json").body)
+    gw:finish()
+    local shown, commands, lacking, wanted = {}, {}, {}, 0
+    local function kind_of(path)
+      return (path:gsub("^/models/[^/_{]+", "/models/{model}"):gsub("^/models/{model}/[^_]+$", "/models/{model}/method")
+        :gsub("^/forms/[^/_{]+", "/forms/{form}"):gsub("^/forms/{form}/[^_]+$", "/forms/{form}/method"))
+    end
+    for _, block in ipairs(blocks_of "docs/http.md") do
+      for _, command in ipairs(block.language == "console" and commands_of("docs/http.md", block) or {}) do
+        local text = command.text
+        local path = text:match(HERE:gsub("%p", "%%%0") .. "([^?' ]*)")
+        local method = text:match "%-X (%u+)" or text:find " %-I " and "HEAD"
+          or (text:find "%-%-json" or text:find " %-d ") and "POST" or "GET"
+        shown[method .. " " .. kind_of(path or "")] = true
+        commands[#commands + 1] = text
+      end
+    end
+    commands = table.concat(commands, "\n")
+    local function want(what, is_there)
+      wanted = wanted + 1
+      if not is_there then lacking[#lacking + 1] = what end
+    end
+    for path, item in pairs(document.paths) do
+      for method in pairs(item) do
+        local call = method:upper() .. " " .. kind_of(path)
+        if method ~= "parameters" then want(call, shown[call]) end
+      end
+    end
+    for _, one in pairs(document.components.parameters) do
+      want(one.name, commands:find(one["in"] == "query" and one.name .. "=" or one.name .. ": ", 1, true))
+    end
+    assert.same({}, lacking)
+    assert(wanted >= 40)
   end)
 
   -- The table of docs/http.md against that of base/status.h.

@@ -228,6 +228,20 @@ for _, store in ipairs { "memory", "redis" } do
       assert.equal(before + 1, gw:metric("perigee_loads_total", { model = "Loaded" }))
     end)
 
+    it("tags are of all models, and so must a token be", function()
+      local function invalidate(name, target)
+        return gw:request("POST", target or "/_invalidate", bearer(name), target and '{"all":true}' or '{"tags":["red"]}')
+      end
+      for _, name in ipairs { "reader", "loader", "refresher", "admin" } do forbidden(invalidate(name), "write") end
+      for _, name in ipairs { "users", "forms" } do check.says(forbidden(invalidate(name), "write").detail, "every model") end
+      unauthorized(gw:request("POST", "/_invalidate", nil, '{"tags":["red"]}'))
+      for _, name in ipairs { "writer", "all" } do check.status(invalidate(name), 204) end
+      forbidden(invalidate("users", "/forms/Lookup/_invalidate"), "write", "Lookup")
+      forbidden(invalidate("forms", "/models/User/_invalidate"), "write", "User")
+      check.status(invalidate("forms", "/forms/Lookup/_invalidate"), 204)
+      check.status(invalidate("users", "/models/User/_invalidate"), 204)
+    end)
+
     it("a bulk needs what its lists need, or does nothing", function()
       local function bulk(name, body, query, headers)
         return gw:request("POST", "/models/User/_bulk" .. (query or ""), bearer(name, headers), cjson.encode(body))

@@ -25,7 +25,8 @@ import jsonschema
 from hypothesis import strategies as st
 
 MODELS = "tests/support/models"
-LISTED = ("ETag", "Age", "Cache-Control", "Cache-Status", "Location", "Retry-After", "Preference-Applied", "WWW-Authenticate", "Accept-Patch")
+LISTED = ("ETag", "Age", "Cache-Control", "Cache-Status", "Cache-Groups", "Cache-Group-Invalidation", "Location", "Retry-After", "Preference-Applied",
+          "WWW-Authenticate", "Accept-Patch")
 
 
 class Gateway:

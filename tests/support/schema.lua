@@ -56,6 +56,13 @@ function keywords.oneOf(list, value, document)
   return fits ~= 1 and ("fits %d of oneOf"):format(fits) or nil
 end
 
+function keywords.anyOf(list, value, document)
+  for _, one in ipairs(list) do
+    if not fault(document, one, value) then return nil end
+  end
+  return "fits none of anyOf"
+end
+
 function keywords.allOf(list, value, document)
   for _, one in ipairs(list) do
     local why = fault(document, one, value)

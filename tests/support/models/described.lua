@@ -1,19 +1,19 @@
 -- Models with something of everything that can be described: tests/e2e/describe_spec.lua, tests/property/openapi.py.
 model "User" { username = key(), region = key{ default = "eu" }, email = field{ type = "string", required = true },
-  age = field{ type = "integer", required = true, default = 18 }, more = field() }
+  age = field{ type = "integer", required = true, default = 18 }, more = field(), options = { cache_groups = true } }
 model "All" { k = key{ type = "any" }, i = key{ type = "integer" }, n = key{ type = "number" }, b = key{ type = "boolean" },
   any = field{ required = true }, s = field{ type = "string", default = "it's \"so\" 100%s" }, integer = field{ type = "integer" },
   number = field{ type = "number", default = 1.5 }, boolean = field{ type = "boolean" }, array = field{ type = "array", required = true },
   object = field{ type = "object" } }
 model "models" { Schema = key() }
-model "Loaded" { id = key(), text = field(), options = { expires = 300, negative = 60, hard_timeout = 0.2 },
+model "Loaded" { id = key(), text = field(), options = { expires = 300, negative = 60, hard_timeout = 0.2, cache_groups = true },
   from_miss = function(self)
     if self.id == "none" then return missing end
     if self.id == "bad" then error "bad" end
     if self.id == "slow" then sleep(30) end
     self.text = "x"
   end }
-model "Place" { name = key(), phone = field{ type = "string" },
+model "Place" { name = key(), phone = field{ type = "string" }, options = { cache_groups = true },
   here = cached_method{ args = { word = arg{ type = "string", default = "Hello" }, times = arg{ type = "integer" },
     note = arg{ required = false } }, expires = 60,
     function(self, args)
@@ -24,7 +24,7 @@ model "Place" { name = key(), phone = field{ type = "string" },
   called = cached_method{ on = { "phone" }, function(self) return self.phone end } }
 model "Person" { id = key{ type = "integer" }, at = reference{ "Place", required = true }, mother = reference{ "self", missing = "null" },
   friends = references{ "self", missing = "skip", max = 3 }, secret = packed(),
-  options = { expires = 300, validate = function(self) if self.id < 0 then return "id", "is unlucky" end end,
+  options = { expires = 300, cache_groups = true, validate = function(self) if self.id < 0 then return "id", "is unlucky" end end,
     tags = function(self) return { "person" } end },
   from_miss = function(self)
     if self.id > 20 then return missing end
