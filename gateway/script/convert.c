@@ -20,6 +20,7 @@
 #define LUA_TCDATA  10          /* LuaJIT's own type; lua.h does not name it */
 #define EXACT_BELOW (1LL << 53) /* integers a Lua number holds without loss */
 #define WRITE_MAX   (1u << 20)
+#define ENTRIES_MAX (WRITE_MAX / 2)      /* of a table: each is two bytes at least, so more need not be counted */
 #define NESTING_MAX (JSON_DEPTH_MAX - 1) /* one level is left for the record around the value */
 
 /* Addresses of these are registry keys. */
@@ -287,7 +288,10 @@ static struct keys count_keys(lua_State *L)
     struct keys keys = {0};
     size_t last = 0;
     for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
-        keys.all++;
+        if (++keys.all > ENTRIES_MAX) {
+            lua_pop(L, 2);
+            break;
+        }
         if (lua_type(L, -2) == LUA_TSTRING) keys.names++;
         if (lua_type(L, -2) != LUA_TNUMBER) continue;
         lua_Number k = lua_tonumber(L, -2);
@@ -368,6 +372,7 @@ static bool write_table(struct writer *w)
     if (w->depth == NESTING_MAX) return refuse(w, "nested too deep for JSON");
 
     struct keys keys = count_keys(w->L);
+    if (keys.all > ENTRIES_MAX) return refuse(w, "larger than 1 MiB as JSON");
     bool sequence = keys.sequence && (array || keys.all > 0), object = keys.names == keys.all && !array;
     if (!sequence && !object)
         return refuse(w, keys.names ? "a table with names and positions is no JSON value"

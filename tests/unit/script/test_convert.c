@@ -206,7 +206,12 @@ static void test_refused(void **state)
     assert_refused(L, "setmetatable({}, { __index = error, __len = error, __pairs = error })", "", "a metatable");
     assert_refused(L, "(function() local t = {} t.x = { t } return t end)()", ".x[1]", "contains itself");
     assert_refused(L, "('x'):rep(2^20)", "", "1 MiB");
-    assert_refused(L, "(function() local t = {} for i = 1, 2^20 do t[i] = 1 end return t end)()", "[524289]", "1 MiB");
+    assert_refused(L, "(function() local t = {} for i = 1, 2^18 do t[i] = 1234567 end return t end)()", "[131073]",
+                   "1 MiB");
+    assert_refused(L, "(function() local t = {} for i = 1, 2^19 + 1 do t[i] = 1 end return t end)()", "",
+                   "1 MiB"); /* by its length */
+    assert_refused(L, "{ x = (function() local t = {} for i = 1, 2^19 + 1 do t[i / 2] = {} end return t end)() }", ".x",
+                   "1 MiB");
     assert_refused(L, "(function() local t = {} for i = 1, 2^19 do t['k' .. i] = 1 end return t end)()", "", "1 MiB");
 }
 
