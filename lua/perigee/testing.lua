@@ -229,23 +229,6 @@ function testing.request(method, target, headers, body)
     return answer
 end
 
-local function escape(text)
-    return (text:gsub("[^%w._~-]", function(c) return ("%%%02X"):format(c:byte()) end))
-end
-
-local function query(...)
-    local parts = {}
-    for i = 1, select("#", ...) do
-        for name, value in pairs((select(i, ...)) or {}) do
-            if type(value) == "table" then error(("`%s` is a table: in an address stand texts, numbers and booleans"):format(name), 0) end
-            if type(value) == "number" then value = ("%.17g"):format(value) end
-            parts[#parts + 1] = escape(name) .. "=" .. escape(tostring(value))
-        end
-    end
-    table.sort(parts)
-    return #parts > 0 and "?" .. table.concat(parts, "&") or ""
-end
-
 local Problem = { __tostring = function(self) return ("%s: %s"):format(self.code, self.detail) end }
 
 -- What the engine has logged of a failure stands in the problem: handlers' errors never leave the gateway otherwise.
@@ -304,7 +287,7 @@ local Class = {}
 function Class:__index(name)
     return function(keys, args)
         if keys == self then error(("write %s.%s{ ... }, with a dot"):format(self.name, name), 2) end
-        local answer = testing.request("GET", ("%s/%s%s"):format(self.path, escape(name), query(keys, args)))
+        local answer = testing.request("GET", ("%s/%s%s"):format(self.path, wire.escape(name), wire.query(keys, args)))
         if answer.status == 404 and answer.json.code == "not-found" then error(("`%s` has no method `%s`"):format(self.name, name), 2) end
         return result(answer, true)
     end
@@ -314,7 +297,7 @@ function Class:__tostring() return self.name end
 
 local function class_of(kind, name)
     if type(name) ~= "string" then error(("testing.%s takes a name"):format(kind == "models" and "model" or "form"), 3) end
-    return { name = name, path = ("/%s/%s"):format(kind, escape(name)) }
+    return { name = name, path = ("/%s/%s"):format(kind, wire.escape(name)) }
 end
 
 local function add_actions(class)
@@ -338,24 +321,24 @@ function testing.model(name)
     local act = add_actions(class)
     word(class, "get", function(keys, options)
         local parameters, headers = options_of(name .. ".get", options, READING)
-        return result(testing.request("GET", class.path .. query(keys, parameters), headers), true)
+        return result(testing.request("GET", class.path .. wire.query(keys, parameters), headers), true)
     end)
     word(class, "stored", function(keys)
         local headers = { ["Cache-Control"] = "only-if-cached, max-stale" }
-        return result(testing.request("GET", class.path .. query(keys, { _depth = 0 }), headers), true)
+        return result(testing.request("GET", class.path .. wire.query(keys, { _depth = 0 }), headers), true)
     end)
     word(class, "save", function(record, options)
         local parameters, headers = options_of(name .. ".save", options, WRITING)
-        return result(testing.request("PUT", class.path .. query(parameters), headers, record))
+        return result(testing.request("PUT", class.path .. wire.query(parameters), headers, record))
     end)
     word(class, "patch", function(keys, changes, options)
         local parameters, headers = options_of(name .. ".patch", options, WRITING)
         headers["Content-Type"] = "application/merge-patch+json"
-        return result(testing.request("PATCH", class.path .. query(keys, parameters), headers, changes))
+        return result(testing.request("PATCH", class.path .. wire.query(keys, parameters), headers, changes))
     end)
     word(class, "delete", function(keys, options)
         local parameters, headers = options_of(name .. ".delete", options, { if_match = WRITING.if_match })
-        return result(testing.request("DELETE", class.path .. query(keys, parameters), headers))
+        return result(testing.request("DELETE", class.path .. wire.query(keys, parameters), headers))
     end)
     word(class, "touch", function(keys, expires) return act("/_touch", { keys = keys, expires = expires }) end)
     word(class, "refresh", function(keys) return act("/_refresh", { keys = keys, wait = true }) end)

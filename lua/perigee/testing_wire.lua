@@ -192,6 +192,24 @@ end
 
 -- HTTP.
 
+function wire.escape(text)
+    return (text:gsub("[^%w._~-]", function(c) return ("%%%02X"):format(c:byte()) end))
+end
+
+-- "?a=1&b=x" of tables, names sorted; "" where there are none.
+function wire.query(...)
+    local parts = {}
+    for i = 1, select("#", ...) do
+        for name, value in pairs((select(i, ...)) or {}) do
+            if type(value) == "table" then error(("`%s` is a table: in an address stand texts, numbers and booleans"):format(name), 0) end
+            if type(value) == "number" then value = ("%.17g"):format(value) end
+            parts[#parts + 1] = wire.escape(name) .. "=" .. wire.escape(tostring(value))
+        end
+    end
+    table.sort(parts)
+    return #parts > 0 and "?" .. table.concat(parts, "&") or ""
+end
+
 local function headers_of(head)
     local headers = {}
     for name, value in head:gmatch "\r\n([^:\r\n]+):[ \t]*([^\r\n]*)" do
