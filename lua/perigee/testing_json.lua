@@ -16,6 +16,16 @@ local function quote(text)
     return '"' .. text:gsub('[%c"\\\127]', function(c) return ESCAPES[c] or ("\\u%04x"):format(c:byte()) end) .. '"'
 end
 
+-- In the shortest spelling that is read as the same number; a whole one in digits.
+function json.number(value)
+    if value == math.floor(value) and math.abs(value) < 2 ^ 53 then return ("%.0f"):format(value) end
+    for digits = 14, 16 do
+        local text = ("%." .. digits .. "g"):format(value)
+        if tonumber(text) == value then return text end
+    end
+    return ("%.17g"):format(value)
+end
+
 local encode
 
 local function encode_table(value, path)
@@ -45,7 +55,7 @@ function encode(value, path)
     if kind ~= "number" or value ~= value or value == math.huge or value == -math.huge then
         error(("JSON: `%s` is %s"):format(path, kind == "number" and "no finite number" or "a " .. kind), 0)
     end
-    return ("%.17g"):format(value)
+    return json.number(value)
 end
 
 function json.encode(value) return encode(value, "value") end

@@ -4,6 +4,7 @@
 -- Over LuaJIT's ffi, so that specs need nothing beside busted.
 
 local ffi = require "ffi"
+local json = require "perigee.testing_json"
 
 ffi.cdef [[
 struct perigee_address { unsigned short family; char path[108]; };
@@ -202,7 +203,7 @@ function wire.query(...)
     for i = 1, select("#", ...) do
         for name, value in pairs((select(i, ...)) or {}) do
             if type(value) == "table" then error(("`%s` is a table: in an address stand texts, numbers and booleans"):format(name), 0) end
-            if type(value) == "number" then value = ("%.17g"):format(value) end
+            if type(value) == "number" then value = json.number(value) end
             parts[#parts + 1] = wire.escape(name) .. "=" .. wire.escape(tostring(value))
         end
     end

@@ -4,7 +4,7 @@ local json = require "perigee.testing_json"
 
 describe("the JSON of specs", function()
   it("comes back as it was", function()
-    local text = '{"a":[],"b":{},"c":[1,null,{"x":-1500}],"d":"é\\u0001\\n","e":true,"f":false,"g":0.10000000000000001}'
+    local text = '{"a":[],"b":{},"c":[1,null,{"x":-1500}],"d":"é\\u0001\\n","e":true,"f":false,"g":0.1,"h":1000000000000000,"i":0.30000000000000004}'
     assert.equal(text, json.encode(json.decode(text)))
     assert.equal("[ ]", (json.encode(json.decode " [ ] "):gsub("%[%]", "[ ]")))
     assert.same({ { { a = { 1, 2 } } } }, json.decode ' [ [ { "a" : [ 1 , 2 ] } ] ] ')
