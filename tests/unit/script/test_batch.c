@@ -2,6 +2,7 @@
 #include "script/load.h"
 
 #include "script/ask.h"
+#include "under_tsan.h"
 #include "world.h"
 
 #define MANY 250
@@ -318,6 +319,9 @@ static void test_all_alike(void **state)
         "test.lua:14: model `M` has no key or field `w`",
     };
     for (int first = 0; first < 7; first++) {
+#ifdef UNDER_TSAN
+        if (first == 3) continue; /* it would compute for ever */
+#endif
         start(b, first);
         start(b, 10);
         wait_all(b, 11);
