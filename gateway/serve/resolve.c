@@ -239,7 +239,7 @@ static void descend(struct resolve *r, struct document *doc)
 static uint64_t mix(uint64_t a, uint64_t b, uint64_t c)
 {
     uint64_t words[] = {htole64(a), htole64(b), htole64(c)};
-    return hash_fixed(slice_from(words, sizeof words));
+    return hash_text(slice_from(words, sizeof words)); /* as records have theirs */
 }
 
 /* The record's own tag while nothing in it was replaced or left out. As deep as the document. */

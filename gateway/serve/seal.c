@@ -20,10 +20,10 @@ static char *put_header(char *out, uint8_t type, size_t n)
     return mempcpy(out, (char[]){(char)type, (char)n, (char)(n >> 8), (char)(n >> 16)}, HEADER);
 }
 
-static char *put_number(char *out, uint64_t number, int bytes)
+static char *put_number(char *out, uint64_t number, size_t bytes) /* at most 8 */
 {
-    for (int i = 0; i < bytes; i++) *out++ = (char)(number >> (8 * i));
-    return out;
+    number = htole64(number);
+    return mempcpy(out, &number, bytes);
 }
 
 static uint64_t number_at(const char *p, size_t bytes) /* at most 8 */
