@@ -9,6 +9,7 @@
 #include "testing.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -231,9 +232,21 @@ static void hold_standard_streams(void)
     if (fd >= 0) close(fd);
 }
 
+#define HEAP_KEPT  (16 << 20) /* bytes that are free at the end of a heap */
+#define LARGE_FROM (4 << 20)  /* bytes of what gets pages of its own */
+
+/* What one turn of the loop has taken for large bodies is there for the next one. By itself glibc gives it back at once, to be handed out
+ * again page by page: thirteen faults a save of 32 KiB. */
+static void keep_heaps(void)
+{
+    mallopt(M_TRIM_THRESHOLD, HEAP_KEPT);
+    mallopt(M_MMAP_THRESHOLD, LARGE_FROM);
+}
+
 int main(int argc, char **argv)
 {
     hold_standard_streams();
+    keep_heaps();
     const char *name = argc > 1 ? argv[1] : "help";
     bool asks_help =
         strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0 || (argc > 2 && strcmp(argv[2], "--help") == 0);
