@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include "base/cgroup.h"
+#include "base/json.h"
 #include "base/units.h"
 #include "model/model.h"
 #include "script/vm.h"
@@ -292,6 +293,44 @@ enum status config_read(struct config *c, int argc, char **argv, char **environm
     if ((st = file_read(&r)) != OK) return st;
     lower_to_group(&r);
     return config_check(c, why);
+}
+
+static void put_list(struct buffer *json, const struct config_list *list)
+{
+    buffer_char(json, '[');
+    for (size_t i = 0; i < list->n; i++) {
+        if (i) buffer_char(json, ',');
+        json_put_string(json, slice_of(list->item[i]));
+    }
+    buffer_char(json, ']');
+}
+
+static void put_value(struct buffer *json, const struct setting *s, const void *field)
+{
+    switch (s->kind) {
+    case TEXT: json_put_string(json, slice_of(*(const char *const *)field)); break;
+    case LIST: put_list(json, field); break;
+    case COUNT:
+    case SIZE: buffer_uint(json, *(const uint64_t *)field); break;
+    case DURATION: json_put_double(json, (double)*(const uint64_t *)field / 1000); break;
+    }
+}
+
+void config_walk(const struct config *c, struct slice store, config_each *each, void *arg)
+{
+    struct buffer json;
+    buffer_init(&json, 1 << 20);
+    for (size_t i = 0; i < SETTINGS; i++) {
+        const struct setting *s = &settings[i];
+        json.n = 0;
+        if (s->offset == offsetof(struct config, store)) json_put_string(&json, store);
+        else put_value(&json, s, (const char *)c + s->offset);
+        each(arg, slice_of(spelling(FILE_KEY, slice_of(s->flag))), buffer_view(&json));
+    }
+    json.n = 0;
+    put_list(&json, &c->dirs);
+    each(arg, SLICE("schemas"), buffer_view(&json));
+    buffer_deinit(&json);
 }
 
 void config_deinit(struct config *c) { arena_deinit(&c->arena); }

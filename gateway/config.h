@@ -20,7 +20,7 @@ struct config_list {
 /*    field           kind      flag                default            help */
 #define CONFIG_MAP(X)                                                                                                      \
     X(listen,          LIST,     "listen",           "127.0.0.1:3633",  "address of the data plane: host:port or unix:/path; may be repeated") \
-    X(admin,           TEXT,     "admin",            "127.0.0.1:3634",  "address of health, metrics and reload; `off`")     \
+    X(admin,           TEXT,     "admin",            "127.0.0.1:3634",  "address of health, metrics, reload and a page; `off`") \
     X(store,           TEXT,     "store",            "memory:",         "memory:, redis://[user:pass@]host:port/db, redis+unix:///path, redis+sentinel://host,host/master; rediss for TLS") \
     X(prefix,          TEXT,     "prefix",           "perigee",         "first part of every stored key")                   \
     X(workers,         COUNT,    "workers",          "0",               "event loops; 0: as many as cores, at most 8")      \
@@ -66,6 +66,11 @@ struct config {
  * key, and the nearest valid one where it is unknown. Always followed by config_deinit. */
 enum status config_read(struct config *c, int argc, char **argv, char **environment, struct problem *why);
 void config_deinit(struct config *c);
+
+/* Calls back with each setting, by its name in a config file, and its value as JSON: sizes in bytes, durations in seconds. `store` is what
+ * is said of the store, whose URL may have a password in it. */
+typedef void config_each(void *arg, struct slice name, struct slice json);
+void config_walk(const struct config *c, struct slice store, config_each *each, void *arg);
 
 /* The table of flags for `perigee help`. */
 void config_help(struct buffer *out);

@@ -16,6 +16,7 @@
 #include "script/vm.h"
 #include "serve/admin.h"
 #include "serve/flight.h"
+#include "serve/inventory.h"
 #include "serve/problem.h"
 #include "store/cluster_map.h"
 #include "store/memory.h"
@@ -33,6 +34,7 @@
 
 #define WORKERS_MAX     256
 #define FINDINGS_MAX    (1 << 20)
+#define INVENTORY_MAX   (4 << 20)
 #define REDIS_VALUE_MAX (16 << 20)
 #define REDIS_INFLIGHT  8192
 #define SWEEP_MS        100
@@ -65,14 +67,24 @@ struct gateway {
     struct worker *worker[WORKERS_MAX];
     size_t workers;
     size_t models;
-    struct tokens *tokens;   /* in force; NULL: there is no token file */
-    struct metrics *metrics; /* what belongs to no worker */
+    struct buffer inventory, inventory_table; /* of them (inventory.h) */
+    struct tokens *tokens;                    /* in force; NULL: there is no token file */
+    struct metrics *metrics;                  /* what belongs to no worker */
     bool draining, closing;
     bool clock_apart; /* from the system's: it was set, and is being followed */
     uint64_t drain_until_us;
 };
 
 /* -- models -- */
+
+/* What the admin plane tells of them: written now, because later they are their workers'. */
+static void note_models(struct gateway *g, const struct registry *r)
+{
+    g->models = r->models;
+    g->inventory.n = g->inventory_table.n = 0;
+    inventory_put(&g->inventory, r);
+    inventory_put_table(&g->inventory_table, r);
+}
 
 /* Compiles the models once for every worker, from the same bytes. False: findings say why, and nothing is left. */
 static bool compile(struct gateway *g, struct vm **vm, struct buffer *findings)
@@ -99,7 +111,7 @@ static bool compile(struct gateway *g, struct vm **vm, struct buffer *findings)
         whole = false;
     }
     while (!whole && made) vm_free(vm[--made]);
-    if (whole) g->models = vm_registry(vm[0])->models;
+    if (whole) note_models(g, vm_registry(vm[0]));
     sources_free(&sources);
     return whole;
 }
@@ -166,6 +178,13 @@ static void on_reload_signal(uv_signal_t *signal, int signum)
 
 /* -- what the admin plane asks -- */
 
+/* Without its credentials. */
+static void print_store(const struct gateway *g, char *out, size_t n)
+{
+    if (g->uses_redis) redis_config_print(&g->redis, out, n);
+    else snprintf(out, n, "memory:");
+}
+
 static int64_t gauge_of(struct worker *w, enum metric_family family)
 {
     return atomic_load_explicit(&metrics_counter(worker_metrics(w), family, NULL)->v, memory_order_relaxed);
@@ -220,6 +239,20 @@ static void render_metrics(void *gateway, struct buffer *out)
     if (g->tracker) sets[n++] = tracker_metrics(g->tracker);
     sets[n++] = g->metrics;
     metrics_render(sets, n, out);
+}
+
+static void settings(void *gateway, admin_setting *each, void *arg)
+{
+    struct gateway *g = gateway;
+    char store[512];
+    print_store(g, store, sizeof store);
+    config_walk(&g->config, slice_of(store), each, arg);
+}
+
+static struct slice models(void *gateway, bool table)
+{
+    struct gateway *g = gateway;
+    return buffer_view(table ? &g->inventory_table : &g->inventory);
 }
 
 /* -- the end -- */
@@ -405,7 +438,12 @@ static void start_workers(struct gateway *g, struct vm **vm)
 static void start_admin(struct gateway *g)
 {
     if (!g->admin_listener.n) return;
-    g->admin = (struct admin){.gateway = g, .ready = ready, .metrics = render_metrics, .reload = reload};
+    g->admin = (struct admin){.gateway = g,
+                              .ready = ready,
+                              .metrics = render_metrics,
+                              .settings = settings,
+                              .models = models,
+                              .reload = reload};
     g->admin.gate = (struct gate){.tokens = g->tokens ? tokens_ref(g->tokens) : NULL, .metrics = g->metrics};
     struct http_config http = {.limits = {.max_uri = 8192, .max_headers = 16384, .max_body = 65536},
                                .header_timeout_ms = g->config.header_timeout,
@@ -441,8 +479,8 @@ static void start_signals(struct gateway *g)
 
 static void say_ready(struct gateway *g)
 {
-    char store[512] = "memory:";
-    if (g->uses_redis) redis_config_print(&g->redis, store, sizeof store);
+    char store[512];
+    print_store(g, store, sizeof store);
     printf("perigee ready listen=");
     for (size_t i = 0; i < g->listeners; i++) printf("%s%s", i ? "," : "", g->listener[i].address);
     printf(" admin=%s store=%s models=%zu\n", g->admin_listener.n ? g->admin_listener.address : "off", store,
@@ -499,6 +537,8 @@ int gateway_serve(const struct config *config)
     int exit_code = 2;
     g->config = *config;
     buffer_init(&findings, FINDINGS_MAX);
+    buffer_init(&g->inventory, INVENTORY_MAX);
+    buffer_init(&g->inventory_table, INVENTORY_MAX);
     if (settle_config(g) && reserve_descriptors(g)) {
         exit_code = prepare(g, vm, &g->tokens, &findings);
         bool compiled = exit_code == 0;
@@ -517,6 +557,8 @@ int gateway_serve(const struct config *config)
     }
     tokens_unref(g->tokens);
     buffer_deinit(&findings);
+    buffer_deinit(&g->inventory);
+    buffer_deinit(&g->inventory_table);
     free(g);
     return exit_code;
 }

@@ -3,6 +3,7 @@ local check = require "tests.support.check"
 local gateway = require "tests.support.gateway"
 local http = require "tests.support.http"
 local process = require "tests.support.process"
+local cjson = require "cjson"
 
 local models = [[
 model "Note" { id = key(), text = field() }
@@ -283,5 +284,65 @@ describe("without an admin plane", function()
     running:signal "TERM"
     assert.equal(0, running:wait(10))
     process.remove(folder)
+  end)
+end)
+
+describe("what the admin plane tells of itself", function()
+  local gw, secret = nil, "plantedsecret"
+  setup(function()
+    gw = gateway.start {
+      models = 'model "Note" { id = key(), text = field(), options = { expires = "15m", negative = 0.5 }, from_miss = function() return missing end }\nform "Find" { text = input() }',
+      store = "redis://someone:" .. secret .. "@127.0.0.1:" .. process.free_port() .. "/0",
+      args = { "--idle-timeout", "1500ms", "--cors-origin", "https://a.example" },
+    }
+  end)
+  teardown(function() gw:abandon() end)
+
+  it("are the settings in force, without their secrets", function()
+    local settings = cjson.decode(gw:admin("/admin/config").body)
+    assert.equal(1.5, settings.idle_timeout)
+    assert.equal(1048576, settings.max_body)
+    assert.same({ "https://a.example" }, settings.cors_origin)
+    assert.truthy(settings.store:find "^redis://127%.0%.0%.1:%d+")
+    assert.equal(1, #settings.schemas)
+    for _, path in ipairs { "/admin/config", "/admin/models", "/", "/metrics" } do
+      assert.is_nil(gw:admin(path).body:find(secret, 1, true), path)
+    end
+  end)
+
+  it("are the models that are loaded, also after a reload", function()
+    local models = cjson.decode(gw:admin("/admin/models").body).models
+    table.sort(models, function(a, b) return a.name > b.name end)
+    local note, find = models[1], models[2]
+    assert.same({ "Note", "model", true, 900, 0.5 }, { note.name, note.kind, note.loads, note.expires, note.negative })
+    assert.truthy(note.keys:find "^perigee:Note:%x+:$")
+    assert.truthy(note.declared:find "%.lua:1$")
+    assert.same({ "Find", "form", false }, { find.name, find.kind, find.loads })
+    gateway.write_models(gw.schemas, 'model "Other" { id = key() }')
+    check.status(gw:admin("/admin/reload", "POST"), 200)
+    assert.equal("Other", cjson.decode(gw:admin("/admin/models").body).models[1].name)
+  end)
+
+  it("is a page that says what is wrong, and loads nothing", function()
+    local page = gw:admin "/"
+    check.status(page, 200)
+    assert.equal("text/html; charset=utf-8", page.headers["content-type"])
+    assert.truthy(page.headers["content-security-policy"]:find("default-src 'none'", 1, true))
+    assert.truthy(page.body:find('<p class="failing">store: Redis cannot be reached</p>', 1, true))
+    assert.truthy(page.body:find "<h2>Models</h2>")
+    assert.is_nil(page.body:find "<script")
+    local open = {} -- every element that is opened is closed, in order
+    for slash, name in page.body:gmatch "<(/?)(%a[%w]*)[^>]*>" do
+      if slash == "/" then assert.equal(table.remove(open), name)
+      elseif name ~= "meta" then open[#open + 1] = name end
+    end
+    assert.same({}, open)
+  end)
+
+  it("takes no reload from another site's page", function()
+    local problem = check.problem(gw:admin("/admin/reload", "POST", { Origin = "https://evil.example" }), 403, "forbidden")
+    assert.truthy(problem.detail:find "another site")
+    check.problem(gw:admin("/admin/reload", "POST", { Origin = "null" }), 403, "forbidden")
+    check.status(gw:admin("/admin/reload", "POST", { Origin = "http://" .. gw.admin_address, Host = gw.admin_address }), 200)
   end)
 end)
