@@ -297,7 +297,7 @@ static void answer_plain_document(struct exchange *ex, const struct documents *d
 {
     bool has_body = doc->status == OK && answer_found(ex, doc->tag, doc->bytes, &doc->fresh, now_ms);
     if (doc->status != OK) answer_problem(ex, &doc->problem, d->served->model, doc->key, &doc->fresh, now_ms);
-    groups_tell_document(&ex->reply, doc);
+    if (doc->status == OK || doc->status == MISSING) groups_tell_document(&ex->reply, doc);
     if (has_body) compose_reply(d, doc, &ex->reply);
 }
 

@@ -169,11 +169,16 @@ enum status seal_damaged(struct serve *s, struct served *served, struct slice ke
     return MISSING;
 }
 
+/* Results stand under the keys of methods, records under those of models. */
+static bool is_of_kind(const struct served *served, const struct envelope *e)
+{
+    return e->kind == ENVELOPE_NEGATIVE || (e->kind == ENVELOPE_RECORD) == (served->model->kind == MODEL_RECORD);
+}
+
 enum status seal_open(struct serve *s, struct served *served, const struct blob *blob, struct slice key,
                       struct envelope *e)
 {
-    bool whole = envelope_open(blob_slice(blob), e);
-    if (!whole) return seal_damaged(s, served, key, blob->n);
+    if (!envelope_open(blob_slice(blob), e) || !is_of_kind(served, e)) return seal_damaged(s, served, key, blob->n);
     if (is_of_key(e, key)) return judge_and_count(s, served, e);
     count_damage(s, served);
     log_error("the store answered with another record", LOG_SLICE("key", key));

@@ -6,6 +6,7 @@ local gateway = require "tests.support.gateway"
 local models = [[
 model "Plain" { id = key(), v = field(), options = { tags = function() return { "secret" } end } }
 model "Told" { id = key(), tags = field{ type = "array" }, next = reference{ "self", missing = "null" }, plain = reference{ "Plain", missing = "null" },
+  loaded = reference{ "Loaded", missing = "null" },
   options = { cache_groups = true, tags = function(self) return self.tags or {} end } }
 model "Loaded" { id = key(), v = field(), options = { cache_groups = true, negative = 60 },
   from_miss = function(self) if self.id == "none" then return missing end self.v = 1 end,
@@ -46,6 +47,12 @@ for _, store in ipairs { "memory", "redis" } do
       put("high", { tags = { "both", "high" }, next = { id = "low" }, plain = { id = "p" } })
       assert.equal('"Told", "both", "high", "low"', groups(gw:get "/models/Told?id=high"))
       assert.equal('"Told", "both", "high"', groups(gw:get "/models/Told?id=high&_depth=0"))
+    end)
+
+    it("are not said of a document that cannot be had", function()
+      put("cold", { loaded = { id = "never" } })
+      assert.is_nil(groups(check.status(gw:get("/models/Told?id=cold", { ["Cache-Control"] = "only-if-cached" }), 504)))
+      assert.truthy(groups(check.status(gw:get "/models/Told?id=cold", 200)))
     end)
 
     it("are bounded", function()

@@ -127,11 +127,12 @@ local function on_read(self, read, model, id, response)
   if cache:find("fwd", 1, true) and status == 200 and not cache:find("collapsed", 1, true) and not cache:find("stored", 1, true) then
     count(self, "conflicts")
   end
-  if cache:find("detail=stale", 1, true) then count(self, "stale") end
+  local stale = cache:find("detail=stale", 1, true) ~= nil
+  if stale then count(self, "stale") end
   if status == 200 then
     local value, base = parts(response.body, id)
     if value then
-      self.judge:saw(read, value, base, ("%s %s upon %s"):format(words, value, base))
+      self.judge:saw(read, value, base, ("%s %s upon %s"):format(words, value, base), stale and self.chaos)
     else
       self.judge:saw_failure(read, words)
       self.judge:violation(read.key.name, "shows what %s: %s", base, response.body:sub(1, 200))

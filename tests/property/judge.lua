@@ -7,6 +7,8 @@
 --   nothing at all, where the write was a save and no delete (and no load that found nothing) may have come after it.
 -- An invalidation is a delete of all that it reaches; one by tags, TAGS, does not reach what is known to be missing, which has none.
 -- A patch brings a value upon another one, its base, which is judged in the same way against saves and deletes.
+-- A fallback, which a gateway that is cut off from Redis answers as stale, is only judged by whether anybody has ever said it: of writes that came by
+-- another gateway meanwhile this one cannot know.
 -- The clock is a count: of the driver's own events, so that of any two it is known which came first.
 local judge = {}
 local Judge = {}
@@ -113,14 +115,14 @@ local function tell(self, read, words)
 end
 
 -- It shows `value`, upon `base` (which may be the same).
-function Judge:saw(read, value, base, words)
+function Judge:saw(read, value, base, words, is_fallback)
   local key = read.key
   tell(self, read, words)
   for _, part in ipairs { { value, read.floor, "it" }, { base, read.full_floor, "its base" } } do
     local last = key.value_end[part[1]]
     if not last then
       self:violation(key.name, "shows %s, which nobody has said", part[1])
-    elseif last < part[2] then
+    elseif last < part[2] and not is_fallback then
       self:violation(key.name, "shows %s, of %d at the latest, though %s was overwritten by a write sent at %d and answered before the read", part[1],
         last, part[3], part[2])
     end
