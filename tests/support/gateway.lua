@@ -8,7 +8,10 @@ local redis = require "tests.support.redis"
 local cjson = require "cjson"
 local socket = require "socket"
 
-local gateway = {}
+local gateway = setmetatable({}, {
+  -- What a test multiplies its limits by: `patience`.
+  __index = function(self, name) return name == "patience" and (self.sanitized and 3 or 1) * process.strain() or nil end,
+})
 local Gateway = {}
 Gateway.__index = Gateway
 
@@ -27,7 +30,6 @@ local function built_with(symbol) return os.execute(("grep -q %s %s"):format(sym
 -- Is this a build with a sanitizer? Then all takes longer; and ThreadSanitizer holds signals back until the next system call.
 gateway.holds_signals = built_with "__tsan_init"
 gateway.sanitized = gateway.holds_signals or built_with "__asan_init"
-gateway.patience = gateway.sanitized and 3 or 1 -- what a test multiplies its limits by
 
 local sanitizer_options = {
   ASAN_OPTIONS = "detect_leaks=1:allocator_may_return_null=1:handle_abort=1",
