@@ -13,6 +13,7 @@
 #include "control.h"
 #include "http/connection.h"
 #include "http/listener.h"
+#include "libraries.h"
 #include "script/vm.h"
 #include "serve/admin.h"
 #include "serve/flight.h"
@@ -223,7 +224,7 @@ static void set_near_metrics(struct gateway *g)
     counter_set(metrics_counter(g->metrics, METRIC_NEAR_EVICTIONS, NULL), (int64_t)stats.evictions);
 }
 
-static void render_metrics(void *gateway, struct buffer *out)
+static void render_metrics(void *gateway, enum metrics_format format, struct buffer *out)
 {
     struct gateway *g = gateway;
     struct memory_stats stats;
@@ -238,8 +239,10 @@ static void render_metrics(void *gateway, struct buffer *out)
     for (size_t i = 0; i < g->workers; i++) sets[n++] = worker_metrics(g->worker[i]);
     if (g->tracker) sets[n++] = tracker_metrics(g->tracker);
     sets[n++] = g->metrics;
-    metrics_render(sets, n, out);
+    metrics_render(sets, n, format, out);
 }
+
+static void version(void *gateway, struct buffer *out) { libraries_put_json(out); }
 
 static void settings(void *gateway, admin_setting *each, void *arg)
 {
@@ -441,6 +444,7 @@ static void start_admin(struct gateway *g)
     g->admin = (struct admin){.gateway = g,
                               .ready = ready,
                               .metrics = render_metrics,
+                              .version = version,
                               .settings = settings,
                               .models = models,
                               .reload = reload};

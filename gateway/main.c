@@ -4,6 +4,7 @@
 #include "client.h"
 #include "config.h"
 #include "gateway.h"
+#include "libraries.h"
 #include "model/key.h"
 #include "script/vm.h"
 #include "testing.h"
@@ -182,9 +183,12 @@ static int run_test(int argc, char **argv)
 
 /* -- version and help -- */
 
+static void print_library(void *arg, const char *name, const char *version) { printf("%s %s\n", name, version); }
+
 static int run_version(int argc, char **argv)
 {
-    printf("perigee %s (%s, libuv %s)\n", PERIGEE_VERSION, vm_engine(), uv_version_string());
+    puts("perigee " PERIGEE_VERSION);
+    libraries_each(true, print_library, NULL);
     return 0;
 }
 
@@ -203,7 +207,7 @@ static const struct verb {
     {"delete", "MODEL k=v...", "delete one", client_delete},
     {"test", "[DIR...]", "run the busted specs (*_spec.lua) below DIR against its models; `-- WORDS` are for busted",
      run_test},
-    {"version", "", "print the version", run_version},
+    {"version", "", "print the version, and those of the libraries", run_version},
     {"help", "", "print this", run_help},
 };
 

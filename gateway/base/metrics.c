@@ -215,23 +215,26 @@ static void render_histogram(const struct found *same, size_t n, struct buffer *
     buffer_printf(out, " %lld\n", (long long)count);
 }
 
-static void put_head(struct buffer *out, enum metric_family f)
+/* In OpenMetrics `_total` belongs to the series of a counter, not to its family. */
+static void put_head(struct buffer *out, enum metric_family f, enum metrics_format format)
 {
-    struct slice name = family_table[f].name, help = family_table[f].help;
+    struct slice name = family_table[f].name, help = family_table[f].help, total = SLICE("_total");
+    if (format == METRICS_OPEN && family_table[f].type == COUNTER) name.n -= total.n;
     buffer_printf(out, "# HELP %.*s %.*s\n", SLICE_ARG(name), SLICE_ARG(help));
     buffer_printf(out, "# TYPE %.*s %s\n", SLICE_ARG(name), type_name[family_table[f].type]);
 }
 
-void metrics_render(struct metrics *const *sets, size_t n, struct buffer *out)
+void metrics_render(struct metrics *const *sets, size_t n, enum metrics_format format, struct buffer *out)
 {
     struct collection all = collect(sets, n);
     for (size_t i = 0, same; i < all.n; i += same) {
         const struct found *first = all.at + i;
         for (same = 1; i + same < all.n && compare_found(first, first + same) == 0;) same++;
         enum metric_family family = first->series->family;
-        if (i == 0 || first[-1].series->family != family) put_head(out, family);
+        if (i == 0 || first[-1].series->family != family) put_head(out, family, format);
         if (family_table[family].type == HISTOGRAM) render_histogram(first, same, out);
         else render_value(first, same, out);
     }
+    if (format == METRICS_OPEN) buffer_slice(out, SLICE("# EOF\n"));
     free(all.at);
 }

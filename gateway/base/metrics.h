@@ -1,4 +1,4 @@
-/* base/metrics.h -- counters, gauges and histograms, one set a worker, summed when read (Prometheus text 0.0.4).
+/* base/metrics.h -- counters, gauges and histograms, one set a worker, summed when read (Prometheus text 0.0.4, or OpenMetrics 1.0).
  *
  * The owner thread alone writes its set, with plain relaxed stores; any thread may render. A series is found once by its
  * labels (that takes a lock) and then kept by pointer: hot paths keep the pointer. Series are never removed, so label
@@ -93,7 +93,10 @@ static inline void counter_set(struct counter *c, int64_t to)
 
 void histogram_add(struct histogram *h, uint64_t us);
 
-/* All sets summed (GAUGE_MIN: the least), with HELP and TYPE; families without a series are left out. Any thread. */
-void metrics_render(struct metrics *const *sets, size_t n, struct buffer *out);
+enum metrics_format { METRICS_PROMETHEUS, METRICS_OPEN };
+
+/* All sets summed (GAUGE_MIN: the least), with HELP and TYPE; families without a series are left out. Any thread. The name of each COUNTER ends
+ * in `_total`. */
+void metrics_render(struct metrics *const *sets, size_t n, enum metrics_format format, struct buffer *out);
 
 #endif

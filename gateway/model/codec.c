@@ -156,6 +156,15 @@ enum status codec_read(const struct model *m, struct slice body, struct key_draf
     return st;
 }
 
+bool codec_names(const struct model *m, struct slice text, const struct key_draft *known, struct arena *arena,
+                 struct record_key *key)
+{
+    struct json_member *member;
+    struct codec_reader r = {.arena = arena};
+    size_t n;
+    return json_members(text, arena, &member, &n, NULL) == OK && find_self(m, member, n, known, &r, key, NULL) == OK;
+}
+
 /* -- writing -- */
 
 /* The value of field f, absent when it has none; FIELD_REQUIRED when it must have one. */

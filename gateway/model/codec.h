@@ -56,6 +56,10 @@ void codec_draft_init(const struct model *m, struct arena *arena, struct record_
 enum status codec_read(const struct model *m, struct slice body, struct key_draft *key, struct codec_reader *r,
                        struct record_draft *d, struct problem *why);
 
+/* Which record codec_read met a fault in: the keys in its `text` joined to those that are known. False when they name none. */
+bool codec_names(const struct model *m, struct slice text, const struct key_draft *known, struct arena *arena,
+                 struct record_key *key);
+
 /* UNKNOWN_FIELD, naming the nearest there is. */
 enum status codec_unknown_field(const struct model *m, struct slice name, struct problem *why);
 

@@ -316,9 +316,11 @@ enum status key_finish(const struct model *m, const struct key_draft *d, struct 
         char path[MODEL_NAME_MAX + 1];
         key->json[i] = d->json[i].p ? d->json[i] : f->default_json;
         if (!key->json[i].p && is_optional(m, f)) continue;
-        if (!key->json[i].p)
+        if (!key->json[i].p) {
+            key->model = NULL;
             return problem_set(why, KEY_REQUIRED, field_path(f, path), "%s `%.*s` needs the %s `%s`", owner_word(m),
                                SLICE_ARG(m->name), word(m, f->kind), path);
+        }
         add_pair(&pairs, f, key->json[i], arena);
     }
     bool fits = pairs.encoded <= KEY_PAIRS_MAX;

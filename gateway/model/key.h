@@ -49,7 +49,7 @@ enum status key_set_json(const struct model *m, struct key_draft *d, size_t key_
 void key_set_canonical(struct key_draft *d, size_t key_index, struct slice json);
 
 /* Applies defaults and derives the stored key into the arena. KEY_REQUIRED names the key that is missing. What is optional and absent has
- * no pair. */
+ * no pair. After a failure key->model is NULL. */
 enum status key_finish(const struct model *m, const struct key_draft *d, struct arena *arena, struct record_key *key,
                        struct problem *why);
 

@@ -36,10 +36,31 @@ static void answer_readyz(struct exchange *ex, const struct admin *a, struct buf
     send_text(ex, ready ? 200 : 503, "text/plain; charset=utf-8", body);
 }
 
+/* Who names OpenMetrics at all can read it; whoever scrapes names what it likes best first, and that is OpenMetrics wherever it is known. */
+static bool wants_open(struct slice accept)
+{
+    while (accept.p) {
+        struct slice range = slice_cut(&accept, ','), type = slice_trim(slice_cut(&range, ';'));
+        if (slice_ieq(type, SLICE("application/openmetrics-text"))) return true;
+    }
+    return false;
+}
+
 static void answer_metrics(struct exchange *ex, const struct admin *a, struct buffer *body)
 {
-    a->metrics(a->gateway, body);
-    send_text(ex, 200, "text/plain; version=0.0.4; charset=utf-8", body);
+    bool open = wants_open(http_request_header(&ex->request, "accept"));
+    a->metrics(a->gateway, open ? METRICS_OPEN : METRICS_PROMETHEUS, body);
+    send_text(ex, 200,
+              open ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+                   : "text/plain; version=0.0.4; charset=utf-8",
+              body);
+    reply_header(&ex->reply, "Vary", SLICE("Accept"));
+}
+
+static void answer_version(struct exchange *ex, const struct admin *a, struct buffer *body)
+{
+    a->version(a->gateway, body);
+    send_text(ex, 200, "application/json", body);
 }
 
 static void answer_models(struct exchange *ex, const struct admin *a, struct buffer *body)
@@ -106,7 +127,8 @@ static void answer_page(struct exchange *ex, const struct admin *a, struct buffe
     buffer_slice(body, SLICE("</table></div>\n<h2>Settings</h2>\n<table>\n"));
     a->settings(a->gateway, put_setting_row, body);
     buffer_slice(body,
-                 SLICE("</table>\n<p><a href=\"/metrics\">/metrics</a> <a href=\"/readyz\">/readyz</a> "
+                 SLICE("</table>\n<p><a href=\"/metrics\">/metrics</a> <a href=\"/readyz\">/readyz</a> <a "
+                       "href=\"/version\">/version</a> "
                        "<a href=\"/admin/models\">/admin/models</a> <a href=\"/admin/config\">/admin/config</a></p>\n"
                        "</body></html>\n"));
     send_text(ex, 200, "text/html; charset=utf-8", body);
@@ -145,8 +167,9 @@ static const struct page {
     bool post, open; /* open: to whoever asks, tokens or not */
     void (*answer)(struct exchange *ex, const struct admin *a, struct buffer *body);
 } pages[] = {
-    {"/healthz", false, true, answer_healthz},      {"/readyz", false, true, answer_readyz},
-    {"/metrics", false, false, answer_metrics},     {"/", false, false, answer_page},
+    {"/healthz", false, true, answer_healthz},      {"/livez", false, true, answer_healthz},
+    {"/readyz", false, true, answer_readyz},        {"/metrics", false, false, answer_metrics},
+    {"/version", false, false, answer_version},     {"/", false, false, answer_page},
     {"/admin/models", false, false, answer_models}, {"/admin/config", false, false, answer_config},
     {"/admin/reload", true, false, answer_reload},
 };
@@ -180,8 +203,10 @@ void admin_request(struct exchange *ex)
         return;
     }
     if (!page) {
-        send_problem(ex, NOT_FOUND, NULL,
-                     "there are /, /healthz, /readyz, /metrics, /admin/models, /admin/config and POST /admin/reload");
+        send_problem(
+            ex, NOT_FOUND, NULL,
+            "there are /, /healthz, /livez, /readyz, /metrics, /version, /admin/models, /admin/config and POST "
+            "/admin/reload");
     } else if (page->post ? !posts : !reads) {
         send_problem(ex, METHOD_NOT_ALLOWED, page->post ? "POST" : "GET, HEAD", "this page takes another method");
     } else if (page->post && is_of_another_site(&ex->request)) {

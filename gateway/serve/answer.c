@@ -114,8 +114,9 @@ static void put_cache_status(struct exchange *ex, const struct freshness *fresh,
     if (fresh->source == SOURCE_COLLAPSED) put(&v, SLICE("; collapsed"));
     if (stored) put(&v, SLICE("; stored"));
     if ((found || stored) && fresh->fresh_until_ms != CLOCK_NEVER) {
+        uint64_t past = stale ? left_s(now_ms, fresh->fresh_until_ms) : 0;
         put(&v, stale ? SLICE("; ttl=-") : SLICE("; ttl="));
-        put_number(&v, stale ? left_s(now_ms, fresh->fresh_until_ms) : left);
+        put_number(&v, !stale ? left : past ? past : 1); /* stale in the very millisecond in which it expired */
     }
     if (found || failed || !asked) {
         put(&v, SLICE("; detail="));

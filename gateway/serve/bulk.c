@@ -81,12 +81,14 @@ static void flush(struct bulk *b, struct buffer *text)
     text->n = 0;
 }
 
-static void put_problem(struct buffer *text, enum status status, const struct problem *problem)
+/* `key` names the record once its keys could be read: then it has its model. */
+static void put_problem(struct bulk *b, struct buffer *text, enum status status, const struct problem *problem,
+                        const struct record_key *key)
 {
     struct problem p = *problem;
     p.status = status;
     buffer_printf(text, "{\"status\":%d,\"problem\":", status_http(status));
-    problem_put(text, &p);
+    problem_put(text, &p, b->served->model, key->model ? key : NULL);
 }
 
 static void put_tag(struct buffer *text, int http, uint64_t tag)
@@ -101,10 +103,10 @@ static void put_read(struct bulk *b, struct bulk_read *r, struct buffer *text)
 {
     struct document *doc = r->document;
     if (!doc) {
-        put_problem(text, r->problem.status, &r->problem);
+        put_problem(b, text, r->problem.status, &r->problem, &r->key);
     } else if (doc->status != OK) {
         bool uncached = doc->status == MISSING && b->demand.only_if_cached && doc->absent;
-        put_problem(text, uncached ? NOT_CACHED : doc->status, &doc->problem);
+        put_problem(b, text, uncached ? NOT_CACHED : doc->status, &doc->problem, &r->key);
     } else {
         put_tag(text, 200, doc->tag);
         buffer_slice(text, SLICE(",\"value\":"));
@@ -119,7 +121,7 @@ static void put_save(struct bulk *b, struct bulk_write *w, struct buffer *text)
     const struct saving *s = &w->saving;
     struct envelope e;
     if (w->status != OK) {
-        put_problem(text, w->status, &w->problem);
+        put_problem(b, text, w->status, &w->problem, &s->key);
     } else {
         envelope_open(blob_slice(s->blob), &e); /* our own: it is whole */
         put_tag(text, !s->was_there ? 201 : b->terms.represent ? 200 : 204, e.tag);
@@ -133,10 +135,10 @@ static void put_save(struct bulk *b, struct bulk_write *w, struct buffer *text)
     buffer_char(text, '}');
 }
 
-static void put_delete(struct bulk_write *w, struct buffer *text)
+static void put_delete(struct bulk *b, struct bulk_write *w, struct buffer *text)
 {
     if (w->status == OK) buffer_slice(text, SLICE("{\"status\":204"));
-    else put_problem(text, w->status, &w->problem);
+    else put_problem(b, text, w->status, &w->problem, &w->key);
     buffer_char(text, '}');
 }
 
@@ -175,7 +177,7 @@ static void put_writes(struct bulk *b)
     buffer_slice(&text, SLICE("],\"delete\":["));
     for (size_t i = b->saves; i < b->writes; i++) {
         put_comma(b, &text, i - b->saves);
-        put_delete(&b->write[i], &text);
+        put_delete(b, &b->write[i], &text);
     }
     buffer_slice(&text, SLICE("]}"));
     flush(b, &text);
@@ -333,7 +335,7 @@ static void begin_reads(struct bulk *b, const struct slice *keys, size_t n)
 {
     struct arena *arena = &b->ex->arena;
     struct document *doc = arena_zalloc(arena, (n + 1) * sizeof *doc);
-    b->read = arena_alloc(arena, (n + 1) * sizeof *b->read);
+    b->read = arena_zalloc(arena, (n + 1) * sizeof *b->read);
     b->reads = n;
     b->documents.document = doc;
     for (size_t i = 0; i < n; i++) {

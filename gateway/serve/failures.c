@@ -146,7 +146,7 @@ void failures_put_examples(struct buffer *b, unsigned used)
         jot_comma(b, &first);
         jot(b, "'%s':{'summary':'%s','value':{'type':'urn:perigee:problem:%s','code':'%s','title':'%s','status':%d,",
             status_code(s), status_title(s), status_code(s), status_code(s), status_title(s), status_http(s));
-        jot(b, "'request':'00000000000000a7'}}");
+        jot(b, "'detail':'%s','request':'00000000000000a7'}}", status_title(s));
     }
 }
 

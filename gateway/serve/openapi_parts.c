@@ -123,7 +123,7 @@ const char openapi_schemas[] =
     "'$explain':{" REF "schemas/_Explain'},"
     "'request':{'type':'string','pattern':'^[0-9a-f]{16}$','description':'The number under which the log speaks of the "
     "request.'}},"
-    "'required':['type','code','title','status']},"
+    "'required':['type','code','title','status','detail']},"
     "'_Explain':{'title':'Explanation','description':'How this one answer came about. It is there because _explain=1 "
     "asked for it.','type':'object',"
     "'readOnly':true,'properties':{'ms':{'type':'number','minimum':0,'description':'Milliseconds since the request was "

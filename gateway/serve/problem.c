@@ -33,6 +33,19 @@ static void put_keys(struct buffer *b, const struct record_key *key)
     }
 }
 
+/* What is told where whoever met the problem had no more to say. */
+static const char *plain_detail(enum status status)
+{
+    switch (status) {
+    case MISSING: return "nothing is kept under these keys, and nothing could be loaded";
+    case MALFORMED_REQUEST: return "the request line, a header field or the body's framing is not as HTTP/1.1 wants it";
+    case BODY_TOO_LARGE: return "the body has more bytes than --max-body allows";
+    case URI_TOO_LONG: return "the request target has more bytes than --max-uri allows";
+    case HEADERS_TOO_LARGE: return "the header fields have more bytes than --max-headers allows, or are more than 64";
+    default: return status_title(status);
+    }
+}
+
 static void put_problem(struct buffer *b, const struct problem *p, const struct model *model,
                         const struct record_key *key)
 {
@@ -40,7 +53,7 @@ static void put_problem(struct buffer *b, const struct problem *p, const struct 
     buffer_printf(b, "{\"type\":\"urn:perigee:problem:%s\",\"code\":\"%s\"", code, code);
     put_member(b, "title", slice_of(status_title(p->status)));
     buffer_printf(b, ",\"status\":%d", status_http(p->status));
-    if (p->detail[0]) put_member(b, "detail", slice_of(p->detail));
+    put_member(b, "detail", slice_of(p->detail[0] ? p->detail : plain_detail(p->status)));
     if (p->path[0]) put_member(b, "path", slice_of(p->path));
     if (model) put_member(b, "model", model->name);
     if (key) put_keys(b, key);
@@ -99,9 +112,9 @@ void problem_fill_with(struct exchange *ex, const struct problem *p, const struc
     forbid_caching(&ex->reply);
 }
 
-void problem_put(struct buffer *b, const struct problem *p)
+void problem_put(struct buffer *b, const struct problem *p, const struct model *model, const struct record_key *key)
 {
-    put_problem(b, p, NULL, NULL);
+    put_problem(b, p, model, key);
     buffer_char(b, '}');
 }
 
@@ -110,7 +123,7 @@ void problem_refusal(void *owner, enum status why, struct reply *reply)
     struct problem p = {.status = why};
     struct buffer b;
     buffer_init(&b, PROBLEM_BYTES_MAX);
-    problem_put(&b, &p);
+    problem_put(&b, &p, NULL, NULL);
     fill(reply, &p, &b);
     forbid_caching(reply);
     buffer_deinit(&b);

@@ -25,8 +25,8 @@ void problem_fill_with(struct exchange *ex, const struct problem *p, const struc
 void problem_reply(struct exchange *ex, struct served *served, enum operation op, const struct problem *p,
                    const struct record_key *key);
 
-/* The same as one JSON object, where it stands among other things: the problem alone. */
-void problem_put(struct buffer *b, const struct problem *p);
+/* The same as one JSON object, where it stands among other things. */
+void problem_put(struct buffer *b, const struct problem *p, const struct model *model, const struct record_key *key);
 
 /* For a request that never became an exchange (http_config.refused). */
 void problem_refusal(void *owner, enum status why, struct reply *reply);

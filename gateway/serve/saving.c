@@ -418,7 +418,8 @@ static enum status read_body(struct saving *s)
     enum status st = codec_read(m, s->body, &s->draft, &reader, draft, &s->problem);
     if (st == OK) st = key_finish(m, &s->draft, s->arena, &s->key, &s->problem);
     if (st != OK) {
-        s->key.model = NULL;
+        bool of_field = status_http(st) == 422; /* else it is the keys that are wrong, or it is no JSON */
+        if (!of_field || !codec_names(m, reader.text, &s->draft, s->arena, &s->key)) s->key.model = NULL;
         return st;
     }
     s->text = reader.text;

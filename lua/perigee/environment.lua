@@ -40,9 +40,16 @@ end
 
 local environment = { copy = copy }
 
+-- log("text"): log.info, by whoever asks for no level.
+local function make_callable(log)
+    local info = log.info
+    setmetatable(log, { __call = function(_, ...) return info(...) end, __metatable = "log" })
+end
+
 -- A new environment with its copy of `words_and_libraries`.
 function environment.new(words_and_libraries)
     local vocabulary = copy(words_and_libraries)
+    if vocabulary.log then make_callable(vocabulary.log) end
     local globals = {}
     vocabulary._G = globals
     setmetatable(vocabulary, { __index = unknown })

@@ -44,7 +44,10 @@ function handlers.allow_jit()
     end
 end
 
-function handlers.open(the_missing) missing = the_missing end
+function handlers.open(the_missing)
+    missing = the_missing
+    record.open(the_missing)
+end
 
 -- What a handler is given.
 
@@ -54,9 +57,9 @@ local function read_only(values, fields, kind, what)
     for _, f in ipairs(fields) do
         if f.kind == kind then names[#names + 1] = f.name end
     end
-    local known = {}
-    for _, name in ipairs(names) do known[name] = true end
-    return setmetatable({}, {
+    local known, told = {}, {}
+    for _, name in ipairs(names) do known[name], told[name] = true, values[name] end
+    return record.read_only(told, {
         __index = function(_, name)
             if not known[name] then where.raise("%s has no member %s%s", what, suggest.quote(name), suggest.near(name, names)) end
             return values[name]
@@ -236,7 +239,7 @@ local function made(said, ...)
     elseif said.old and context.is_unmodified(result) then
         return unmodified(said)
     end
-    return "done", result, said.expires_ms, tags.section(said.tags), said.origin
+    return "done", record.told(result), said.expires_ms, tags.section(said.tags), said.origin
 end
 
 -- A method's result is missing, or its time is over. `values`: attributes, or a form's cleaned inputs; and arguments.

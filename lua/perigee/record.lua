@@ -23,6 +23,9 @@
 --     record.take_keys(name, given)    the keys that an author's table names, with defaults; raises where there is anything else
 --     record.plain(self, cascade)      the whole record, a table for JSON: references as keys, or whole where they hold changes
 --                                      and `cascade` is set (without it such a reference raises); packed fields as {"$packed":...}
+--     record.told(value)               a method's result, a value for JSON: each record in it as it was got, with the records that it
+--                                      refers to, `args` and the like as tables, `missing` as null
+--     record.read_only(values, meta)   an empty table that reads as `values` through the metatable meta; record.told knows it
 --     record.attributes(self, method)  what the method is called with: keys and the fields it is `on`, as far as they are known; a
 --                                      form's inputs
 --     record.saved(self, cascade)      it holds no changes any more; with `cascade` nor do those it refers to
@@ -339,6 +342,75 @@ function record.plain(self, cascade)
     if not values then where.raise("model `%s`: field `%s` %s", state.shape.name, name, fault) end
     return values
 end
+
+-- What is read by others than JSON, told to JSON.
+
+local TOLD_DEPTH = 64 -- more than JSON may have: what lies deeper, such as a table within itself, is refused where it is written
+local missing -- the value
+
+function record.open(the_missing) missing = the_missing end
+
+local behind = setmetatable({}, { __mode = "k" }) -- of what is read-only: its values
+
+function record.read_only(values, meta)
+    local self = setmetatable({}, meta)
+    behind[self] = values
+    return self
+end
+
+local told
+
+local function told_reference(target, open)
+    local state = state_of(target)
+    if state.bare or open[state] then return record.keys(target) end
+    return told(target, 1, open)
+end
+
+local function told_record(state, open)
+    local values = {}
+    open[state] = true
+    for name, value in pairs(state.values) do
+        local kind = state.shape.kind[name]
+        if state.only and not state.only[name] then -- what a method was called with beside its attributes
+            value = nil
+        elseif kind == "reference" and value ~= pack.null then
+            value = told_reference(value, open)
+        elseif kind == "references" and value ~= pack.null then
+            local list = core.array {}
+            for i, item in ipairs(value) do list[i] = is_record(state_of(item)) and told_reference(item, open) or item end
+            value = list
+        elseif kind == "packed" and not (state.sealed and state.sealed[name]) then
+            value = pack.seal(value) or value
+        end
+        values[name] = value
+    end
+    open[state] = nil
+    return values
+end
+
+-- The value itself where there is nothing to tell otherwise; else a copy. The author's tables stay as they are.
+function told(value, depth, open)
+    if rawequal(value, missing) then return pack.null end
+    if type(value) ~= "table" or depth > TOLD_DEPTH then return value end
+    local state = state_of(value)
+    if is_record(state) then return told_record(state, open) end
+    value = behind[value] or value
+    local meta = debug.getmetatable(value)
+    if meta and meta.__metatable ~= "array" then return value end
+    local copy
+    for name, item in next, value do
+        local other = told(item, depth + 1, open)
+        if not rawequal(other, item) and not copy then
+            copy = {}
+            for known, same in next, value do copy[known] = same end
+            debug.setmetatable(copy, meta)
+        end
+        if copy then copy[name] = other end
+    end
+    return copy or value
+end
+
+function record.told(value) return told(value, 1, {}) end
 
 local function saved(self, seen)
     local state = state_of(self)

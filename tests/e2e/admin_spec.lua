@@ -61,6 +61,23 @@ for _, store in ipairs { "memory", "redis" } do
       check.status(gw:admin("/healthz", "HEAD"), 200)
     end)
 
+    it("tells its version and those of its libraries", function()
+      local told = check.document(gw:admin "/version")
+      assert.truthy(told.version:match "^%d+%.%d+%.%d+$")
+      for _, library in ipairs { "LuaJIT", "libuv", "hiredis", "llhttp", "yyjson", "SQLite", "zlib", "nettle" } do
+        assert.truthy(told.libraries[library]:match "^%d+%.%d+", library)
+      end
+      assert.is_nil(told.libraries.libpq, "it is there, and nobody has asked for it")
+    end)
+
+    it("tells the same as OpenMetrics to who can read that", function()
+      check.status(gw:put("/models/Note?id=open", '{"text":1}'), 201)
+      local page = gw:admin("/metrics", "GET", { Accept = "application/openmetrics-text; version=1.0.0; q=0.8, text/plain; q=0.5" })
+      check.says(page.headers["content-type"], "application/openmetrics-text; version=1.0.0")
+      check.says(page.body, "# TYPE perigee_requests counter\nperigee_requests_total{", "# TYPE perigee_request_seconds histogram\n")
+      assert.equal("# EOF\n", page.body:sub(-6))
+    end)
+
     it("has no other pages, and no data", function()
       check.problem(gw:admin "/nothing", 404, "not-found")
       check.problem(gw:admin "/models/Note?id=1", 404, "not-found")

@@ -119,6 +119,9 @@ describe("perigee", function()
     local code, out = gateway.run { "version" }
     assert.equal(0, code)
     assert.truthy(out:match "^perigee %d+%.%d+%.%d+", out)
+    for _, library in ipairs { "LuaJIT", "libuv", "hiredis", "llhttp", "yyjson", "SQLite", "zlib", "nettle", "libcurl", "libpq", "OpenSSL" } do
+      assert.truthy(out:match("\n" .. library .. " %d+%.%d+"), library)
+    end
     for _, asked in ipairs { { "help" }, { "--help" }, { "serve", "--help" } } do
       code, out = gateway.run(asked)
       assert.equal(0, code)

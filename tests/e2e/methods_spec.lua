@@ -38,6 +38,17 @@ model "Place" {
   slow = cached_method{ expires = 60, hard_timeout = 10, function(self) return http.get("ORIGIN/slow/" .. self.name .. "?delay=300"):json().n end },
   late = cached_method{ hard_timeout = 0.2, function(self) sleep(30) end },
   broken = cached_method{ expires = 60, function(self) error("at " .. http.get("ORIGIN/broken/" .. self.name):json().n) end },
+  things = cached_method{ args = { v = arg{ type = "string" } }, function(self, args)
+    return ({
+      args = function() return args end, self = function() return { self } end,
+      record = function() return Place.get{ name = "thing", region = "eu" } end,
+      many = function() return { of = Place.get_many{ { name = "thing" }, { name = "nobody" } } } end,
+      document = function() return Tower.get{ name = "tower" } end,
+      shallow = function() return Tower.get({ name = "tower" }, { depth = 0 }) end,
+      new = function() local t = Tower{ name = "new", parts = { { name = "p" } } } t.twin = t return t end,
+      class = function() return Place end,
+    })[args.v]()
+  end },
   strict = cached_method{ args = { a = arg() }, function(self, args)
     if args.a == "self" then return self.city end
     if args.a == "args" then return args.b end
@@ -46,6 +57,7 @@ model "Place" {
     return "fine"
   end },
 }
+model "Tower" { name = key(), place = reference "Place", parts = references "self", twin = reference{ "self", missing = "null" }, wires = packed() }
 model "Loaded" {
   id = key(), city = field(), options = { expires = 60, negative = 60 },
   from_miss = function(self)
@@ -159,6 +171,22 @@ for _, store in ipairs { "memory", "redis" } do
         assert.equal("Place.values", check.problem(gw:get("/models/Place/values?name=v&v=" .. v), 502, "loader-error").model)
         check.status(gw:head("/models/Place/values?name=v&v=" .. v), 404)
       end
+    end)
+
+    it("answer records and what a handler is given as tables", function()
+      check.status(gw:put("/models/Place?name=thing&region=eu", '{"odd":[]}'), 201)
+      check.status(gw:put("/models/Tower?name=top", '{"place":{"name":"thing","region":"eu"}}'), 201)
+      check.status(gw:put("/models/Tower?name=tower", '{"place":{"name":"thing","region":"eu"},"parts":[{"name":"top"}],"twin":{"name":"tower"}}'), 201)
+      local thing = '{"name":"thing","odd":[],"region":"eu"}'
+      for v, text in pairs {
+        args = '{"v":"args"}', self = '[{"name":"v","region":"eu"}]', record = thing, many = '{"of":[' .. thing .. ',null]}',
+        document = ('{"name":"tower","parts":[{"name":"top","place":%s}],"place":%s,"twin":{"name":"tower"}}'):format(thing, thing),
+        shallow = '{"name":"tower","parts":[{"name":"top"}],"place":{"name":"thing","region":"eu"},"twin":{"name":"tower"}}',
+        new = '{"name":"new","parts":[{"name":"p"}],"twin":{"name":"new"}}',
+      } do
+        assert.equal(text, check.status(gw:get("/models/Place/things?name=v&v=" .. v), 200).body)
+      end
+      check.problem(gw:get "/models/Place/things?name=v&v=class", 502, "loader-error")
     end)
 
     it("run once for fifty who ask at once", function()

@@ -1,4 +1,5 @@
 -- tests/e2e/problems_spec.lua -- each way a request can be wrong has its code, says where, and harms nobody.
+local cjson = require "cjson"
 local check = require "tests.support.check"
 local gateway = require "tests.support.gateway"
 local http = require "tests.support.http"
@@ -53,6 +54,23 @@ for _, store in ipairs { "memory", "redis" } do
       local problem = check.problem(gw:get "/models/User?username=nobody", 404, "missing")
       assert.equal("User", problem.model)
       assert.same({ username = "nobody", region = "eu" }, problem.keys)
+    end)
+
+    it("name the record that was sent, wherever its keys stand", function()
+      local keys = { username = "bob", region = "us" }
+      for _, body in ipairs { '{"username":"bob","age":"x","region":"us"}', '{"nickname":1,"region":"us","username":"bob"}', '{"username":"bob","region":"us"}' } do
+        local response = gw:put("/models/User", body)
+        assert.equal(422, response.status)
+        assert.same(keys, check.problem(response, 422, cjson.decode(response.body).code).keys)
+      end
+      assert.is_nil(check.problem(gw:put("/models/User", '{"nickname":1}'), 422, "unknown-field").keys)
+      assert.is_nil(check.problem(gw:put("/models/User", '{"username":1,"region":"us"}'), 400, "key-type").keys)
+      local items = check.document(gw:request("POST", "/models/User/_bulk", { ["Content-Type"] = "application/json" },
+        '{"get":[{"username":"nobody"},{"region":"us"}],"save":[{"username":"bob","region":"us","age":"x"}],"delete":[{"username":1}]}'))
+      assert.same({ username = "nobody", region = "eu" }, items.get[1].problem.keys)
+      assert.same({ "User", keys }, { items.save[1].problem.model, items.save[1].problem.keys })
+      assert.same({ "User" }, { items.get[2].problem.model, items.get[2].problem.keys })
+      assert.same({ "User" }, { items.delete[1].problem.model, items.delete[1].problem.keys })
     end)
 
     it("unknown-model, with the nearest name", function()

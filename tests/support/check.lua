@@ -29,7 +29,7 @@ function check.problem(response, status, code)
   local ok, problem = pcall(cjson.decode, response.body)
   if not ok then error("the problem is no JSON: " .. show(response), 2) end
   if problem.code ~= code or problem.type ~= "urn:perigee:problem:" .. code or problem.status ~= status
-    or type(problem.title) ~= "string" or #problem.title == 0 then
+    or type(problem.title) ~= "string" or #problem.title == 0 or type(problem.detail) ~= "string" or #problem.detail == 0 then
     error(("wanted %d %s, got %s"):format(status, code, show(response)), 2)
   end
   return problem

@@ -243,6 +243,7 @@ function env(name, default) end
 function sleep(seconds) end
 
 ---@class perigee.Log
+---@overload fun(message: string, fields?: table<string, string|number|boolean>)
 ---@field debug fun(message: string, fields?: table<string, string|number|boolean>)
 ---@field info fun(message: string, fields?: table<string, string|number|boolean>)
 ---@field warn fun(message: string, fields?: table<string, string|number|boolean>)

@@ -15,7 +15,7 @@ static struct buffer out;
 static const char *rendered(struct metrics *const *sets, size_t n)
 {
     buffer_reset(&out);
-    metrics_render(sets, n, &out);
+    metrics_render(sets, n, METRICS_PROMETHEUS, &out);
     assert_true(buffer_char(&out, '\0'));
     return out.p;
 }
@@ -64,6 +64,25 @@ static void sums_over_workers(void **state)
                                            "perigee_reloads_total{result=\"ok\"} 5\n");
     metrics_free(sets[0]);
     metrics_free(sets[1]);
+}
+
+static void tells_openmetrics(void **state)
+{
+    struct metrics *m = metrics_new();
+    struct slice ok[] = {SLICE("ok")};
+    counter_add(metrics_counter(m, METRIC_RELOADS, ok), 5);
+    counter_set(metrics_counter(m, METRIC_CONNECTIONS, NULL), 2);
+    buffer_reset(&out);
+    metrics_render(&m, 1, METRICS_OPEN, &out);
+    assert_true(buffer_char(&out, '\0'));
+    assert_string_equal(out.p, "# HELP perigee_connections Open client connections\n"
+                               "# TYPE perigee_connections gauge\n"
+                               "perigee_connections 2\n"
+                               "# HELP perigee_reloads Model reloads\n"
+                               "# TYPE perigee_reloads counter\n"
+                               "perigee_reloads_total{result=\"ok\"} 5\n"
+                               "# EOF\n");
+    metrics_free(m);
 }
 
 static void writes_histograms(void **state)
@@ -165,10 +184,10 @@ static void tells_each_family_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nothing_gives_nothing),  cmocka_unit_test(finds_the_same_series_again),
-        cmocka_unit_test(sums_over_workers),      cmocka_unit_test(writes_histograms),
-        cmocka_unit_test(escapes_labels),         cmocka_unit_test(labels_do_not_run_together),
-        cmocka_unit_test(tells_each_family_once),
+        cmocka_unit_test(nothing_gives_nothing),      cmocka_unit_test(finds_the_same_series_again),
+        cmocka_unit_test(sums_over_workers),          cmocka_unit_test(tells_openmetrics),
+        cmocka_unit_test(writes_histograms),          cmocka_unit_test(escapes_labels),
+        cmocka_unit_test(labels_do_not_run_together), cmocka_unit_test(tells_each_family_once),
     };
     buffer_init(&out, 1 << 20);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

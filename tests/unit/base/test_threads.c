@@ -81,12 +81,12 @@ static void renders_while_others_count(void **state)
     for (size_t i = 0; i < THREADS; i++) pthread_create(&thread[i], NULL, count, &sets[i]);
     for (int i = 0; i < 50; i++) {
         buffer_reset(&out);
-        metrics_render(sets, THREADS, &out);
+        metrics_render(sets, THREADS, METRICS_PROMETHEUS, &out);
         assert_false(out.overflow);
     }
     for (size_t i = 0; i < THREADS; i++) pthread_join(thread[i], NULL);
     buffer_reset(&out);
-    metrics_render(sets, THREADS, &out);
+    metrics_render(sets, THREADS, METRICS_PROMETHEUS, &out);
     buffer_char(&out, '\0');
     char expected[80];
     snprintf(expected, sizeof expected, "perigee_request_seconds_count{op=\"get\"} %d\n", THREADS * ROUNDS);

@@ -257,7 +257,7 @@ static inline long observed(struct world *w, const char *outcome)
     struct buffer text;
     snprintf(series, sizeof series, "perigee_upstream_seconds_count{kind=\"http\",outcome=\"%s\"} ", outcome);
     buffer_init(&text, 1 << 20);
-    metrics_render(&w->metrics, 1, &text);
+    metrics_render(&w->metrics, 1, METRICS_PROMETHEUS, &text);
     buffer_char(&text, 0);
     const char *at = strstr(text.p, series);
     long n = at ? strtol(at + strlen(series), NULL, 10) : 0;

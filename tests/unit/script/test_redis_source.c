@@ -265,7 +265,7 @@ static void test_timeout(void **state)
 
     struct buffer metrics;
     buffer_init(&metrics, 1 << 20);
-    metrics_render(&w->metrics, 1, &metrics);
+    metrics_render(&w->metrics, 1, METRICS_PROMETHEUS, &metrics);
     buffer_char(&metrics, 0);
     assert_non_null(strstr(metrics.p, "perigee_upstream_seconds_count{kind=\"redis\",outcome=\"timeout\"} 1"));
     assert_non_null(strstr(metrics.p, "perigee_upstream_seconds_count{kind=\"redis\",outcome=\"cancelled\"} 1"));

@@ -266,7 +266,7 @@ static void a_refusal_challenges_and_is_counted(void **state)
     assert_string_equal(challenge_of(&gate, FORBIDDEN, "Bearer " READER),
                         "Bearer realm=\"perigee\", error=\"insufficient_scope\", scope=\"write\"");
     buffer_init(&page, 1 << 16);
-    metrics_render(&gate.metrics, 1, &page);
+    metrics_render(&gate.metrics, 1, METRICS_PROMETHEUS, &page);
     buffer_char(&page, '\0');
     assert_non_null(strstr(page.p, "perigee_auth_failures_total{reason=\"missing\"} 2\n"));
     assert_non_null(strstr(page.p, "perigee_auth_failures_total{reason=\"unknown\"} 1\n"));
