@@ -24,8 +24,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define QUEUE_LEAST 64
-#define QUEUE_LOADS 16 /* times max_loads may wait */
+/* Of the line before max_loads. What is let in while more is asked for than can be loaded waits for three loads and makes its own: so it takes no
+ * longer than four times what it takes when nobody waits. */
+#define BURST_LEAST    64
+#define BURST_LOADS    16 /* times max_loads */
+#define STANDS_LOADS   4
+#define STANDING_LOADS 3
 
 struct fill {
     struct list link; /* in serve->fills, until it lands */
@@ -381,9 +385,14 @@ static void fill_queue(struct fill *f)
     const struct model_options *o = &f->served->model->options;
     unsigned at_once =
         o->max_loads * (o->from_misses ? LOAD_TOGETHER_MAX : 1); /* a turn is that of a record, not of a call */
-    unsigned queue = at_once * QUEUE_LOADS > QUEUE_LEAST ? at_once * QUEUE_LOADS : QUEUE_LEAST;
+    struct flight_line_bounds bounds = {
+        .at_once = at_once,
+        .burst = at_once * BURST_LOADS > BURST_LEAST ? at_once * BURST_LOADS : BURST_LEAST,
+        .stands = at_once * STANDS_LOADS,
+        .standing = at_once * STANDING_LOADS,
+    };
     f->turn.done = on_turn;
-    switch (flight_turn_take(f->serve->flights, f->served->model->name, at_once, queue, &f->turn)) {
+    switch (flight_turn_take(f->serve->flights, f->served->model->name, &bounds, &f->turn)) {
     case TURN_NOW:
         f->has_turn = true;
         fill_look(f);

@@ -44,7 +44,8 @@ struct flight {
 struct flight_line {
     struct list waiters;
     size_t n_waiters;
-    unsigned busy; /* how many have it */
+    unsigned busy;   /* how many have it */
+    unsigned passed; /* turns that have passed since nobody waited */
     struct slice key;
     char key_bytes[];
 };
@@ -449,7 +450,12 @@ static struct flight_line *line_new(struct stripe *s, struct slice key)
     return line;
 }
 
-enum flight_turn flight_turn_take(struct flight_port *p, struct slice key, unsigned at_once, unsigned queue,
+static bool has_place(const struct flight_line *line, const struct flight_line_bounds *bounds)
+{
+    return line->n_waiters < (line->passed < bounds->stands ? bounds->burst : bounds->standing);
+}
+
+enum flight_turn flight_turn_take(struct flight_port *p, struct slice key, const struct flight_line_bounds *bounds,
                                   struct flight_waiter *w)
 {
     struct stripe *s = &p->flights->stripe[stripe_of(key)];
@@ -457,10 +463,10 @@ enum flight_turn flight_turn_take(struct flight_port *p, struct slice key, unsig
     uv_mutex_lock(&s->lock);
     struct flight_line *line = map_get(&s->lines, key);
     if (!line) line = line_new(s, key);
-    if (line->busy < at_once) {
+    if (line->busy < bounds->at_once) {
         line->busy++;
         turn = TURN_NOW;
-    } else if (line->n_waiters >= queue) {
+    } else if (!has_place(line, bounds)) {
         turn = TURN_NEVER;
     } else {
         waiter_begin(w, p, key);
@@ -477,7 +483,7 @@ static void pass_turn(struct stripe *s, struct flight_line *line)
 {
     struct list *next = list_shift(&line->waiters);
     if (next) {
-        line->n_waiters--;
+        line->passed = --line->n_waiters ? line->passed + 1 : 0;
         waiter_post(container_of(next, struct flight_waiter, link), NULL);
     } else if (--line->busy == 0) {
         map_remove(&s->lines, line->key);
@@ -502,7 +508,7 @@ void flight_turn_leave(struct flight_port *p, struct slice key, struct flight_wa
     list_remove(&w->link);
     uv_mutex_unlock(&p->lock);
     if (w->called) pass_turn(s, line);
-    else line->n_waiters--;
+    else if (--line->n_waiters == 0) line->passed = 0;
     uv_mutex_unlock(&s->lock);
     w->port = NULL;
 }

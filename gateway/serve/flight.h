@@ -143,10 +143,18 @@ enum flight_turn {
     TURN_NEVER, /* too many wait: OVERLOADED */
 };
 
-#define FLIGHT_TURNS_MAX 256
+/* How long a line may get. One that empties from time to time is a buffer of bursts, and may be long; one that stands is overload, and to wait in it
+ * serves nobody: whoever comes must wait as long as it is, for ever. Queues of networks tell the two apart by the clock (CoDel); here turns are
+ * counted, which holds for turns of any length. */
+struct flight_line_bounds {
+    unsigned at_once;  /* how many have the turn together */
+    unsigned burst;    /* how many may wait */
+    unsigned stands;   /* after so many turns in a row behind each of which somebody waited, the line stands, */
+    unsigned standing; /* and so many may wait, until it is empty again */
+};
 
-/* `at_once`: how many have the turn together; `queue`: how many may wait. Copies key. */
-enum flight_turn flight_turn_take(struct flight_port *p, struct slice key, unsigned at_once, unsigned queue,
+/* Copies key. */
+enum flight_turn flight_turn_take(struct flight_port *p, struct slice key, const struct flight_line_bounds *bounds,
                                   struct flight_waiter *w);
 void flight_turn_end(struct flight_port *p, struct slice key);
 

@@ -25,6 +25,7 @@
 #include "serve/vetting.h"
 
 #define ATTEMPTS_MAX 16
+#define TURNS_MAX    256        /* patches of one record that wait */
 #define TEXT_MAX     (2u << 20) /* what patches may let a record grow to; one that was larger before may stay as large */
 
 _Static_assert(REDIS_HEAD >= ENVELOPE_HEADER, "time and tag must be among what tells two values apart");
@@ -330,10 +331,11 @@ static void on_turn(struct flight_waiter *waiter, const struct flight_outcome *n
 
 static void take_turn(struct patch *p)
 {
+    static const struct flight_line_bounds bounds = {.at_once = 1, .burst = TURNS_MAX, .standing = TURNS_MAX};
     struct serve *s = p->ex->owner;
     struct problem why;
     p->waiter.done = on_turn;
-    switch (flight_turn_take(s->flights, p->key.stored, 1, FLIGHT_TURNS_MAX, &p->waiter)) {
+    switch (flight_turn_take(s->flights, p->key.stored, &bounds, &p->waiter)) {
     case TURN_NOW: look(p); break;
     case TURN_LATER: patch_wait(p); break;
     case TURN_NEVER:

@@ -217,6 +217,43 @@ for _, store in ipairs { "memory", "redis" } do
       assert.same({ [200] = 66, [503] = 34 }, outcome)
     end)
 
+    it("a line that stands has few places, until nobody waits", function()
+      local function send(from, to, held)
+        local requests = {}
+        for i = from, to do
+          source:says("/few/s" .. i, 200, "v")
+          if held then source:holds("/few/s" .. i) end
+          requests[#requests + 1] = http.connect(gw.address)
+          requests[#requests]:send(http.format("GET", "/models/Few?id=s" .. i))
+        end
+        return requests
+      end
+      local function all_loaded(requests)
+        for _, request in ipairs(requests) do
+          check.document(request:receive())
+          request:close()
+        end
+      end
+      local function loaded() return gw:metric("perigee_loads_total", { model = "Few" }) end
+      local requests, before, gone = send(1, 40, true), loaded(), {}
+      eventually("twelve loads, which let others have their turns", function()
+        for i = 1, 40 do
+          if not gone[i] and asked("/few/s" .. i) == 1 then
+            gone[i] = true
+            source:lets_go("/few/s" .. i)
+          end
+        end
+        return loaded() >= before + 12
+      end)
+      source:says("/few/late", 200, "v")
+      local refused = gw:get "/models/Few?id=late"
+      check.problem(refused, 503, "overloaded")
+      assert.equal("1", refused.headers["retry-after"])
+      for i = 1, 40 do source:lets_go("/few/s" .. i) end
+      all_loaded(requests)
+      all_loaded(send(41, 80))
+    end)
+
     it("jitter takes away up to its part of the life, and of nothing that was said of the record", function()
       local least, most = 1000, 0
       for i = 1, 100 do

@@ -426,12 +426,14 @@ static void stopped_with_an_old_record_and_a_late_timer(void **state)
     stop();
 }
 
+static const struct flight_line_bounds one = {.at_once = 1, .burst = 64, .stands = 8, .standing = 3};
+
 static void stopped_in_the_queue(void **state)
 {
     struct flight_waiter other;
     struct slice name = item.name;
     item.options.max_loads = 1;
-    assert_int_equal(flight_turn_take(serve.flights, name, 1, 10, &other), TURN_NOW);
+    assert_int_equal(flight_turn_take(serve.flights, name, &one, &other), TURN_NOW);
     start();
     uv_run(&loop, UV_RUN_NOWAIT);
     assert_int_equal(told.asked[TAKE], 0);
@@ -445,7 +447,7 @@ static void stopped_when_its_turn_comes(void **state)
     struct flight_waiter other;
     struct slice name = item.name;
     item.options.max_loads = 1;
-    assert_int_equal(flight_turn_take(serve.flights, name, 1, 10, &other), TURN_NOW);
+    assert_int_equal(flight_turn_take(serve.flights, name, &one, &other), TURN_NOW);
     start();
     flight_turn_end(serve.flights, name);
     stop();
@@ -464,7 +466,7 @@ static void a_queue_has_an_end(void **state)
     struct slice name = item.name;
     item.options.max_loads = 1;
     for (int i = 0; i < 65; i++)
-        assert_int_equal(flight_turn_take(serve.flights, name, 1, 64, &busy[i]), i ? TURN_LATER : TURN_NOW);
+        assert_int_equal(flight_turn_take(serve.flights, name, &one, &busy[i]), i ? TURN_LATER : TURN_NOW);
     start();
     assert_told(OVERLOADED, false);
     for (int i = 1; i < 65; i++) flight_turn_leave(serve.flights, name, &busy[i]);

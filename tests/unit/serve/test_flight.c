@@ -354,10 +354,20 @@ static void on_own_turn(struct flight_waiter *w, const struct flight_outcome *no
     container_of(w, struct turner, waiter)->turns++;
 }
 
+enum { PLACES = 256 };
+static const struct flight_line_bounds bounds = {.at_once = 1, .burst = PLACES, .standing = PLACES};
+
+static enum flight_turn take_turn_within(const struct flight_line_bounds *within, struct flight_port *p,
+                                         struct turner *t)
+{
+    *t = (struct turner){.waiter.done = on_own_turn};
+    return flight_turn_take(p, KEY, within, &t->waiter);
+}
+
 static enum flight_turn take_turn(struct flight_port *p, struct slice key, struct turner *t)
 {
     *t = (struct turner){.waiter.done = on_own_turn};
-    return flight_turn_take(p, key, 1, FLIGHT_TURNS_MAX, &t->waiter);
+    return flight_turn_take(p, key, &bounds, &t->waiter);
 }
 
 static void turns_come_in_order(void **state)
@@ -383,21 +393,46 @@ static void turns_come_in_order(void **state)
 
 static void a_line_has_an_end(void **state)
 {
-    static struct turner t[FLIGHT_TURNS_MAX + 1];
+    static struct turner t[PLACES + 1];
     struct bench b;
     struct turner surplus;
     bench_open(&b);
-    for (int i = 0; i <= FLIGHT_TURNS_MAX; i++)
-        assert_int_equal(take_turn(b.port, KEY, &t[i]), i ? TURN_LATER : TURN_NOW);
+    for (int i = 0; i <= PLACES; i++) assert_int_equal(take_turn(b.port, KEY, &t[i]), i ? TURN_LATER : TURN_NOW);
     assert_int_equal(take_turn(b.port, KEY, &surplus), TURN_NEVER);
     flight_turn_end(b.port, KEY);
     assert_int_equal(take_turn(b.port, KEY, &surplus), TURN_LATER);
-    for (int i = 0; i <= FLIGHT_TURNS_MAX; i++) {
+    for (int i = 0; i <= PLACES; i++) {
         deliver(&b);
         flight_turn_end(b.port, KEY);
     }
     assert_int_equal(surplus.turns, 1);
-    assert_int_equal(t[FLIGHT_TURNS_MAX].turns, 1);
+    assert_int_equal(t[PLACES].turns, 1);
+    bench_close(&b);
+}
+
+/* A burst has many places; when somebody has waited behind each of `stands` turns there are few, until nobody waits. */
+static void a_line_that_stands_is_short(void **state)
+{
+    static const struct flight_line_bounds within = {.at_once = 1, .burst = 8, .stands = 5, .standing = 2};
+    struct bench b;
+    struct turner t[9], more[2], surplus;
+    bench_open(&b);
+    for (int i = 0; i < 9; i++) assert_int_equal(take_turn_within(&within, b.port, &t[i]), i ? TURN_LATER : TURN_NOW);
+    assert_int_equal(take_turn_within(&within, b.port, &surplus), TURN_NEVER);
+    for (int i = 0; i < 4; i++, deliver(&b)) flight_turn_end(b.port, KEY);
+    assert_int_equal(take_turn_within(&within, b.port, &more[0]), TURN_LATER); /* four have passed, four wait */
+    for (int i = 0; i < 2; i++, deliver(&b)) flight_turn_end(b.port, KEY);
+    assert_int_equal(take_turn_within(&within, b.port, &surplus), TURN_NEVER); /* six have, three wait */
+    for (int i = 0; i < 2; i++, deliver(&b)) flight_turn_end(b.port, KEY);
+    assert_int_equal(take_turn_within(&within, b.port, &more[1]),
+                     TURN_LATER); /* it still stands: one waits, and one more may */
+    assert_int_equal(take_turn_within(&within, b.port, &surplus), TURN_NEVER);
+    for (int i = 0; i < 2; i++, deliver(&b)) flight_turn_end(b.port, KEY);
+    assert_int_equal(more[0].turns + more[1].turns, 2);
+    for (int i = 0; i < 8; i++)
+        assert_int_equal(take_turn_within(&within, b.port, &t[i]), TURN_LATER); /* nobody waited */
+    for (int i = 0; i < 8; i++) flight_turn_leave(b.port, KEY, &t[i].waiter);
+    flight_turn_end(b.port, KEY);
     bench_close(&b);
 }
 
@@ -431,7 +466,7 @@ static void turning_next(struct turning *t)
 {
     while (t->had < TURNS) {
         t->turner.waiter.done = on_turning;
-        enum flight_turn turn = flight_turn_take(t->bench.port, KEY, 1, FLIGHT_TURNS_MAX, &t->turner.waiter);
+        enum flight_turn turn = flight_turn_take(t->bench.port, KEY, &bounds, &t->turner.waiter);
         assert_int_not_equal(turn, TURN_NEVER);
         if (turn == TURN_LATER) return;
         turning_add(t);
@@ -478,6 +513,7 @@ int main(void)
         cmocka_unit_test(turns_come_in_order),
 
         cmocka_unit_test(a_line_has_an_end),
+        cmocka_unit_test(a_line_that_stands_is_short),
         cmocka_unit_test(one_at_a_time_across_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
