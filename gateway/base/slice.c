@@ -29,6 +29,12 @@ struct slice slice_trim(struct slice s)
     return s;
 }
 
+struct slice slice_next_element(struct slice list)
+{
+    while (list.n && (is_blank(list.p[0]) || list.p[0] == ',')) list = slice_skip(list, 1);
+    return list;
+}
+
 struct slice slice_cut(struct slice *rest, char separator)
 {
     struct slice all = *rest;

@@ -44,6 +44,9 @@ static inline struct slice slice_skip(struct slice s, size_t n) { return (struct
 /* Removes spaces and tabs at both ends (HTTP optional white space). */
 struct slice slice_trim(struct slice s);
 
+/* The rest of a header's list from its next element on: white space and commas go, since empty elements do not count (RFC 9110 5.6.1.2). */
+struct slice slice_next_element(struct slice list);
+
 /* Cuts at the first `separator`: returns what stands before it and moves *rest behind it.
  * Without a separator returns all and makes *rest absent ({NULL,0}). Loop while rest->p. */
 struct slice slice_cut(struct slice *rest, char separator);

@@ -34,7 +34,8 @@ bool answer_etag_listed(struct slice header, const char *etag, bool weak)
     struct slice want = slice_of(etag);
     struct slice rest = slice_trim(header);
     if (slice_eq(rest, SLICE("*"))) return true;
-    while (rest.p && rest.n) { /* entity tags may hold commas: walk by quotes, not by commas */
+    for (;;) { /* entity tags may hold commas: walk by quotes, not by commas */
+        rest = slice_next_element(rest);
         bool is_weak = slice_starts(rest, SLICE("W/"));
         if (is_weak) rest = slice_skip(rest, 2);
         if (rest.n == 0 || rest.p[0] != '"') return false;
@@ -43,11 +44,8 @@ bool answer_etag_listed(struct slice header, const char *etag, bool weak)
         struct slice tag = slice_from(rest.p, (size_t)(end - rest.p) + 1);
         if ((weak || !is_weak) && is_tag(tag, want)) return true;
         rest = slice_trim(slice_skip(rest, tag.n));
-        if (rest.n == 0) return false;
-        if (rest.p[0] != ',') return false;
-        rest = slice_trim(slice_skip(rest, 1));
+        if (rest.n == 0 || rest.p[0] != ',') return false;
     }
-    return false;
 }
 
 /* Several lines are one list (RFC 9110 5.3). */

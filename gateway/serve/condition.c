@@ -54,6 +54,7 @@ enum status condition_parse(const char *name, struct slice list, bool weak, stru
         *tags = CONDITION_ANY;
         return OK;
     }
+    rest = slice_next_element(rest);
     if (!rest.n) return malformed(name, why);
     char *out = arena_bytes(arena, rest.n / (2 * CONDITION_TAG) * CONDITION_TAG + CONDITION_TAG), *end = out;
     while (rest.n) { /* a tag may hold a comma */
@@ -62,10 +63,8 @@ enum status condition_parse(const char *name, struct slice list, bool weak, stru
         if (!take_tag(&rest, &text, &is_weak)) return malformed(name, why);
         if ((weak || !is_weak) && read_tag(text, end)) end += CONDITION_TAG;
         rest = slice_trim(rest);
-        if (!rest.n) break;
-        if (rest.p[0] != ',') return malformed(name, why);
-        rest = slice_trim(slice_skip(rest, 1));
-        if (!rest.n) return malformed(name, why);
+        if (rest.n && rest.p[0] != ',') return malformed(name, why);
+        rest = slice_next_element(rest);
     }
     *tags = slice_from(out, (size_t)(end - out));
     return OK;

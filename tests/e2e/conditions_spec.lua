@@ -102,6 +102,14 @@ for _, store in ipairs { "memory", "redis", "cluster" } do
         check.problem(put("*", etag), 400, "malformed-request")
       end)
 
+      it("empty elements of a list do not count", function()
+        local it = "/models/Note?id=empty"
+        local etag = gw:put(it, '{"n":1}').headers.etag
+        check.status(gw:get(it, { ["If-None-Match"] = ", ," .. etag .. "," }), 304)
+        check.status(gw:put(it, '{"n":2}', { ["If-Match"] = ',"x",,' .. etag .. " ," }), 204)
+        check.problem(gw:delete(it, { ["If-Match"] = "," .. etag .. "," }), 412, "precondition-failed")
+      end)
+
       it("compares strongly: a weak tag is none of ours", function()
         local it = "/models/Note?id=weak"
         local etag = check.status(gw:put(it, '{"n":1}'), 201).headers.etag
@@ -141,7 +149,7 @@ for _, store in ipairs { "memory", "redis", "cluster" } do
         local it = "/models/Note?id=malformed"
         check.status(gw:put(it, '{"n":1}'), 201)
         local etag = tag(it)
-        for _, value in ipairs { "", "x", etag:sub(2, -2), etag .. ",", "," .. etag, etag .. " " .. etag, '"', '"x', "w/" .. etag, "*,*", "W/*", etag .. ";q=1" } do
+        for _, value in ipairs { "", "x", etag:sub(2, -2), ",", ", ,", etag .. " " .. etag, '"', '"x', "w/" .. etag, "*,*", "W/*", etag .. ";q=1" } do
           for _, name in ipairs { "If-Match", "If-None-Match" } do
             check.says(check.problem(gw:put(it, '{"n":2}', { [name] = value }), 400, "malformed-request").detail, name)
             check.problem(patch(it, '{"n":2}', { [name] = value }), 400, "malformed-request")

@@ -26,6 +26,8 @@ static void tags_are_found_in_lists(void **state)
     assert_true(listed(TAG, false));
     assert_true(listed("*", true));
     assert_true(listed(" \"a\" , \"b,c\"," TAG " ", false));
+    assert_true(listed(" ,\t,\"a\",, " TAG " ,", true)); /* empty elements do not count */
+    assert_false(listed(", ,", true));
     assert_true(listed("W/" TAG, true));
     assert_false(listed("W/" TAG, false)); /* strong comparison */
     assert_false(listed("\"0123456789abcdee\"", true));

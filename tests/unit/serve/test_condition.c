@@ -38,6 +38,7 @@ static void tags_become_their_bytes(void **state)
         {" * ", "*", "*"},
         {A, BYTES_A, BYTES_A},
         {A "," B, BYTES_A BYTES_B, BYTES_A BYTES_B},
+        {" , ," A ",,\t" B ", ", BYTES_A BYTES_B, BYTES_A BYTES_B},
         {"  " B "\t , " A " ", BYTES_B BYTES_A, BYTES_B BYTES_A},
         {"W/" A, "", BYTES_A},
         {"W/" A ", " B, BYTES_B, BYTES_A BYTES_B},
@@ -61,8 +62,8 @@ static void tags_become_their_bytes(void **state)
 static void what_is_no_list_is_malformed(void **state)
 {
     static const char *const list[] = {
-        "",   " ",   "x",  "**",  "*,*",  A ",",   "," A,  A ",," B, A B,      A " " B,
-        "\"", "\"x", "W/", "W/*", "w/" A, "W /" A, "*," A, A ",*",   "W/W/" A, "0123456789abcdef"};
+        "",   " ",   "x",  "**",  "*,*",  ",",     ", ,",  A "*",  A B,      A " " B,
+        "\"", "\"x", "W/", "W/*", "w/" A, "W /" A, "*," A, A ",*", "W/W/" A, "0123456789abcdef"};
     struct slice tags;
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
         enum status st = condition_parse("If-None-Match", slice_of(list[i]), true, &arena, &tags, &why);
@@ -109,6 +110,9 @@ static void all_lines_count(void **state)
     assert_true(slice_eq(when.is, SLICE(BYTES_A BYTES_B)));
     assert_true(when.is_not.p && when.is_not.n == 0);
     r = REQUEST({"If-Match", A}, {"If-Match", ""});
+    assert_int_equal(condition_read(&r, &arena, &when, &why), OK);
+    assert_true(slice_eq(when.is, SLICE(BYTES_A)));
+    r = REQUEST({"If-Match", ""}, {"If-Match", ""});
     assert_int_equal(condition_read(&r, &arena, &when, &why), MALFORMED_REQUEST);
     r = REQUEST({"Host", "a"});
     assert_int_equal(condition_read(&r, &arena, &when, &why), OK);
