@@ -14,6 +14,7 @@
 #include "http/connection.h"
 #include "http/listener.h"
 #include "libraries.h"
+#include "script/http_curl.h"
 #include "script/vm.h"
 #include "serve/admin.h"
 #include "serve/flight.h"
@@ -68,6 +69,7 @@ struct gateway {
     struct worker *worker[WORKERS_MAX];
     size_t workers;
     size_t models;
+    bool asks_http;                           /* their files speak of http.get and its like */
     struct buffer inventory, inventory_table; /* of them (inventory.h) */
     struct tokens *tokens;                    /* in force; NULL: there is no token file */
     struct metrics *metrics;                  /* what belongs to no worker */
@@ -113,6 +115,7 @@ static bool compile(struct gateway *g, struct vm **vm, struct buffer *findings)
     }
     while (!whole && made) vm_free(vm[--made]);
     if (whole) note_models(g, vm_registry(vm[0]));
+    if (whole) g->asks_http = sources_mention(&sources, SLICE("http."));
     sources_free(&sources);
     return whole;
 }
@@ -131,6 +134,14 @@ static int prepare(struct gateway *g, struct vm **vm, struct tokens **tokens, st
     }
     if (*tokens) tokenfile_compare(*tokens, path, vm_registry(vm[0]), findings);
     return 0;
+}
+
+/* libcurl and its thirty libraries take 5 ms of CPU to load, for which the first handler that asks, and all else on its worker, would wait. So they
+ * are loaded here, where nobody does, once workers serve. Whether they can be is the business of who asks. */
+static void load_libcurl(const struct gateway *g)
+{
+    const char *why;
+    if (g->asks_http) libcurl_load(&why);
 }
 
 static void log_findings(struct slice findings, bool failed)
@@ -164,6 +175,7 @@ static bool reload(void *gateway, struct buffer *findings)
     struct slice result = swapped ? SLICE("ok") : SLICE("failed");
     counter_add(metrics_counter(g->metrics, METRIC_RELOADS, &result), 1);
     if (swapped) swap(g, vm, tokens);
+    if (swapped) load_libcurl(g);
     log_findings(buffer_view(findings), !swapped);
     return swapped;
 }
@@ -519,6 +531,7 @@ static void gateway_run(struct gateway *g, struct vm **vm)
     start_admin(g);
     if (g->config.control) control_open(&g->control, &g->loop, g->config.control, on_control_gone);
     say_ready(g);
+    if (!g->config.control) load_libcurl(g); /* a spec's gateway waits for its spec */
     uv_run(&g->loop, UV_RUN_DEFAULT);
     if (g->admin_listener.n) listener_close(&g->admin_listener);
     for (size_t i = 0; i < g->workers; i++) worker_join(g->worker[i]);

@@ -1,5 +1,5 @@
-/* script/http_curl.h -- libcurl, loaded when a handler first asks over HTTP: it brings some thirty libraries with it, and a
- * gateway that does not need them has them neither in memory nor to be installed. */
+/* script/http_curl.h -- libcurl, loaded when models speak of `http.`, else when a handler first asks over HTTP: it brings some thirty libraries
+ * with it, and a gateway that does not need them has them neither in memory nor to be installed. */
 #ifndef PERIGEE_SCRIPT_HTTP_CURL_H
 #define PERIGEE_SCRIPT_HTTP_CURL_H
 

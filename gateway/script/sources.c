@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -150,4 +151,11 @@ void sources_free(struct sources *s)
     arena_deinit(&s->arena);
     *s = (struct sources){.files = 0};
     arena_init(&s->arena);
+}
+
+bool sources_mention(const struct sources *s, struct slice text)
+{
+    for (size_t i = 0; i < s->files; i++)
+        if (memmem(s->file[i].text.p, s->file[i].text.n, text.p, text.n)) return true;
+    return false;
 }

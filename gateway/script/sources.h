@@ -23,6 +23,9 @@ struct sources {
 enum status sources_read(struct sources *s, const char *const *dirs, size_t n_dirs, struct problem *why);
 void sources_free(struct sources *s);
 
+/* Does any file hold this text, be it in a comment? */
+bool sources_mention(const struct sources *s, struct slice text);
+
 /* One file, into the arena; the same cap. MALFORMED_REQUEST when it cannot be read. */
 enum status source_read_file(const char *path, struct arena *arena, struct slice *text, struct problem *why);
 

@@ -67,10 +67,9 @@ for _, store in ipairs { "memory", "redis" } do
 
     local function said(target) return check.document(gw:get("/models/" .. target)).said end
 
-    it("libcurl comes with the first request", function()
-      assert.is_false(holds_libcurl(gw))
+    it("libcurl is there before the first request", function()
+      process.eventually("libcurl", 5, function() return holds_libcurl(gw) end)
       assert.same({ path = "/plain/1", n = 1 }, said "Plain?id=1")
-      assert.is_true(holds_libcurl(gw))
     end)
 
     it("are asked again when they are away for a moment, but not to do a thing twice", function()
@@ -129,6 +128,28 @@ for _, store in ipairs { "memory", "redis" } do
     end)
   end)
 end
+
+describe("libcurl", function()
+  it("is loaded with the models that speak of http, or by the first request", function()
+    local near, far = 'model "Near" { id = key() }', 'model "Far" { id = key(), from_miss = function(self) http.get "http://127.0.0.1:9/" end }'
+    local gw = gateway.start { models = near, fds = 10 }
+    local function reload(models)
+      gateway.write_models(gw.schemas, models)
+      check.status(gw:admin("/admin/reload", "POST"), 200)
+    end
+    reload(near)
+    assert.is_false(holds_libcurl(gw))
+    reload((far:gsub("http%.get", "(http).get")))
+    assert.is_false(holds_libcurl(gw))
+    check.problem(gw:get "/models/Far?id=1", 502, "loader-error")
+    assert.is_true(holds_libcurl(gw))
+    gw:finish()
+    gw = gateway.start { models = near }
+    reload(far)
+    assert.is_true(holds_libcurl(gw))
+    gw:finish()
+  end)
+end)
 
 describe("a machine without libcurl", function()
   it("serves all models but those that ask over HTTP", function()
