@@ -221,7 +221,10 @@ static void on_connection(uv_stream_t *s, int status)
 static int floor_run(int port)
 {
     struct sockaddr_in address;
-    uv_tcp_init(&loop, &server);
+    int fd, on = 1;
+    uv_tcp_init_ex(&loop, &server, AF_INET);
+    uv_fileno((uv_handle_t *)&server, &fd);
+    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on); /* another floor may stand beside it, as workers do */
     uv_ip4_addr("127.0.0.1", port, &address);
     if (uv_tcp_bind(&server, (struct sockaddr *)&address, 0) || uv_listen((uv_stream_t *)&server, 1024, on_connection))
         return 1;
