@@ -7,7 +7,7 @@ SLOTS ?= 1500
 GETS ?= 1000000
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: run test build bench fleet scale fuzz asan tsan property cluster desync redis-versions soak hostile accept instructions lint format docs client docker clean help
+.PHONY: run test build bench fleet scale fuzz asan tsan property cluster desync redis-versions soak hostile accept instructions profile lint format docs client docker clean help
 
 run: ## build, start the gateway with the example models, show a miss, a hit and a save; stays up until Ctrl-C
 	@scripts/run
@@ -72,6 +72,10 @@ fleet: build ## what many gateways ask of one Redis: commands, and what telling 
 instructions: build ## what a request costs in instructions, under callgrind, beside the figures that are kept
 	@scripts/deps test
 	@PERIGEE_BIN=$(CURDIR)/build/perigee busted --lua=luajit -o plainTerminal --pattern=_spec tests/bench
+
+profile: build ## where the instructions of a request go, beside the floor's: JOB=A BYTES=200 (as in make bench), N=20 functions
+	@scripts/deps bench test
+	@bench/profile $(or $(JOB),A) $(or $(BYTES),200) $(N)
 
 accept: build ## keep what a request costs now as the figures that make instructions compares with
 	@scripts/deps test

@@ -1,5 +1,5 @@
--- bench/functions.lua DUMP [N]: where the instructions of one request go, by what runs them: our files, and the libraries. A dump is what
--- `BENCH_PROFILE=1 make instructions` leaves in build/bench/CASE-x50.callgrind. With N also the N functions that take most.
+-- bench/functions.lua DUMP [N]: where the instructions of one request go, by what runs them: our folders, and the libraries. A dump is what
+-- `BENCH_PROFILE=1 make instructions` leaves in build/bench/CASE-x50.callgrind. With N also by our files, and the N functions that take most.
 --
 -- Of callgrind's format only the lines that give a function its own cost are read: "fn=" names it, "fl=" its file, "ob=" its object; a cost
 -- line is "POSITION COST"; the one behind "calls=" is that of what was called. A name is written out once and then stands as "(number)".
@@ -38,7 +38,7 @@ local function owner(name, file, object)
    local ours = file:match "/(gateway/[%w_/]+%.c)$"
    if ours then return ours end
    if name:match "^ll" then return "llhttp" end
-   if name:match "^redis" or name:match "^__redis" or name:match "^sds" then return "hiredis" end
+   if name:match "^_*redis" or name:match "^sds" or name == "string2ll" or name == "moveToNextTask" then return "hiredis" end
    return object:match "([^/]+)%.so" or object:match "[^/]+$" or "?"
 end
 
@@ -52,13 +52,19 @@ local function print_sorted(cost, rows, format)
 end
 
 local cost, file_of, object_of = read(assert(io.lines(path)))
-local total, by_owner = 0, {}
+local total, by_owner, by_folder = 0, {}, {}
 for name, n in pairs(cost) do
    local whose = owner(name, file_of[name], object_of[name])
+   local folder = whose:match "^(gateway/.*)/" or whose
    by_owner[whose] = (by_owner[whose] or 0) + n
+   by_folder[folder] = (by_folder[folder] or 0) + n
    total = total + n
 end
 print(("%8.0f all"):format(total / requests))
-print_sorted(by_owner, math.huge, "%8.0f %s")
-if most > 0 then print() end
-print_sorted(cost, most, "%8.0f %s")
+print_sorted(by_folder, math.huge, "%8.0f %s")
+if most > 0 then
+   print()
+   print_sorted(by_owner, math.huge, "%8.0f %s")
+   print()
+   print_sorted(cost, most, "%8.0f %s")
+end
