@@ -72,6 +72,8 @@ static void test_order_and_names(void **state)
     assert_file(&s, 0, "a.lua", "a", "");
     assert_file(&s, 1, "b.lua", "b", "b");
     assert_file(&s, 2, "sub/c.lua", "sub.c", "c");
+    assert_true(sources_mention(&s, SLICE("c")));
+    assert_false(sources_mention(&s, SLICE("a test"))); /* only in what is left out */
     sources_free(&s);
 }
 
