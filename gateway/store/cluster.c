@@ -51,7 +51,7 @@ static void on_turned(void *arg, bool up)
 {
     struct cluster_node *node = arg;
     if (node->cluster->closing || !node->redis) return; /* it may fail while it is opened */
-    if (!up && node->slots) cluster_ask_anew(node->cluster);
+    if (!up) cluster_ask_anew(node->cluster);           /* who has its slots; and without any it is let go */
     cluster_judge(node->cluster);
 }
 
@@ -99,14 +99,19 @@ static void let_go(struct cluster_node *node)
     redis_close(node->redis, on_node_closed, node);
 }
 
+/* Has a server sent us there lately, and is it there? The near cache waits for whom we keep, so it must not be one that has died since. */
+static bool is_named(const struct cluster_node *node)
+{
+    return node->named_us && clock_mono_us() - node->named_us < NAMED_MS * 1000 &&
+           (redis_up(node->redis) || redis_is_connecting(node->redis));
+}
+
 /* Lets go whom nobody needs any more. */
 static void sweep(struct cluster *c)
 {
-    uint64_t now = clock_mono_us();
     for (struct list *l = c->nodes.next, *next = l->next; l != &c->nodes; l = next, next = l->next) {
         struct cluster_node *node = container_of(l, struct cluster_node, link);
-        bool named = node->named_us && now - node->named_us < NAMED_MS * 1000;
-        if (node->slots == 0 && !named && redis_is_idle(node->redis)) let_go(node);
+        if (node->slots == 0 && !is_named(node) && redis_is_idle(node->redis)) let_go(node);
     }
 }
 

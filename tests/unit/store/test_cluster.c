@@ -296,6 +296,8 @@ static void test_a_slot_that_nobody_has(void **state)
     scene_free(s);
 }
 
+static bool has_let_go(void *scene) { return ((struct scene *)scene)->cluster->nodes_n == 2; }
+
 static void test_a_server_is_lost_and_another_has_its_slots(void **state)
 {
     struct scene *s = scene_up();
@@ -317,6 +319,26 @@ static void test_a_server_is_lost_and_another_has_its_slots(void **state)
     assert_from(s, "foo", 1);
     assert_int_equal(s->cluster->nodes_n, 2); /* it was let go */
     assert_in_range(s->server[0].maps + s->server[1].maps + s->server[2].maps, 2, 4);
+    scene_free(s);
+}
+
+/* One that a server has just sent us to is kept, but not when it is dead: the near cache would wait for it. */
+static void test_a_server_is_lost_that_was_just_named(void **state)
+{
+    struct scene *s = scene_new();
+    s->owner[2] = 1;
+    scene_open(s);
+    assert_true(run_until(&s->loop, is_whole, s, 5000));
+    let_send_on(&s->server[1], "MOVED", 2);
+    s->owner[2] = 2;
+    assert_from(s, "foo", 2);
+    assert_int_equal(s->cluster->nodes_n, 3);
+    s->server[1].script = NULL;
+    peer_stop(&s->server[2].peer);
+    s->server[2].peer.port = 0;
+    s->owner[2] = 1;
+    assert_true(run_until(&s->loop, is_whole, s, 5000) && run_until(&s->loop, has_let_go, s, 3000));
+    assert_from(s, "foo", 1);
     scene_free(s);
 }
 
@@ -589,6 +611,7 @@ int main(void)
         cmocka_unit_test(test_a_map_that_cannot_be_is_refused),
         cmocka_unit_test(test_a_slot_that_nobody_has),
         cmocka_unit_test(test_a_server_is_lost_and_another_has_its_slots),
+        cmocka_unit_test(test_a_server_is_lost_that_was_just_named),
         cmocka_unit_test(test_moved),
         cmocka_unit_test(test_moved_to_a_server_that_is_new),
         cmocka_unit_test(test_ask),
