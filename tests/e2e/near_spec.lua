@@ -310,14 +310,17 @@ describe("a near cache", function()
     await_on(gw)
     local body = note(("x"):rep(2000))
     check.status(gw:put(NOTE, note "hot"), 201)
-    for i = 1, 3000 do
-      gw:put("/models/Note?id=" .. i, body)
-      for _ = 1, 3 do gw:get("/models/Note?id=" .. i) end
-      gw:get(NOTE)
-    end
-    local bytes = gw:metric "perigee_near_cache_bytes"
-    assert(bytes > 1e6 and bytes <= 4 * 1024 * 1024, bytes)
-    assert(gw:metric "perigee_near_cache_evictions_total" > 500)
+    for i = 1, 3000 do gw:put("/models/Note?id=" .. i, body) end
+    local most = 0
+    process.eventually("it has evicted some", 20 * gateway.patience, function() -- what is read while a message is on its way is not kept
+      for i = 1, 3000 do
+        gw:get("/models/Note?id=" .. i)
+        if i % 3 == 0 then gw:get(NOTE) end
+        if i % 500 == 0 then most = math.max(most, gw:metric "perigee_near_cache_bytes") end
+      end
+      return gw:metric "perigee_near_cache_evictions_total" > 500
+    end)
+    assert(most > 1e6 and most <= 4 * 1024 * 1024, most)
     warm(gw, NOTE) -- not at once: of the last save a message may be on its way
   end)
 

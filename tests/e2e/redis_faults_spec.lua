@@ -1,8 +1,8 @@
 -- tests/e2e/redis_faults_spec.lua -- a real Redis under load that hangs, pauses, drops us, forgets all, or takes no writes: no request waits beyond its
 -- deadline, no answer is another's, nothing deleted is shown again, and all is well soon after.
 local check = require "tests.support.check"
+local crowd = require "tests.support.crowd"
 local gateway = require "tests.support.gateway"
-local http = require "tests.support.http"
 local process = require "tests.support.process"
 local redis = require "tests.support.redis"
 local socket = require "socket"
@@ -12,72 +12,15 @@ model "Note" { id = key(), text = field() }
 model "Loaded" { id = key(), text = field(), options = { expires = 300 }, from_miss = function(self) self.text = "loaded " .. self.id end }
 ]]
 
-local NOTES, CLIENTS = 40, 20
+local note, SLACK, NOTES, CLIENTS = crowd.note, crowd.SLACK, crowd.NOTES, crowd.CLIENTS
 local DEADLINE = 0.3 -- of a Redis command, here
-local SLACK = 0.05 * gateway.patience ^ 2
-local HICCUPS = 2 -- rounds that a busy machine may hold up for a little longer
 
 local function start(server, ...)
   local gw = gateway.start { models = models, store = server.url, workers = 2, fds = 6,
     args = { "--redis-timeout", DEADLINE * 1000 .. "ms", ... } }
   gw:await_store()
-  for i = 1, NOTES do check.status(gw:put("/models/Note?id=" .. i, ('{"text":"note %d"}'):format(i)), 201) end
+  crowd.save(gw)
   return gw
-end
-
-local function note(id) return ('{"id":"%d","text":"note %d"}'):format(id, id) end
-
--- Clients that each ask for a record of their own, all at once, round after round.
-local Load = {}
-Load.__index = Load
-
-local function load_on(gw)
-  local self = setmetatable({ clients = {}, answers = {}, hiccups = 0, round = 0 }, Load)
-  for i = 1, CLIENTS do self.clients[i] = http.connect(gw.address) end
-  return self
-end
-
--- One round: every answer is its own record or says what is wrong, and comes in time. Returns how many records there were.
-function Load:run()
-  self.round = self.round + 1
-  local records, start_of_it, wanted = 0, socket.gettime(), {}
-  for i, client in ipairs(self.clients) do
-    wanted[i] = (i * 7 + self.round * 3) % NOTES + 1
-    client:send(http.format("GET", "/models/Note?id=" .. wanted[i]))
-  end
-  for i, client in ipairs(self.clients) do
-    local response = assert(client:receive())
-    self.answers[response.status] = (self.answers[response.status] or 0) + 1
-    if response.status == 200 then
-      assert.equal(note(wanted[i]), response.body)
-      records = records + 1
-    elseif response.status == 404 then
-      assert(self.empty, "what is there is missing")
-    else
-      check.problem(response, 503, "store-unavailable")
-    end
-  end
-  local took = socket.gettime() - start_of_it
-  if took > DEADLINE + SLACK then self.hiccups = self.hiccups + 1 end
-  assert(self.hiccups <= HICCUPS and took <= DEADLINE + 5 * SLACK, ("a round took %.3f s"):format(took))
-  return records
-end
-
-function Load:run_for(seconds)
-  local ends = socket.gettime() + seconds
-  repeat self:run() until socket.gettime() > ends
-end
-
--- Until all are answered with records again, on all workers.
-function Load:await(seconds)
-  local start_of_it = socket.gettime()
-  process.eventually("all records are back", 10, function() return self:run() == CLIENTS end)
-  local took = socket.gettime() - start_of_it
-  assert(took <= seconds * gateway.patience, ("back after %.2f s"):format(took))
-end
-
-function Load:stop()
-  for _, client in ipairs(self.clients) do client:close() end
 end
 
 local function times(text, words)
@@ -90,7 +33,7 @@ describe("under load, a Redis", function()
   before_each(function()
     server = redis.start(nil, { args = redis.version() >= 7 and { "--enable-debug-command", "yes" } })
     gw = start(server)
-    load = load_on(gw)
+    load = crowd.on(gw, { deadline = DEADLINE })
     load:run_for(0.1)
     load:await(2)
   end)
@@ -172,7 +115,7 @@ describe("under load, a Redis", function()
       server:command "FLUSHALL"
       process.eventually("it is told", 1 * gateway.patience, function() return gw:get(target).status == 404 end)
       for i = 1, NOTES do check.problem(gw:get("/models/Note?id=" .. i), 404, "missing") end
-      for i = 1, NOTES do check.status(gw:put("/models/Note?id=" .. i, ('{"text":"note %d"}'):format(i)), 201) end
+      crowd.save(gw)
       load:await(0.5)
       load.empty = false
     end
@@ -195,7 +138,7 @@ describe("under load, a Redis", function()
       server:stop()
       server = again
       load.empty = true
-      for i = 1, NOTES do check.status(gw:put("/models/Note?id=" .. i, ('{"text":"note %d"}'):format(i)), 201) end
+      crowd.save(gw)
       load:await(0.5)
       load.empty = false
     end

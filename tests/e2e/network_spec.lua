@@ -1,0 +1,92 @@
+-- tests/e2e/network_spec.lua -- a real Redis under load, behind a network that swallows packets, refuses them, loses some, is slow, or cuts connections in the
+-- middle of an answer: no answer is another's, none takes longer than a deadline, and all is well soon after.
+local check = require "tests.support.check"
+local crowd = require "tests.support.crowd"
+local gateway = require "tests.support.gateway"
+local network = require "tests.support.network"
+local redis = require "tests.support.redis"
+
+local models = [[ model "Note" { id = key(), text = field() } ]]
+
+local DEADLINE = 0.3 -- of a Redis command, here
+
+describe("the network to a Redis", function()
+  local lacks, server, gw, load
+
+  local function start(options)
+    server = redis.start()
+    gw = gateway.start { models = models, store = server.url, workers = 2, fds = 6,
+      args = { "--redis-timeout", DEADLINE * 1000 .. "ms", unpack(options.args or {}) } }
+    gw:await_store()
+    crowd.save(gw, options.bytes)
+    load = crowd.on(gw, { deadline = DEADLINE, bytes = options.bytes })
+    load:run_for(0.1)
+    load:await(2)
+  end
+
+  -- In a network of its own; what comes out of it is judged here.
+  local function describes(what, options, body)
+    it(what, function()
+      lacks = network.enter()
+      if lacks then return pending(lacks) end
+      local ok, why = pcall(function()
+        start(options)
+        body()
+        load:stop()
+        assert.is_nil(load.answers[404])
+        gw:finish()
+        server:stop()
+      end)
+      network.leave()
+      if not ok then error(why, 0) end
+    end)
+  end
+
+  -- What was being tried when it came back has missed its deadline first.
+  local function mend()
+    network.mend()
+    load:await(2 + DEADLINE)
+    gw:await_store(2)
+  end
+
+  describes("may swallow all: that costs a deadline once", {}, function()
+    network.rule(server.port, "-j DROP", "-j DROP")
+    local rounds = load.round
+    load:run_for(2)
+    assert(load.round - rounds > 100, load.round - rounds)
+    assert.equal(0, load:run())
+    check.status(gw:admin "/readyz", 503)
+    assert(gw:metric("perigee_store_errors_total", { outcome = "timeout" }) >= 1)
+    mend()
+  end)
+
+  describes("may refuse all", {}, function()
+    network.rule(server.port, "-j REJECT --reject-with tcp-reset", "-j REJECT --reject-with tcp-reset")
+    load:run_for(1)
+    assert.equal(0, load:run())
+    check.status(gw:admin "/readyz", 503)
+    mend()
+  end)
+
+  describes("may lose a third of all packets", { args = { "--near-cache-bytes", "0" } }, function()
+    network.rule(server.port, "-m statistic --mode random --probability 0.3 -j DROP", "-m statistic --mode random --probability 0.3 -j DROP")
+    load:run_for(2.5)
+    assert(load.answers[503] > 0)
+    mend()
+  end)
+
+  describes("may be slow", { args = { "--near-cache-bytes", "0" }, bytes = 4000 }, function()
+    network.slow(server.port, 256) -- a round takes two seconds
+    load:run_for(1.5)
+    assert(load.answers[503] > 0)
+    mend()
+  end)
+
+  describes("may cut connections in the middle of an answer", { args = { "--near-cache-bytes", "0" }, bytes = 4000 }, function()
+    network.rule(server.port, "-m connbytes --connbytes 100000: --connbytes-dir reply --connbytes-mode bytes -j REJECT --reject-with tcp-reset", "-j ACCEPT")
+    load:run_for(1.5)
+    assert(load.answers[503] > 0 and load.answers[200] > 0)
+    assert(gw:metric("perigee_store_errors_total", { outcome = "lost" }) >= 1)
+    mend()
+  end)
+end)

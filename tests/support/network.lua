@@ -1,0 +1,57 @@
+-- tests/support/network.lua -- a network of the test's own, on which packets can be lost: from `enter` to `leave` this process, and all that it starts, is in a
+-- network namespace with nothing but a loopback device, whose frames are as long as Ethernet's. Needs root, iptables, and tc.
+local ffi = require "ffi"
+
+pcall(ffi.cdef, [[
+int unshare(int flags);
+int setns(int fd, int type);
+int open(const char *path, int flags, ...);
+int close(int fd);
+]])
+
+local CLONE_NEWNET, O_CLOEXEC = 0x40000000, 0x80000
+
+local network = {}
+local before -- the network that was left
+
+local function run(command) return os.execute(command .. " 2>/dev/null >&2") == 0 end
+
+-- Says what, if this machine lets us have none.
+function network.enter()
+  local here = ffi.C.open("/proc/thread-self/ns/net", ffi.cast("int", O_CLOEXEC))
+  if here < 0 or ffi.C.unshare(CLONE_NEWNET) ~= 0 then return "a network of its own needs root" end
+  before = here
+  local lacks = not run "ip link set lo up mtu 1500" and "ip" or not run "iptables -L" and "iptables"
+  if lacks then network.leave() end
+  return lacks and "no " .. lacks .. " here"
+end
+
+function network.leave()
+  assert(ffi.C.setns(before, CLONE_NEWNET) == 0)
+  ffi.C.close(before)
+  before = nil
+end
+
+-- What becomes of the packets to and from `port` from now on: words of an iptables rule.
+function network.rule(port, to, from)
+  for side, words in pairs { dport = to, sport = from } do
+    assert(run(("iptables -A INPUT -p tcp --%s %d %s"):format(side, port, words)), words)
+  end
+end
+
+-- What comes from `port` comes at so many kbit/s.
+function network.slow(port, rate)
+  for _, words in ipairs {
+    "tc qdisc add dev lo root handle 1: htb", ("tc class add dev lo parent 1: classid 1:1 htb rate %dkbit"):format(rate),
+    ("iptables -t mangle -A POSTROUTING -p tcp --sport %d -j CLASSIFY --set-class 1:1"):format(port),
+  } do assert(run(words), words) end
+end
+
+-- All is well again.
+function network.mend()
+  run "iptables -F INPUT"
+  run "iptables -t mangle -F POSTROUTING"
+  run "tc qdisc del dev lo root"
+end
+
+return network
