@@ -9,23 +9,33 @@ local Cluster = {}
 Cluster.__index = Cluster
 
 local SLOTS = 16384
+local BUS_AWAY = redis.version() < 7 and 10000 -- of servers that cannot be told where their bus is, it is so many ports away
 local NODE_TIMEOUT_MS = 15000 -- a master that is silent for as long is replaced: none shall be because this machine is busy
 
--- So many ports, no two the same, that nobody listens on.
-local function free_ports(n)
-  local servers, ports = {}, {}
-  for i = 1, n do
-    servers[i] = assert(socket.bind("127.0.0.1", 0))
-    local _, port = servers[i]:getsockname()
-    ports[i] = tonumber(port)
+-- Two ports that nobody listens on: a server's, and its bus's.
+local function bind_two()
+  while true do
+    local one = assert(socket.bind("127.0.0.1", 0))
+    local port = tonumber((select(2, one:getsockname())))
+    local two = (not BUS_AWAY or port + BUS_AWAY < 65536) and socket.bind("127.0.0.1", BUS_AWAY and port + BUS_AWAY or 0)
+    if two then return one, two end
+    one:close()
   end
-  for _, server in ipairs(servers) do server:close() end
+end
+
+-- Two for each of n servers, no two the same.
+local function free_ports(n)
+  local bound, ports = {}, {}
+  for i = 1, n do bound[2 * i - 1], bound[2 * i] = bind_two() end
+  for i, one in ipairs(bound) do ports[i] = tonumber((select(2, one:getsockname()))) end
+  for _, one in ipairs(bound) do one:close() end
   return ports
 end
 
 local function start_node(port, bus)
-  local node = redis.start(port, { args = { "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-port", bus,
-    "--cluster-node-timeout", NODE_TIMEOUT_MS, "--repl-diskless-sync-delay", "0" } })
+  local args = { "--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-node-timeout", NODE_TIMEOUT_MS,
+    "--repl-diskless-sync-delay", "0", not BUS_AWAY and "--cluster-port" or nil, not BUS_AWAY and bus or nil }
+  local node = redis.start(port, { args = args })
   node.bus = bus
   node.id = node:command("CLUSTER", "MYID")
   node.address = "127.0.0.1:" .. port
@@ -50,7 +60,7 @@ end
 
 -- Starts one that the others know, without slots.
 function Cluster:add()
-  local ports = free_ports(2)
+  local ports = free_ports(1)
   local node = start_node(ports[1], ports[2])
   table.insert(self.nodes, node)
   node:command("CLUSTER", "MEET", "127.0.0.1", self.nodes[1].port, self.nodes[1].bus)
@@ -81,16 +91,28 @@ function Cluster:set_node_timeout(ms)
   for _, node in ipairs(self.nodes) do node:try("CONFIG", "SET", "cluster-node-timeout", ms or NODE_TIMEOUT_MS) end
 end
 
+-- Without ADDSLOTSRANGE, which is new in Redis 7.
+local function give_slots(node, first, last)
+  local slots = {}
+  for slot = first, last do
+    slots[#slots + 1] = slot
+    if #slots == 4000 or slot == last then
+      node:command("CLUSTER", "ADDSLOTS", unpack(slots))
+      slots = {}
+    end
+  end
+end
+
 -- Options: masters (3), replicas (of each: 0), ports (two of each master).
 function cluster.start(options)
   options = options or {}
   local masters, replicas = options.masters or 3, options.replicas or 0
-  local ports = options.ports or free_ports(2 * masters)
+  local ports = options.ports or free_ports(masters)
   local self = setmetatable({ nodes = {}, masters = {} }, Cluster)
   for i = 1, masters do
     local node = start_node(ports[2 * i - 1], ports[2 * i])
     local first, last = math.floor((i - 1) * SLOTS / masters), math.floor(i * SLOTS / masters) - 1
-    node:command("CLUSTER", "ADDSLOTSRANGE", first, last)
+    give_slots(node, first, last)
     node:command("CLUSTER", "SET-CONFIG-EPOCH", i)
     self.nodes[i], self.masters[i] = node, node
     if i > 1 then node:command("CLUSTER", "MEET", "127.0.0.1", self.nodes[1].port, self.nodes[1].bus) end
@@ -245,7 +267,7 @@ local ports_of = {}
 function cluster.as_server(port)
   local ports = ports_of[port]
   if not ports then
-    ports = free_ports(6)
+    ports = free_ports(3)
     ports[1] = port or ports[1]
     ports_of[ports[1]] = ports
   end
