@@ -123,7 +123,9 @@ bool demand_takes(const struct demand *d, const struct envelope *e, uint64_t now
 enum use demand_use(const struct demand *d, const struct model *m, const struct envelope *e, enum life life,
                     uint64_t now_ms)
 {
-    bool picky = d->is_picky && m->loads;
+    bool doubtful = life == LIFE_STALE_ERROR; /* without a loader: only where the store is away */
+    bool picky = d->is_picky && (m->loads || doubtful);
+    if (doubtful && d->mode == FETCH_RELOAD) return USE_NOT;
     if (picky && !demand_takes(d, e, now_ms)) return USE_NOT;
-    return life == LIFE_STALE_ERROR && !(picky && d->takes_stale) ? USE_IF_NO_BETTER : USE_NOW;
+    return doubtful && !(picky && d->takes_stale) ? USE_IF_NO_BETTER : USE_NOW;
 }

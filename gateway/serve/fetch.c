@@ -203,18 +203,18 @@ enum status fetch_open(struct serve *s, struct served *served, struct slice key,
 {
     const struct model *m = served->model;
     enum status status = seal_open(s, served, blob, key, e);
-    if (status != OK) return status;
     bool by_chance = m->options.refresh != 0; /* most models need neither of the two */
-    *life = life_of(m, e, by_chance ? seal_notes_of(e).load_us : 0, now_ms, by_chance ? serve_chance(s) : 0);
-    if (*life == LIFE_DEAD) return MISSING;
-    store_keep_near(s->store, key, near, blob, e->stale_until_ms, now_ms);
-    return OK;
+    if (status == OK)
+        *life = life_of(m, e, by_chance ? seal_notes_of(e).load_us : 0, now_ms, by_chance ? serve_chance(s) : 0);
+    if (status == OK && *life == LIFE_DEAD) status = MISSING;
+    if (status == OK) store_keep_near(s->store, key, near, blob, e->stale_until_ms, now_ms);
+    else store_drop_near(s->store, key, near);
+    return status;
 }
 
-static bool may_fall_back(const struct model *m, const struct envelope *e, uint64_t now_ms)
+static bool may_fall_back(const struct envelope *e, uint64_t now_ms)
 {
-    return e->kind != ENVELOPE_NEGATIVE && now_ms >= e->fresh_until_ms &&
-           now_ms - e->fresh_until_ms < m->options.stale_if_error_ms;
+    return e->kind != ENVELOPE_NEGATIVE && now_ms >= e->fresh_until_ms && now_ms < e->stale_until_ms;
 }
 
 struct blob *fetch_open_left(struct serve *s, struct served *served, struct slice key, uint64_t now_ms,
@@ -222,12 +222,11 @@ struct blob *fetch_open_left(struct serve *s, struct served *served, struct slic
 {
     const struct model *m = served->model;
     uint64_t since_ms;
-    bool has_stale_part = m->loads && m->options.stale_if_error_ms;
-    struct blob *left = has_stale_part ? store_look_left(s->store, key, now_ms, &since_ms) : NULL;
+    struct blob *left = m->options.stale_if_error_ms ? store_look_left(s->store, key, now_ms, &since_ms) : NULL;
     if (!left) return NULL;
     if (seal_reopen(s, served, left, e)) {
-        life_end(m, since_ms, e);
-        if (may_fall_back(m, e, now_ms)) return left;
+        life_doubt(m, since_ms, e);
+        if (may_fall_back(e, now_ms)) return left;
     }
     blob_unref(left);
     return NULL;
@@ -273,6 +272,7 @@ static enum status looked(struct fetch *f, enum status status, struct blob *blob
     const struct model *m = f->served->model;
     bool loads = m->loads && f->demand->mode != FETCH_LOOK;
     if (status == STORE_UNAVAILABLE && take_left(f, now_ms)) return OK;
+    if (status == MISSING) store_drop_near(f->serve->store, f->key->stored, &f->near);
     if (status == OK) {
         enum life life;
         status = fetch_open(f->serve, f->served, f->key->stored, blob, now_ms, &f->near, &f->entry, &life);
@@ -308,6 +308,7 @@ enum status fetch_start(struct fetch *f, uint64_t now_ms)
     struct blob *copy = NULL;
     f->op.level = near_will_do && store_near_up(store);
     if (f->op.level) copy = store_look_near(store, f->key->stored, now_ms, &f->near);
+    else store_mark_near(store, f->key->stored, now_ms, &f->near);
     if (copy) return looked(f, OK, copy, now_ms);
     f->op.done = on_looked;
     enum status st = store_get(store, f->key->stored, now_ms, &f->op);

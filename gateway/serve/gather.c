@@ -287,6 +287,7 @@ static void looked(struct gather *g, struct record *record, enum status status, 
     struct blob *old = NULL;
     enum use use = USE_NOT;
     if (status == STORE_UNAVAILABLE && take_left(g, record, now_ms)) return;
+    if (status == MISSING && !blob) store_drop_near(g->serve->store, record->stored, &record->near);
     if (blob) {
         enum life life;
         status =
@@ -368,6 +369,7 @@ static struct look *want(struct gather *g, struct look *look, struct record *rec
     }
     struct blob *copy = NULL;
     if (near) copy = store_look_near(g->serve->store, record->stored, now_ms, &record->near);
+    else store_mark_near(g->serve->store, record->stored, now_ms, &record->near);
     if (copy) {
         looked(g, record, OK, copy, now_ms);
         return look;

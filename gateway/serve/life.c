@@ -38,6 +38,13 @@ void life_end(const struct model *m, uint64_t at_ms, struct envelope *e)
     if (e->stale_until_ms > ends.stale_until_ms) e->stale_until_ms = ends.stale_until_ms;
 }
 
+void life_doubt(const struct model *m, uint64_t at_ms, struct envelope *e)
+{
+    if (e->fresh_until_ms > at_ms) e->fresh_until_ms = at_ms;
+    uint64_t end = clock_add(e->fresh_until_ms, m->options.stale_if_error_ms);
+    if (e->stale_until_ms > end) e->stale_until_ms = end;
+}
+
 static bool is_due(const struct model_options *o, const struct envelope *e, uint64_t load_us, uint64_t now_ms,
                    uint64_t chance)
 {

@@ -30,6 +30,10 @@ void life_begin(const struct model *m, uint64_t life_ms, uint64_t now_ms, uint64
  * been. */
 void life_end(const struct model *m, uint64_t at_ms, struct envelope *e);
 
+/* From `at_ms` on the store cannot be asked: it is fresh until then, if so long, and may be answered stale for `stale_if_error`, and no longer than it might have
+ * been. A model needs no loader for that. */
+void life_doubt(const struct model *m, uint64_t at_ms, struct envelope *e);
+
 /* Where a stored record stands now. `load_us`: how long a load of it takes, for XFetch (Vattani, Chierichetti, Lowenstein: Optimal
  * Probabilistic Cache Stampede Prevention, VLDB 2015, beta = 1). */
 enum life life_of(const struct model *m, const struct envelope *e, uint64_t load_us, uint64_t now_ms, uint64_t chance);

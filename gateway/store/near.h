@@ -49,7 +49,7 @@ void near_end(struct near *n, struct near_line *line);
 /* It is not waited for any more. It has ended. */
 void near_remove(struct near *n, struct near_line *line);
 
-/* A server is asked that has no line yet: no copy is served until it has, and near_unwant. Any thread. */
+/* A server is asked that has no line yet: no copy is served until it has, and near_unwant; what was kept of it meanwhile must be gone then. Any thread. */
 void near_want(struct near *n);
 void near_unwant(struct near *n);
 
@@ -62,7 +62,8 @@ bool near_is_whole(struct near *n);
 /* Whose changes are told, where there is one line: who reads from another server must not look here. */
 uint64_t near_server(struct near *n);
 
-/* A new reference, or NULL and *mark. Only while it is trusted. */
+/* A new reference, or NULL; and *mark. While it is not trusted nobody may be answered by it as fresh; what is kept then goes with the rest before the first
+ * copy is served again. */
 struct blob *near_look(struct near *n, struct slice key, uint64_t now_ms, uint32_t *mark);
 
 /* For who cannot reach the store: what is left of the time when it was trusted, and *until_us (clock_mono_us), the end of that time: since then it may

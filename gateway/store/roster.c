@@ -92,8 +92,12 @@ static void let_go(struct member *m)
 {
     struct roster *r = m->roster;
     list_remove(&m->link);
-    if (m->tracking) tracking_close(m->tracking, on_tracking_closed, r);
-    else near_unwant(r->near);
+    if (m->tracking) {
+        tracking_close(m->tracking, on_tracking_closed, r);
+    } else { /* it has been asked, and was never heard */
+        near_forget_all(r->near);
+        near_unwant(r->near);
+    }
     free(m);
 }
 

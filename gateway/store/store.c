@@ -62,11 +62,16 @@ void store_set_near(struct store *s, struct near *near)
     s->near_stale = near_counter(s->metrics, SLICE("stale"));
 }
 
+/* Is the server that we ask the one whose changes are told? */
+static bool near_is_of_ours(struct store *s)
+{
+    return s->servers.cluster || near_server(s->near) == redis_server(s->servers.redis);
+}
+
 bool store_near_up(struct store *s)
 {
     if (!s->near) return false;
-    bool same = s->servers.cluster || near_server(s->near) == redis_server(s->servers.redis);
-    bool up = same && near_trusted(s->near, clock_mono_us()) && (!s->sync || epochs_are_level(s->sync));
+    bool up = near_is_of_ours(s) && near_trusted(s->near, clock_mono_us()) && (!s->sync || epochs_are_level(s->sync));
     if (!up) counter_add(s->near_off, 1);
     return up;
 }
@@ -80,6 +85,15 @@ struct blob *store_look_near(struct store *s, struct slice key, uint64_t now_ms,
     look->may_keep = !value;
     counter_add(value ? s->near_hits : s->near_misses, 1);
     return value;
+}
+
+void store_mark_near(struct store *s, struct slice key, uint64_t now_ms, struct near_look *look)
+{
+    if (!s->near) return;
+    struct blob *older = near_look(s->near, key, now_ms, &look->mark);
+    look->older = older != NULL;
+    look->may_keep = near_is_of_ours(s);
+    blob_unref(older);
 }
 
 struct blob *store_look_left(struct store *s, struct slice key, uint64_t now_ms, uint64_t *since_ms)
@@ -97,6 +111,12 @@ void store_keep_near(struct store *s, struct slice key, const struct near_look *
                      uint64_t until_ms, uint64_t now_ms)
 {
     if (look->may_keep) near_keep(s->near, key, value, until_ms, now_ms, look->mark);
+    else store_drop_near(s, key, look);
+}
+
+void store_drop_near(struct store *s, struct slice key, const struct near_look *look)
+{
+    if (look->older) near_forget(s->near, near_name(key));
 }
 
 /* ---- what has been invalidated by name */

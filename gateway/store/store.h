@@ -76,12 +76,16 @@ void store_tick(struct store *s);
 /* How a look for a near copy went, and the way back for what is found in Redis instead. All zero: nobody has looked. */
 struct near_look {
     bool hit;
-    bool may_keep; /* private, both */
+    bool may_keep, older; /* private, as what follows; older: there is a copy that may not be answered as fresh */
     uint32_t mark;
 };
 
 /* The near copy of what the store holds, at once: a new reference; or NULL, and the store is to be asked. Only when they are up. */
 struct blob *store_look_near(struct store *s, struct slice key, uint64_t now_ms, struct near_look *look);
+
+/* They are not up, and the store is asked. What it says takes the place of an older copy, so that store_look_left finds nothing older than what clients
+ * have seen. */
+void store_mark_near(struct store *s, struct slice key, uint64_t now_ms, struct near_look *look);
 
 /* The store is unavailable: the near copy that is left of the time before, a new reference, and since when it may be out of date, in wall time; or
  * NULL. Not to be answered as fresh, nor kept near. */
@@ -90,6 +94,9 @@ struct blob *store_look_left(struct store *s, struct slice key, uint64_t now_ms,
 /* Keeps near what the store has given, when asked after that look, until its own end. Borrows key; takes its own reference to value. */
 void store_keep_near(struct store *s, struct slice key, const struct near_look *look, struct blob *value,
                      uint64_t until_ms, uint64_t now_ms);
+
+/* It has given nothing of use: an older copy goes. */
+void store_drop_near(struct store *s, struct slice key, const struct near_look *look);
 
 /* OK when all that has been invalidated until now, by whatever process, is known here; or why not. Now, or PENDING and then by done. */
 enum status store_catch_up(struct store *s, struct store_op *op);

@@ -13,6 +13,7 @@ model "Whole" { id = key(), one = reference "Part", other = reference "Part", op
 model "Brief" { id = key(), text = field(), options = { expires = 600, stale_if_error = 1.5 }, from_miss = function(self) self.text = "loaded" end }
 model "Plain" { id = key(), text = field(), options = { expires = 600 }, from_miss = function(self) self.text = "loaded" end }
 model "Note" { id = key(), text = field() }
+model "Kept" { id = key(), text = field(), options = { expires = 600, stale_if_error = 60 } }
 model "Sum" { id = key(), twice = cached_method{ on = { "id" }, expires = 600, stale_if_error = 60, function(self) return self.id .. self.id end } }
 ]]
 
@@ -129,6 +130,54 @@ describe("near copies of a Redis that is away", function()
     assert.not_equal("stale", detail(check.status(gw:get "/models/Part?id=b", 200)))
     server:stop()
     server = again
+  end)
+
+  it("need no loader, and are kept no longer than they would have been", function()
+    local gw, kept, brief = start(), "/models/Kept?id=a", "/models/Kept?id=brief"
+    save(gw, kept, "saved")
+    check.status(gw:put(brief .. "&_expires=3", '{"text":"brief"}'), 201)
+    local ends = socket.gettime() + 3
+    warm(gw, kept, brief)
+    server:kill()
+    local response = await_stale(gw, kept)
+    assert.equal("saved", check.document(response).text)
+    check.says(response.headers["cache-control"], "max-age=0", "stale-if-error=")
+    assert.equal("stale", detail(check.status(gw:get(kept, { ["Cache-Control"] = "max-age=600, max-stale" }), 200)))
+    for _, demand in ipairs { "no-cache", "max-age=600" } do check.problem(gw:get(kept, { ["Cache-Control"] = demand }), 503, "store-unavailable") end
+    check.problem(gw:get "/models/Kept?id=never", 503, "store-unavailable")
+    check.problem(gw:put(kept, '{"text":"x"}'), 503, "store-unavailable")
+    process.eventually("it is over", 3 + 2 * gateway.patience, function() return gw:get(brief).status == 503 end)
+    assert(socket.gettime() >= ends - 0.1)
+    assert.equal("saved", check.document(gw:get(kept)).text)
+  end)
+
+  it("are none older than what was read since from Redis itself, when that was not heard but could be asked", function()
+    server:command("ACL", "SETUSER", "deaf", "on", ">pw", "~*", "+@all")
+    local function url(user) return (server.url:gsub("://", "://" .. user .. ":pw@")) end
+    server:command("ACL", "SETUSER", "other", "on", ">pw", "~*", "+@all")
+    local gw, other = start(url "deaf"), start(url "other")
+    local ids = { "kept", "changed", "deleted", "document" }
+    local function target(id) return "/models/Kept?id=" .. id end
+    for _, id in ipairs(ids) do
+      save(gw, target(id), "old")
+      warm(gw, target(id))
+    end
+    server:command("ACL", "SETUSER", "deaf", "-client|tracking")
+    for line in server:command("CLIENT", "LIST"):gmatch "[^\n]+" do
+      if line:find("user=deaf", 1, true) and line:find("resp=3", 1, true) then server:command("CLIENT", "KILL", "ID", line:match "id=(%d+)") end
+    end
+    process.eventually("it hears nothing", 5 * gateway.patience, function() return gw:metric "perigee_near_cache_up" == 0 end)
+    for _, id in ipairs { "changed", "document" } do save(other, target(id), "new") end
+    check.status(other:delete(target "deleted"), 204)
+    assert.equal("redis", detail(gw:get(target "changed")))
+    check.status(gw:get(target "deleted"), 404)
+    local many = gw:request("POST", "/models/Kept/_bulk", { ["Content-Type"] = "application/json" }, '{"get":[{"id":"document"}]}')
+    assert.equal("new", check.document(many).get[1].value.text)
+    server:kill()
+    await_stale(gw, target "kept")
+    assert.equal("old", check.document(gw:get(target "kept")).text)
+    for _, id in ipairs { "changed", "document" } do assert.equal("new", check.document(await_stale(gw, target(id))).text) end
+    check.problem(gw:get(target "deleted"), 503, "store-unavailable")
   end)
 
   it("may be answered as long as stale_if_error lasts from the time when they were last certain", function()

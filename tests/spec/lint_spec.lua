@@ -31,7 +31,6 @@ describe("lint", function()
     ['model "A" { id = key(), options = { jitter = 0, refresh = "off", stale_if_error = 0, stale_while_revalidate = 0 } }'] = "",
     ['model "A" { id = key(), options = { stale_while_revalidate = 1, stale_if_error = 1, refresh = 0.5, soft_timeout = 1, max_loads = 1 } }'] =
       "1: warning: model `A`: option `stale_while_revalidate` has no effect: the model has no loader\n"
-      .. "1: warning: model `A`: option `stale_if_error` has no effect: the model has no loader\n"
       .. "1: warning: model `A`: option `refresh` has no effect: the model has no loader\n"
       .. "1: warning: model `A`: option `soft_timeout` has no effect: the model has no loader\n"
       .. "1: warning: model `A`: option `max_loads` has no effect: the model has no loader\n",

@@ -48,6 +48,27 @@ static void without_a_loader_nothing_is_stale_or_due(void **state)
     assert_int_equal(life_of(&m, &e, 0, NOW + 10000, 0), LIFE_DEAD);
 }
 
+static void what_is_in_doubt_is_stale_from_then_on_with_or_without_a_loader(void **state)
+{
+    struct model m = {.options = {.expires_ms = 10000, .stale_if_error_ms = 5000}};
+    for (int loads = 0; loads < 2; loads++) {
+        struct envelope e = {.kind = ENVELOPE_RECORD}, whole;
+        m.loads = loads;
+        life_begin(&m, LIFE_UNSAID, NOW, 0, &e);
+        whole = e;
+        life_doubt(&m, NOW + 2000, &e);
+        assert_int_equal(e.fresh_until_ms, NOW + 2000);
+        assert_int_equal(e.stale_until_ms, NOW + 7000);
+        e = whole;
+        life_doubt(&m, NOW + 8000, &e);
+        assert_int_equal(e.stale_until_ms, loads ? NOW + 13000 : NOW + 10000); /* no longer than it was to be kept */
+        e = whole;
+        life_doubt(&m, NOW + 12000, &e);
+        assert_int_equal(e.fresh_until_ms, NOW + 10000);
+        assert_int_equal(e.stale_until_ms, whole.stale_until_ms);
+    }
+}
+
 static void a_plain_record_is_fresh_and_then_dead(void **state)
 {
     struct envelope e = begun(&plain, LIFE_UNSAID, 0);
@@ -148,6 +169,7 @@ static void failures_double_the_wait_up_to_a_bound(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_in_doubt_is_stale_from_then_on_with_or_without_a_loader),
         cmocka_unit_test(a_plain_record_is_fresh_and_then_dead),
         cmocka_unit_test(both_stale_parts_begin_where_freshness_ends),
         cmocka_unit_test(options_that_have_shrunk_since_count),
