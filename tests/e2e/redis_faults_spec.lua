@@ -10,6 +10,7 @@ local socket = require "socket"
 local models = [[
 model "Note" { id = key(), text = field() }
 model "Loaded" { id = key(), text = field(), options = { expires = 300 }, from_miss = function(self) self.text = "loaded " .. self.id end }
+model "Hot" { id = key(), text = field(), options = { expires = 300, stale_if_error = 60 }, from_miss = function(self) self.text = "hot " .. self.id end }
 ]]
 
 local note, SLACK, NOTES, CLIENTS = crowd.note, crowd.SLACK, crowd.NOTES, crowd.CLIENTS
@@ -155,6 +156,48 @@ describe("under load, a Redis", function()
     ended()
     load:await(2)
     gw:await_store(2)
+  end)
+end)
+
+describe("a Redis that is killed", function()
+  it("in the middle of its answers spoils none; hot records go on as stale ones, and it is used within 2 s of its return", function()
+    local server = redis.start()
+    local gw, hot = start(server, "--near-cache-bytes", "0"), start(server) -- of one all is asked of Redis
+    local load = crowd.on(gw, { deadline = DEADLINE })
+    local function ask_hot(id)
+      local before = socket.gettime()
+      local response = hot:get("/models/Hot?id=" .. id)
+      assert.equal("hot " .. id, check.document(response).text)
+      assert(socket.gettime() - before <= DEADLINE + SLACK + 0.2 * gateway.patience)
+      return check.cache_status(response).detail
+    end
+    for kill = 1, 5 do
+      for id = 1, 10 do process.eventually("a near copy", 5 * gateway.patience, function() return ask_hot(id) == "near" end) end
+      load:run_for(0.05)
+      os.execute(("(sleep 0.%03d; kill -KILL %d) &"):format(50 + kill * 7, server.process.pid))
+      local ends = socket.gettime() + 0.4
+      repeat
+        load:run()
+        ask_hot(load.round % 10 + 1)
+      until socket.gettime() > ends
+      assert.equal(0, load:run())
+      server.process:wait(5)
+      local again = redis.start(server.port)
+      local back = socket.gettime()
+      for _, one in ipairs { gw, hot } do one:await_store(5) end
+      assert(socket.gettime() - back <= 2 * gateway.patience, socket.gettime() - back)
+      server:stop()
+      server = again
+      crowd.save(gw)
+      load:await(0.5)
+    end
+    assert(load.answers[200] > 100 and load.answers[503] > 100)
+    assert.is_nil(load.answers[404])
+    assert(hot:metric("perigee_requests_total", { model = "Hot", outcome = "stale" }) > 0)
+    load:stop()
+    gw:finish()
+    hot:finish()
+    server:stop()
   end)
 end)
 

@@ -3,6 +3,7 @@
 local certs = require "tests.support.certs"
 local check = require "tests.support.check"
 local gateway = require "tests.support.gateway"
+local http = require "tests.support.http"
 local process = require "tests.support.process"
 local redis = require "tests.support.redis"
 local socket = require "socket"
@@ -13,6 +14,7 @@ model "Asked" { id = key(), text = field(), from_miss = function(self) self.text
 ]]
 
 local NOTE = "/models/Note?id=1"
+local ONE_CONNECTION = { "--near-cache-bytes", "0", "--redis-timeout", "10s" } -- what a server is made to say is said to that one, be the machine busy or not
 
 -- A real openssl s_server: a TLS server that speaks no Redis. It sends the lines that it is given, but for "r": it asks to shake hands again.
 local function s_server(made, ...)
@@ -243,7 +245,7 @@ describe("Redis over TLS", function()
 
   it("may go without a word, and ask to shake hands again: then it is lost", function()
     local again = with(s_server(shown, "-tls1_2"))
-    start(url_of(again.port, "ca=" .. authority.ca), { args = { "--near-cache-bytes", "0" } })
+    start(url_of(again.port, "ca=" .. authority.ca), { args = ONE_CONNECTION })
     again:send "+PONG\r\n"
     gw:await_store()
     again:send "r\n"
@@ -255,7 +257,23 @@ describe("Redis over TLS", function()
     serves()
     one:kill()
     process.eventually("the log says so", 5, function() return gw:log():find "store lost" end)
+    check.says(gw:log(), "the connection ended without a close_notify")
     check.problem(gw:get(NOTE), 503, "store-unavailable")
+  end)
+
+  it("may be cut off in the middle of an answer, which is none then", function()
+    local cut = with(s_server(shown))
+    start(url_of(cut.port, "ca=" .. authority.ca), { args = ONE_CONNECTION })
+    cut:send "+PONG\r\n"
+    gw:await_store()
+    local client = http.connect(gw.address)
+    client:send(http.format("GET", NOTE))
+    process.eventually("it is asked", 5, function() return cut.process:out():find("GETRANGE", 1, true) or cut.process:out():find("GET\r", 1, true) end)
+    cut:send "$100\r\nPGE"
+    cut.process:kill()
+    check.problem(client:receive(), 503, "store-unavailable")
+    check.says(gw:log(), "store lost")
+    client:close()
   end)
 
   it("serves handlers, too", function()

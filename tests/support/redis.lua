@@ -34,7 +34,7 @@ redis.is_cluster = os.getenv "REDIS_AS_CLUSTER" == "1"
 function redis.url_of(port) return (redis.is_cluster and "redis+cluster://127.0.0.1:%d" or "redis://127.0.0.1:%d/0"):format(port) end
 
 -- Starts one, on `port` when given, and waits until it answers; a cluster in its place where nothing else is asked for. Options: tls ({ ca =, cert =, key = }, paths, and optionally clients =
--- "yes": they must show a certificate): it listens for TLS, too, on tls_port, and `tls_url` has its ca; args (more words), password (which they set: `command` needs it, too).
+-- "yes": they must show a certificate): it listens for TLS, too, on tls_port, and `tls_url` has its ca; args (more words), env, password (which they set: `command` needs it, too).
 function redis.start(port, options)
   if redis.is_cluster and not options then return require "tests.support.cluster".as_server(port) end
   options = options or {}
@@ -53,7 +53,7 @@ function redis.start(port, options)
       "--tls-auth-clients", tls.clients or "no" } do argv[#argv + 1] = word end
   end
   for _, word in ipairs(options.args or {}) do argv[#argv + 1] = word end
-  self.process = process.start { argv = argv, folder = folder }
+  self.process = process.start { argv = argv, folder = folder, env = options.env }
   return redis.adopt(self)
 end
 
