@@ -14,7 +14,7 @@ model "Asked" { id = key(), text = field(), from_miss = function(self) self.text
 ]]
 
 local NOTE = "/models/Note?id=1"
-local ONE_CONNECTION = { "--near-cache-bytes", "0", "--redis-timeout", "10s" } -- what a server is made to say is said to that one, be the machine busy or not
+local ONE_CONNECTION = { "--near-cache-bytes", "0", "--redis-timeout", "10s" } -- be the machine busy or not
 
 -- A real openssl s_server: a TLS server that speaks no Redis. It sends the lines that it is given, but for "r": it asks to shake hands again.
 local function s_server(made, ...)
@@ -28,6 +28,9 @@ local function s_server(made, ...)
   }
   process.eventually("s_server listens", 10, function() return self.process:out():find "ACCEPT" end)
   self.pipe = assert(io.open(self.input, "w"))
+  function self:await(text)
+    process.eventually("it is asked to " .. text, 10, function() return self.process:out():find(text, 1, true) end)
+  end
   function self:send(text)
     self.pipe:write(text)
     self.pipe:flush()
@@ -246,6 +249,7 @@ describe("Redis over TLS", function()
   it("may go without a word, and ask to shake hands again: then it is lost", function()
     local again = with(s_server(shown, "-tls1_2"))
     start(url_of(again.port, "ca=" .. authority.ca), { args = ONE_CONNECTION })
+    again:await "PING"
     again:send "+PONG\r\n"
     gw:await_store()
     again:send "r\n"
@@ -264,11 +268,12 @@ describe("Redis over TLS", function()
   it("may be cut off in the middle of an answer, which is none then", function()
     local cut = with(s_server(shown))
     start(url_of(cut.port, "ca=" .. authority.ca), { args = ONE_CONNECTION })
+    cut:await "PING"
     cut:send "+PONG\r\n"
     gw:await_store()
     local client = http.connect(gw.address)
     client:send(http.format("GET", NOTE))
-    process.eventually("it is asked", 5, function() return cut.process:out():find("GETRANGE", 1, true) or cut.process:out():find("GET\r", 1, true) end)
+    cut:await "GET"
     cut:send "$100\r\nPGE"
     cut.process:kill()
     check.problem(client:receive(), 503, "store-unavailable")

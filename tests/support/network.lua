@@ -16,14 +16,25 @@ local before -- the network that was left
 
 local function run(command) return os.execute(command .. " 2>/dev/null >&2") == 0 end
 
--- Says what, if this machine lets us have none.
+-- What the rules below need of the machine.
+local NEEDS = {
+  "ip link set lo up mtu 1500", "iptables -A INPUT -p tcp -m statistic --mode random --probability 0.3 -j DROP",
+  "iptables -A INPUT -p tcp -m connbytes --connbytes 1: --connbytes-dir reply --connbytes-mode bytes -j REJECT --reject-with tcp-reset",
+  "iptables -t mangle -A POSTROUTING -p tcp --sport 1 -j CLASSIFY --set-class 1:1", "tc qdisc add dev lo root handle 1: htb",
+}
+
+-- Says what is lacking, and changes nothing, if this machine lets us have none.
 function network.enter()
   local here = ffi.C.open("/proc/thread-self/ns/net", ffi.cast("int", O_CLOEXEC))
   if here < 0 or ffi.C.unshare(CLONE_NEWNET) ~= 0 then return "a network of its own needs root" end
   before = here
-  local lacks = not run "ip link set lo up mtu 1500" and "ip" or not run "iptables -L" and "iptables"
-  if lacks then network.leave() end
-  return lacks and "no " .. lacks .. " here"
+  for _, need in ipairs(NEEDS) do
+    if not run(need) then
+      network.leave()
+      return "this machine cannot: " .. need
+    end
+  end
+  network.mend()
 end
 
 function network.leave()
