@@ -45,7 +45,8 @@ end
 
 -- Options that are for loads, in the order they are told. (`stale_if_error` is for a Redis that is away, too.)
 local OF_LOADS = {
-    { "stale_while_revalidate", "stale_while_revalidate_ms" }, { "refresh", "refresh" }, { "soft_timeout", "soft_timeout_ms" }, { "max_loads", "max_loads" },
+    { "stale_while_revalidate", "stale_while_revalidate_ms" }, { "refresh", "refresh" }, { "soft_timeout", "soft_timeout_ms" },
+    { "max_loads", "max_loads" },
 }
 
 local function no_effect(model)
