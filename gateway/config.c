@@ -84,6 +84,13 @@ static enum status setting_set(struct reading *r, const struct setting *s, enum 
     bool again = origin == r->origin[index] && origin != DEFAULT;
     r->origin[index] = origin;
     if (s->kind == LIST && origin == DEFAULT && value.n == 0) return OK;
+    /* These two do not show the value, which may be a store with its password. */
+    if (again && s->kind != LIST)
+        return problem_set(r->why, MALFORMED_REQUEST, NULL, "%s wants to be given once",
+                           spelling(origin, slice_of(s->flag)));
+    if (value.n && memchr(value.p, '\0', value.n))
+        return problem_set(r->why, MALFORMED_REQUEST, NULL, "%s has a NUL in its value",
+                           spelling(origin, slice_of(s->flag)));
     switch (s->kind) {
     case TEXT: *(const char **)field = arena_dup(&r->config->arena, value).p; break;
     case LIST:
@@ -100,7 +107,6 @@ static enum status setting_set(struct reading *r, const struct setting *s, enum 
         if (!units_duration(value, number)) wants = "a duration such as 10s";
         break;
     }
-    if (again && s->kind != LIST) wants = "to be given once";
     if (!wants) return OK;
     return problem_set(r->why, MALFORMED_REQUEST, NULL, "%s wants %s, not `%.*s`", spelling(origin, slice_of(s->flag)),
                        wants, SLICE_ARG(value));

@@ -331,6 +331,27 @@ describe("a wrong start", function()
     refused({ env = { PERIGEE_LISEN = "127.0.0.1:0" } }, "PERIGEE_LISEN", "PERIGEE_LISTEN")
   end)
 
+  it("takes no NUL in a file's value, and shows no store's password", function()
+    for _, line in ipairs { "listen = { '127.0.0.1:0\\0x' }", "store = 'redis://a:planted@127.0.0.1\\0.example:1'" } do
+      process.write(folder .. "/config.lua", "return { " .. line .. " }")
+      refused({ args = { "--config", folder .. "/config.lua" } }, "config.lua: ", line:match "^%a+", "NUL")
+    end
+    local _, _, err = gateway.run({ "serve", folder .. "/schemas", "--config", folder .. "/config.lua" }, {})
+    assert.is_nil(err:find("planted", 1, true), err)
+    _, _, err = gateway.run({ "serve", folder .. "/schemas", "--store", "memory:", "--store", "redis://a:planted@127.0.0.1:1" }, {})
+    check.says(err, "--store", "once")
+    assert.is_nil(err:find("planted", 1, true), err)
+  end)
+
+  it("takes no host that is neither a name nor an address as it is written", function()
+    for _, host in ipairs { ("a"):rep(256), "2130706433", "0x7f000001", "127.1", "0177.0.0.1", "127.0.0.256", "a..b", "a b", "[::g]", "[127.0.0.1]" } do
+      refused({ args = { "--listen", host .. ":4999" } }, "--listen")
+      for _, url in ipairs { "redis://%s:6379", "rediss://%s:6379", "redis+cluster://127.0.0.1:1,%s:1", "redis+sentinel://%s:1/main" } do
+        refused({ args = { "--listen", "127.0.0.1:0", "--store", url:format(host) } }, "--store")
+      end
+    end
+  end)
+
   it("names an unknown key of the file, and the nearest", function()
     process.write(folder .. "/config.lua", 'return { wokers = 1 }')
     refused({ args = { "--config", folder .. "/config.lua" } }, "wokers", "workers", "config.lua")

@@ -118,6 +118,8 @@ describe("a collection of raw requests", function()
     }
     assert(out:match "%d+ passed, %d+ failed", out .. err)
     for id, why in out:gmatch "FAIL %S+ (%S+) ([^\n]*)" do assert(allowed[id], id .. ": " .. why) end
+    local docs = process.read "docs/http.md"
+    for id in pairs(allowed) do assert(docs:find("`" .. id .. "`", 1, true), "docs/http.md does not tell of " .. id) end
     assert.is_nil(out:find("DESYNC", 1, true), out)
     assert.is_nil(out:find("REVIEW", 1, true), out)
     gw:finish()
