@@ -92,7 +92,7 @@ void store_mark_near(struct store *s, struct slice key, uint64_t now_ms, struct 
     if (!s->near) return;
     struct blob *older = near_look(s->near, key, now_ms, &look->mark);
     look->older = older != NULL;
-    look->may_keep = near_is_of_ours(s);
+    look->may_keep = older && near_is_of_ours(s); /* not more than there is: it may be off for good */
     blob_unref(older);
 }
 

@@ -9,6 +9,7 @@ local socket = require "socket"
 
 local models = [[
 model "Note" { id = key(), n = field{ type = "integer" }, options = { tags = function(self) return { "all" } end } }
+model "Kept" { id = key(), n = field{ type = "integer" }, options = { stale_if_error = 60 } }
 ]]
 
 local json = { ["Content-Type"] = "application/json" }
@@ -151,11 +152,16 @@ describe("near copies of a cluster", function()
     local ids = ids_of("down", 3)
     agree(ids, 2)
     for _, id in ipairs(ids) do warm(left, id) end
+    local kept = "/models/Kept?id=down"
+    check.status(right:put(kept, '{"n":1}', json), 201)
+    process.eventually("a near copy", 10 * gateway.patience, function() return detail(left:get(kept)) == "near" end)
     local slot = servers:slot "nobody's"
     local owner = servers:owner(slot)
     for _, node in ipairs(servers.nodes) do node:command("CLUSTER", "DELSLOTS", slot) end
     process.eventually("its near cache is off", 3, function() return not on(left) and not on(right) end)
     check.problem(left:get(target(ids[1])), 503, "store-unavailable")
+    assert.equal("stale", detail(check.status(left:get(kept), 200)))
+    check.problem(left:put(kept, '{"n":2}', json), 503, "store-unavailable")
     owner:command("CLUSTER", "ADDSLOTS", slot)
     for _, node in ipairs(servers.nodes) do node:try("CLUSTER", "SETSLOT", slot, "NODE", owner.id) end -- sooner than by hearsay
     await_on(20)

@@ -449,7 +449,7 @@ static void test_reconnects_back_off(void **state)
     w->peer.greeted = greet_and_close;
     world_open(w);
     run_for(&w->loop, 5000);
-    /* After 100, 400, 1600, 1900 ms, each less a fifth at most: at least 4 attempts within 5 s, at most 6. */
+    /* After 100, 400, 1600, 1900 ms, each less a tenth at most: at least 4 attempts within 5 s, at most 6. */
     assert_in_range(w->peer.connections, 4, 6);
     world_free(w);
 }
@@ -462,12 +462,12 @@ static void test_pauses(void **state)
         uint64_t attempts = 0;
         for (uint64_t time = pause_next(p); time <= 30000; attempts++) {
             uint64_t pause = pause_next(p);
-            assert_in_range(pause, 300, PAUSE_MAX_MS);
+            assert_in_range(pause, 360, PAUSE_MAX_MS);
             time += pause;
         }
-        assert_in_range(attempts, 17, 20);
+        assert_in_range(attempts, 17, 19); /* and the first */
         pause_reset(p);
-        assert_in_range(pause_next(p), 75, PAUSE_MIN_MS);
+        assert_in_range(pause_next(p), 90, PAUSE_MIN_MS);
         free(p);
     }
 }
