@@ -263,9 +263,9 @@ struct redis *cluster_node(struct cluster *c, struct slice key)
     struct cluster_node *node = cluster_owner(c, key);
     if (!node && !c->known)
         node = c->asked; /* it knows better; the command may wait for the greeting with our question */
-    if (node) return node->redis;
-    cluster_ask_anew(c);
-    return NULL;
+    bool may_answer = node && (redis_up(node->redis) || redis_is_connecting(node->redis));
+    if (!may_answer) cluster_ask_anew(c); /* another may have its slots by now */
+    return node ? node->redis : NULL;
 }
 
 /* ---- life */

@@ -322,6 +322,22 @@ static void test_a_server_is_lost_and_another_has_its_slots(void **state)
     scene_free(s);
 }
 
+/* Who is asked for in vain is looked for each second, however rarely the dead one is tried. */
+static void test_the_map_is_asked_for_as_long_as_commands_fail(void **state)
+{
+    struct scene *s = scene_up();
+    struct ask a;
+    peer_stop(&s->server[2].peer);
+    run_for(&s->loop, 2300); /* it was tried three times, and is left alone for nearly two seconds now */
+    s->owner[2] = 1;
+    uint64_t start = clock_mono_us();
+    assert_int_equal(start_get(s, &a, "foo"), STORE_UNAVAILABLE);
+    assert_true(run_until(&s->loop, is_whole, s, 5000));
+    assert_true(clock_mono_us() - start < 1200000);
+    s->server[2].peer.port = 0;
+    scene_free(s);
+}
+
 /* One that a server has just sent us to is kept, but not when it is dead: the near cache would wait for it. */
 static void test_a_server_is_lost_that_was_just_named(void **state)
 {
@@ -611,6 +627,7 @@ int main(void)
         cmocka_unit_test(test_a_map_that_cannot_be_is_refused),
         cmocka_unit_test(test_a_slot_that_nobody_has),
         cmocka_unit_test(test_a_server_is_lost_and_another_has_its_slots),
+        cmocka_unit_test(test_the_map_is_asked_for_as_long_as_commands_fail),
         cmocka_unit_test(test_a_server_is_lost_that_was_just_named),
         cmocka_unit_test(test_moved),
         cmocka_unit_test(test_moved_to_a_server_that_is_new),
