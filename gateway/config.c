@@ -179,6 +179,15 @@ static bool is_client_variable(struct slice flag)
     return slice_eq(flag, SLICE("client-url")) || slice_eq(flag, SLICE("client-token"));
 }
 
+/* There can be one variable of a name only: what may be repeated stands in it with commas. */
+static enum status variable_read(struct reading *r, const struct setting *s, struct slice value)
+{
+    enum status st = OK;
+    if (s->kind != LIST) return setting_set(r, s, ENVIRONMENT, value);
+    while (st == OK && value.p) st = setting_set(r, s, ENVIRONMENT, slice_trim(slice_cut(&value, ',')));
+    return st;
+}
+
 static enum status environment_read(struct reading *r, char **environment)
 {
     struct slice prefix = SLICE(ENVIRONMENT_PRE);
@@ -193,7 +202,7 @@ static enum status environment_read(struct reading *r, char **environment)
         if (slice_eq(flag, SLICE("config"))) {
             if (!r->file) r->file = arena_dup(&r->config->arena, value).p;
         } else if (s) {
-            st = setting_set(r, s, ENVIRONMENT, value);
+            st = variable_read(r, s, value);
         } else if (!is_service_link(flag) && !is_client_variable(flag)) {
             st = unknown(flag, ENVIRONMENT, "environment variable", r->why);
         }

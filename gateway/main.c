@@ -137,21 +137,25 @@ static int print_key(const struct config *config, int words, char **word)
     return exit_code;
 }
 
-/* perigee key [--models DIR]... [--prefix P] MODEL name=value...: the schema folders come as flags here, since the words are
- * the key. */
+/* perigee key [--models DIR]... [--prefix P] MODEL name=value..., the flags before, behind or between: the schema folders come as flags here,
+ * since the words are the key. */
 static int run_key(int argc, char **argv)
 {
-    char *flags[2 * CONFIG_LIST_MAX], **word = argv;
-    int n_flags = 0, words = argc;
-    while (words >= 2 && strncmp(*word, "--", 2) == 0 && n_flags + 2 <= 2 * CONFIG_LIST_MAX) {
-        if (strcmp(word[0], "--models") != 0) flags[n_flags++] = word[0];
-        flags[n_flags++] = word[1];
-        word += 2;
-        words -= 2;
+    static const char models[] = "--models=";
+    char **flag = calloc(2 * (size_t)argc + 1, sizeof *flag), **word = flag ? flag + argc : NULL;
+    int flags = 0, words = 0, exit_code = 2;
+    if (!flag) abort();
+    for (int i = 0; i < argc; i++) {
+        bool is_flag = strncmp(argv[i], "--", 2) == 0, alone = is_flag && strchr(argv[i], '=');
+        if (!is_flag) word[words++] = argv[i];
+        else if (strncmp(argv[i], models, sizeof models - 1) == 0) flag[flags++] = argv[i] + sizeof models - 1;
+        else if (alone || i + 1 == argc || strcmp(argv[i], "--models") != 0) flag[flags++] = argv[i];
+        if (is_flag && !alone && i + 1 < argc) flag[flags++] = argv[++i];
     }
-    if (words >= 1) return with_config(n_flags, flags, print_key, words, word);
-    fprintf(stderr, "perigee: usage: perigee key [--models DIR] [--prefix P] MODEL name=value...\n");
-    return 2;
+    if (words) exit_code = with_config(flags, flag, print_key, words, word);
+    else fprintf(stderr, "perigee: usage: perigee key [--models DIR] [--prefix P] MODEL name=value...\n");
+    free(flag);
+    return exit_code;
 }
 
 /* -- test -- */

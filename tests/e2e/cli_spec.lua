@@ -129,6 +129,22 @@ describe("perigee", function()
     end
   end)
 
+  it("takes the flags of `key` wherever they stand", function()
+    local folder = process.temp()
+    process.write(folder .. "/m.lua", 'model "User" { username = key(), v = field() }')
+    local _, wanted = gateway.run { "key", "--models", folder, "--prefix", "p", "User", "username=a b" }
+    assert.truthy(wanted:match "^p:User:%x+:username=a%%20b\n$")
+    for _, words in ipairs {
+      { "User", "username=a b", "--models", folder, "--prefix", "p" }, { "--prefix=p", "User", "--models=" .. folder, "username=a b" },
+    } do
+      local code, out, err = gateway.run { "key", unpack(words) }
+      assert.same({ 0, wanted }, { code, out }, err)
+    end
+    local code, _, err = gateway.run { "key", "User", "username=a b", "--modles", folder }
+    assert.equal(2, code)
+    check.says(err, "unknown flag --modles")
+  end)
+
   it("names an unknown command, and the nearest", function()
     local code, out, err = gateway.run { "sreve" }
     assert.equal(2, code)

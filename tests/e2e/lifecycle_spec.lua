@@ -352,6 +352,13 @@ describe("a wrong start", function()
     end
   end)
 
+  it("takes what may be repeated out of a variable with commas", function()
+    local gw = gateway.start { models = 'model "Note" { id = key() }', env = { PERIGEE_CORS_ORIGIN = "https://a.example, https://b.example" } }
+    assert.same({ "https://a.example", "https://b.example" }, check.document(gw:admin "/admin/config").cors_origin)
+    gw:finish()
+    refused({ env = { PERIGEE_LISTEN = "127.0.0.1:0,nonsense" } }, "nonsense")
+  end)
+
   it("names an unknown key of the file, and the nearest", function()
     process.write(folder .. "/config.lua", 'return { wokers = 1 }')
     refused({ args = { "--config", folder .. "/config.lua" } }, "wokers", "workers", "config.lua")
