@@ -42,7 +42,7 @@ static struct entry **find(const struct tokens *t, const unsigned char digest[DI
 const struct grant *tokens_find(const struct tokens *t, struct slice token)
 {
     unsigned char digest[DIGEST];
-    if (token.n < TOKENS_MIN || token.n > TOKENS_MAX) return NULL;
+    if (token.n == 0 || token.n > TOKENS_MAX) return NULL;
     hash_sha256(token, digest);
     const struct entry *e = *find(t, digest);
     return e ? &e->grant : NULL;
@@ -160,12 +160,14 @@ static void grow(struct tokens *t)
     for (size_t i = 0; i < t->n; i++) *find(t, t->entry[i]->digest) = t->entry[i];
 }
 
-/* What is wrong with these words, or NULL: the token is added. */
-static const char *add(struct tokens *t, const struct slice *word, size_t n, unsigned line)
+/* What is wrong with these words, or NULL: the token is added. `weak`: it can be guessed. Behind a short token no long name is taken: they may
+ * have been put the wrong way round, and names are logged. */
+static const char *add(struct tokens *t, const struct slice *word, size_t n, unsigned line, bool *weak)
 {
     if (n < 3 || n > WORDS_MAX) return "a line is TOKEN NAME PERMISSIONS and, if it is not for all, MODELS";
     if (!token_is_valid(word[0])) return "a token is of letters, digits and - . _ ~ + /, then any number of =";
-    if (word[0].n < TOKENS_MIN) return "a token has at least 16 characters";
+    *weak = word[0].n < TOKENS_SHORT;
+    if (*weak && word[1].n >= TOKENS_SHORT) return "a token comes before its name, and has at least 16 characters";
     if (word[0].n > TOKENS_MAX) return "a token has at most 512 characters";
     if (!name_is_valid(word[1])) return "a name is of letters, digits and - . _ @, at most 64 of them";
     struct entry *e = arena_zalloc(&t->arena, sizeof *e);
@@ -183,13 +185,13 @@ static const char *add(struct tokens *t, const struct slice *word, size_t n, uns
     return NULL;
 }
 
-static const char *read_line(struct tokens *t, struct slice line, unsigned number)
+static const char *read_line(struct tokens *t, struct slice line, unsigned number, bool *weak)
 {
     struct slice word[WORDS_MAX];
     if (number > TOKENS_LINES_MAX) return "a token file has at most 10000 lines";
     if (line.n > TOKENS_LINE_MAX) return "the line is too long";
     size_t n = split(line, word);
-    return n ? add(t, word, n, number) : NULL;
+    return n ? add(t, word, n, number, weak) : NULL;
 }
 
 struct tokens *tokens_read(struct slice text, const char *file, struct buffer *findings)
@@ -201,7 +203,11 @@ struct tokens *tokens_read(struct slice text, const char *file, struct buffer *f
     arena_init(&t->arena);
     while (text.n && wrong < FINDINGS_MOST && number <= TOKENS_LINES_MAX) {
         struct slice line = slice_cut(&text, '\n');
-        const char *fault = read_line(t, line, ++number);
+        bool weak = false;
+        const char *fault = read_line(t, line, ++number, &weak);
+        if (!fault && weak)
+            buffer_printf(findings, "%s:%u: warning: a token of fewer than 16 characters can be guessed\n", file,
+                          number);
         if (!fault) continue;
         wrong++;
         buffer_printf(findings, "%s:%u: %s\n", file, number, fault);

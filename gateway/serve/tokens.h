@@ -24,8 +24,8 @@ enum permission {
 #undef X
 };
 
-#define TOKENS_MIN       16    /* characters of a token */
-#define TOKENS_MAX       512   /* the same */
+#define TOKENS_SHORT     16    /* characters of a token: fewer can be guessed */
+#define TOKENS_MAX       512   /* the same: more are refused */
 #define TOKENS_LINES_MAX 10000 /* of a file */
 #define TOKENS_LINE_MAX  8192  /* bytes of a line */
 
@@ -40,7 +40,7 @@ struct grant {
 
 struct tokens;
 
-/* Reads the text of a file. NULL: `findings` says why, `file:line: message` a line. */
+/* Reads the text of a file. NULL: `findings` says why, `file:line: message` a line; else there may be warnings. */
 struct tokens *tokens_read(struct slice text, const char *file, struct buffer *findings);
 
 struct tokens *tokens_ref(struct tokens *t);

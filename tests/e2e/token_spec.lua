@@ -440,11 +440,20 @@ describe("a reload of tokens", function()
     check.status(gw:admin "/metrics", 200)
   end)
 
+  it("takes a short one, and warns of it", function()
+    process.write(gw.token_file, file .. "brief short read\n")
+    local response = check.status(gw:admin("/admin/reload", "POST"), 200)
+    check.says(response.body, '"reloaded":true', ":11: warning: a token of fewer than 16 characters")
+    check.status(gw:request("GET", "/models", { Authorization = "Bearer brief" }), 200)
+    process.write(gw.token_file, file)
+    check.status(gw:admin("/admin/reload", "POST"), 200)
+    check.status(gw:request("GET", "/models", { Authorization = "Bearer brief" }), 401)
+  end)
+
   it("with an error keeps the old ones, says where it is and shows no token", function()
     for text, says in pairs {
       [file .. "planted-bad-0123456789 bad raed\n"] = ":11: permissions are",
-      [file .. "planted-bad bad read\n"] = ":11: a token has at least 16",
-      [file .. "bad planted-bad-0123456789 read\n"] = ":11: a token has at least 16",
+      [file .. "bad planted-bad-0123456789 read\n"] = ":11: a token comes before its name",
       [file .. "planted-bad-0123456789\n"] = ":11: a line is",
       [file .. secret.reader .. " twice read\n"] = ":11: this token stands",
       [""] = "there is no token",

@@ -13,8 +13,8 @@
 /* Our own sentences are of shorter words. */
 static void expect_silence(struct slice text, struct slice said)
 {
-    for (size_t i = 0; i + TOKENS_MIN <= text.n; i++) {
-        struct slice part = slice_from(text.p + i, TOKENS_MIN);
+    for (size_t i = 0; i + TOKENS_SHORT <= text.n; i++) {
+        struct slice part = slice_from(text.p + i, TOKENS_SHORT);
         bool is_word = true;
         for (size_t j = 0; j < part.n; j++) is_word = is_word && (unsigned char)part.p[j] > ' ';
         if (is_word) expect(!memmem(said.p, said.n, part.p, part.n));

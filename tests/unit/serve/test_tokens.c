@@ -103,6 +103,18 @@ static void only_whole_tokens_are_found(void **state)
     tokens_unref(t);
 }
 
+static void short_tokens_are_warned_of(void **state)
+{
+    buffer_reset(&findings);
+    struct tokens *t = read("0123456789abcdef good read\nSECRET a read\n");
+    assert_true(slice_eq(find(t, "SECRET")->name, SLICE("a")));
+    assert_said("f:2: warning: ");
+    assert_said("fewer than 16");
+    assert_null(memmem(findings.p, findings.n, "SECRET", 6));
+    assert_null(memmem(findings.p, findings.n, "f:1:", 4));
+    tokens_unref(t);
+}
+
 static void bad_lines_are_told_and_not_shown(void **state)
 {
     static const struct {
@@ -112,7 +124,7 @@ static void bad_lines_are_told_and_not_shown(void **state)
         {"SECRETSECRET1234 SECRETSECRET1234", "a line is"},
         {"SECRETSECRET1234 a read SECRET SECRETSECRET1234", "a line is"},
         {"SECRETSECRET123 SECRETSECRET1234 read", "at least 16"},
-        {"read SECRET SECRETSECRET1234", "at least 16"},
+        {"read SECRET SECRETSECRET1234", "permissions are"},
         {"SECRETSECRET\"1234 a read", "a token is of"},
         {"SECRETSECRET123\xc3\xa4 a read", "a token is of"},
         {"SECRET=SECRET1234 a read", "a token is of"},
@@ -242,6 +254,7 @@ int main(void)
         T(a_line_gives_what_it_says),
         T(what_lacks_is_named),
         T(only_whole_tokens_are_found),
+        T(short_tokens_are_warned_of),
         T(bad_lines_are_told_and_not_shown),
         T(a_token_stands_in_one_line_only),
         T(names_may_be_used_twice),
