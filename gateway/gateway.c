@@ -68,7 +68,7 @@ struct gateway {
     size_t listeners;
     struct worker *worker[WORKERS_MAX];
     size_t workers;
-    size_t models;
+    size_t models, records;                   /* models of all kinds, and those that have records */
     bool asks_http;                           /* their files speak of http.get and its like */
     struct buffer inventory, inventory_table; /* of them (inventory.h) */
     struct tokens *tokens;                    /* in force; NULL: there is no token file */
@@ -84,6 +84,7 @@ struct gateway {
 static void note_models(struct gateway *g, const struct registry *r)
 {
     g->models = r->models;
+    g->records = registry_count(r, MODEL_RECORD);
     g->inventory.n = g->inventory_table.n = 0;
     inventory_put(&g->inventory, r);
     inventory_put_table(&g->inventory_table, r);
@@ -161,7 +162,7 @@ static void swap(struct gateway *g, struct vm **vm, struct tokens *tokens)
     gate_set(&g->admin.gate, tokens ? tokens_ref(tokens) : NULL);
     tokens_unref(g->tokens);
     g->tokens = tokens;
-    log_info("models reloaded", LOG_NUMBER("models", g->models),
+    log_info("models reloaded", LOG_NUMBER("models", g->records),
              LOG_NUMBER("tokens", tokens ? tokens_count(tokens) : 0));
 }
 
@@ -500,7 +501,7 @@ static void say_ready(struct gateway *g)
     printf("perigee ready listen=");
     for (size_t i = 0; i < g->listeners; i++) printf("%s%s", i ? "," : "", g->listener[i].address);
     printf(" admin=%s store=%s models=%zu\n", g->admin_listener.n ? g->admin_listener.address : "off", store,
-           g->models);
+           g->records);
     fflush(stdout);
 }
 

@@ -69,10 +69,9 @@ static struct vm *load_models(const struct config *config, struct buffer *findin
 /* "3 models, 1 form". */
 static void count_models(const struct registry *registry, struct buffer *out)
 {
-    size_t n[MODEL_FORM_METHOD + 1] = {0};
-    for (size_t i = 0; i < registry->models; i++) n[registry->model[i]->kind]++;
-    buffer_printf(out, "%zu model%s", n[MODEL_RECORD], n[MODEL_RECORD] == 1 ? "" : "s");
-    if (n[MODEL_FORM]) buffer_printf(out, ", %zu form%s", n[MODEL_FORM], n[MODEL_FORM] == 1 ? "" : "s");
+    size_t models = registry_count(registry, MODEL_RECORD), forms = registry_count(registry, MODEL_FORM);
+    buffer_printf(out, "%zu model%s", models, models == 1 ? "" : "s");
+    if (forms) buffer_printf(out, ", %zu form%s", forms, forms == 1 ? "" : "s");
 }
 
 /* Warnings count: they do not keep `serve` from serving, but whoever asks wants to know. */

@@ -54,6 +54,13 @@ static struct slice nearest(const struct registry *r, enum model_kind kind, stru
     return near;
 }
 
+size_t registry_count(const struct registry *r, enum model_kind kind)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < r->models; i++) n += r->model[i]->kind == kind;
+    return n;
+}
+
 enum status registry_unknown(const struct registry *r, enum model_kind kind, struct slice name, struct problem *why)
 {
     bool form = kind == MODEL_FORM;

@@ -24,6 +24,9 @@ bool registry_add(struct registry *r, struct model *m);
 /* Of any kind: "User", "Home.geocode", "FriendsLookup". NULL when there is none. */
 const struct model *registry_find(const struct registry *r, struct slice name);
 
+/* How many there are of this kind. */
+size_t registry_count(const struct registry *r, enum model_kind kind);
+
 /* Says that there is no model (or form, by `kind`) of this name, and which is the nearest. Returns UNKNOWN_MODEL; for forms NOT_FOUND. */
 enum status registry_unknown(const struct registry *r, enum model_kind kind, struct slice name, struct problem *why);
 

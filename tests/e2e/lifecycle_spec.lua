@@ -352,6 +352,15 @@ describe("a wrong start", function()
     end
   end)
 
+  it("counts models as `check` does: no methods, no forms", function()
+    local gw = gateway.start { models = [[
+      model "One" { id = key(), m = cached_method{ expires = 1, function() return 1 end } }
+      model "Two" { id = key() }
+      form "Form" { name = input{}, m = cached_form_method{ expires = 1, function() return 1 end } }]] }
+    assert.equal(2, gw.models)
+    gw:finish()
+  end)
+
   it("takes what may be repeated out of a variable with commas", function()
     local gw = gateway.start { models = 'model "Note" { id = key() }', env = { PERIGEE_CORS_ORIGIN = "https://a.example, https://b.example" } }
     assert.same({ "https://a.example", "https://b.example" }, check.document(gw:admin "/admin/config").cors_origin)
