@@ -53,7 +53,7 @@ soak: build ## what a million failed loads and a hundred thousand missing keys l
 	@scripts/deps test
 	@luajit tests/property/soak.lua
 
-hostile: build ## slow clients by the thousand, raw requests through three fronts, restarts behind one, reloads and overload under load, a Redis stopped for ten seconds (four minutes)
+hostile: build ## slow clients by the thousand, raw requests through three fronts, restarts behind one, reloads and overload under load, a Redis stopped for ten seconds (five minutes)
 	@scripts/deps test hostile
 	@luajit tests/property/hostile.lua
 

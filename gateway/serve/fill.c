@@ -28,6 +28,7 @@
  * longer than four times what it takes when nobody waits. */
 #define BURST_LEAST    64
 #define BURST_LOADS    16 /* times max_loads */
+#define STANDS_LEAST   32 /* turns: where few go at once a line stands for long by mere chance, with time to spare */
 #define STANDS_LOADS   4
 #define STANDING_LOADS 3
 
@@ -388,7 +389,7 @@ static void fill_queue(struct fill *f)
     struct flight_line_bounds bounds = {
         .at_once = at_once,
         .burst = at_once * BURST_LOADS > BURST_LEAST ? at_once * BURST_LOADS : BURST_LEAST,
-        .stands = at_once * STANDS_LOADS,
+        .stands = at_once * STANDS_LOADS > STANDS_LEAST ? at_once * STANDS_LOADS : STANDS_LEAST,
         .standing = at_once * STANDING_LOADS,
     };
     f->turn.done = on_turn;

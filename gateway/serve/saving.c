@@ -11,6 +11,8 @@
 #include "serve/life.h"
 #include "serve/seal.h"
 
+#define REMOTE_TEXT_MAX (7u << 20)
+
 /* One record of it; the last is the one that was asked for. In the saving's arena. */
 struct saving_record {
     struct saving *saving;
@@ -461,10 +463,23 @@ static enum status write_text(struct saving_record *r)
     return st == OK ? OK : fail(r, &why);
 }
 
+/* Bodies may be larger, since a bulk has many records. But Redis must give the record back in one answer, whose bytes are bounded, and take it
+ * in one turn with what else is asked of it. */
+static enum status check_size(const struct saving_record *r)
+{
+    struct problem why;
+    if (r->text.n <= REMOTE_TEXT_MAX || !store_is_remote(r->saving->serve->store)) return OK;
+    problem_set(&why, BODY_TOO_LARGE, NULL, "a record before Redis has at most %u MiB", REMOTE_TEXT_MAX >> 20);
+    return fail(r, &why);
+}
+
 static enum status write_texts(struct saving *s)
 {
     enum status st = OK;
-    for (size_t i = 0; st == OK && i < s->records; i++) st = write_text(&s->record[i]);
+    for (size_t i = 0; st == OK && i < s->records; i++) {
+        st = write_text(&s->record[i]);
+        if (st == OK) st = check_size(&s->record[i]);
+    }
     return st;
 }
 

@@ -238,22 +238,22 @@ for _, store in ipairs { "memory", "redis" } do
         return answers
       end
       local function loaded() return gw:metric("perigee_loads_total", { model = "Few" }) end
-      local requests, before, gone = send(1, 40), loaded(), {}
-      eventually("twelve loads, which let others have their turns", function()
-        for i = 1, 40 do
+      local requests, before, gone = send(1, 60), loaded(), {}
+      eventually("36 loads, which let others have their turns", function()
+        for i = 1, 60 do
           if not gone[i] and asked("/few/s" .. i) == 1 then
             gone[i] = true
             source:lets_go("/few/s" .. i)
           end
         end
-        return loaded() >= before + 12
+        return loaded() >= before + 36
       end)
       source:says("/few/late", 200, "v")
       local refused = gw:get "/models/Few?id=late"
       check.problem(refused, 503, "overloaded")
       assert.equal("1", refused.headers["retry-after"])
       finish(requests, 1)
-      for _, answer in ipairs(finish(send(41, 52), 41)) do check.document(answer) end -- ten may wait again
+      for _, answer in ipairs(finish(send(61, 72), 61)) do check.document(answer) end -- ten may wait again
     end)
 
     it("jitter takes away up to its part of the life, and of nothing that was said of the record", function()

@@ -21,6 +21,22 @@ local function timed(f)
 end
 
 describe("Redis", function()
+  it("is given no record that it could not give back", function()
+    local gw = gateway.start { models = models, store = "redis", args = { "--max-body", "32MiB" } }
+    local function text(mib) return '{"text":"' .. ("x"):rep(mib * 1048576 - 100) .. '"}' end
+    check.status(gw:put("/models/Note?id=other", "{}"), 201)
+    check.status(gw:put("/models/Note?id=big", text(7)), 201)
+    assert.equal(7 * 1048576 - 100, #check.document(gw:get "/models/Note?id=big").text)
+    for _, mib in ipairs { 8, 20 } do
+      check.says(check.problem(gw:put("/models/Note?id=big", text(mib)), 413, "body-too-large").detail, "at most 7 MiB")
+      check.problem(gw:put("/models/Note?id=new", text(mib)), 413, "body-too-large")
+    end
+    assert.equal(7 * 1048576 - 100, #check.document(gw:get "/models/Note?id=big").text)
+    check.problem(gw:get "/models/Note?id=new", 404, "missing")
+    check.status(gw:get "/models/Note?id=other", 200)
+    gw:finish()
+  end)
+
   it("may come later", function()
     local port = process.free_port()
     local gw = gateway.start { models = models, store = redis.url_of(port), workers = 2, fds = 2 }

@@ -29,6 +29,7 @@ defaults
   timeout client 5s
   timeout server 5s
   timeout http-request 2s
+  timeout check 2s
   retries 3
   option redispatch 1
   retry-on conn-failure empty-response response-timeout

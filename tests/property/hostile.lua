@@ -201,7 +201,7 @@ end
 -- Loaders that can do 100 loads a second are asked for twice as many.
 function tests.overload()
   local gw = start()
-  local capacity, seconds = 100, 10
+  local capacity, seconds = 100, 25
   local calm = offer(gw, capacity * 0.7, seconds, "calm")
   local all, lost, without_hint = offer(gw, capacity * 2, seconds, "storm")
   local good, refused = all[200] or {}, all[503] or {}
