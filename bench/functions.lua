@@ -1,5 +1,6 @@
 -- bench/functions.lua DUMP [N]: where the instructions of one request go, by what runs them: our folders, and the libraries. A dump is
--- what `BENCH_PROFILE=1 make instructions` leaves in build/bench/CASE-x50.callgrind. With N also by our files, and the N functions that take most.
+-- what `BENCH_PROFILE=1 make instructions` leaves in build/bench/CASE-x50.callgrind. With N also by our files, and the N functions that
+-- take most.
 --
 -- Of callgrind's format only the lines that give a function its own cost are read: "fn=" names it, "fl=" its file, "ob=" its object; a cost
 -- line is "POSITION COST"; the one behind "calls=" is that of what was called. A name is written out once and then stands as "(number)".

@@ -23,9 +23,12 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-#define READS_MAX  8     /* before other sockets get their turn */
+#define READS_MAX 8 /* before other sockets get their turn */
+/* hiredis moves to the front what lies behind a reply that has been taken. Of short replies many come with one read, and to move them costs more than to
+ * read twice; of a long one the more comes with one read the better. */
 #define READ_LEAST 16384 /* room for one */
-#define READ_MOST  32768 /* the more there is behind a reply, the more hiredis has to move when that has been taken */
+#define READ_MOST  32768 /* for the rest of a long one */
+#define LONG       8192  /* is what has so much of it here already */
 #define READER_KEPT                                                                                                    \
     131072 /* of the reader's buffer between replies: hiredis' 16 KiB would be allocated anew for each larger one */
 
@@ -68,8 +71,8 @@ static size_t make_room(redisReader *r)
     }
     if (r->buf && sdsavail(r->buf) < READ_LEAST) r->buf = sdsMakeRoomFor(r->buf, READ_MOST);
     if (!r->buf) abort(); /* out of memory */
-    size_t room = sdsavail(r->buf);
-    return room < READ_MOST ? room : READ_MOST;
+    size_t room = sdsavail(r->buf), most = r->len - r->pos < LONG ? READ_LEAST : READ_MOST;
+    return room < most ? room : most;
 }
 
 static ssize_t read_over_tls(struct redis_socket *s, char *p, size_t n)
