@@ -51,6 +51,8 @@ describe("near copies of a Redis that is away", function()
     return gw
   end
 
+  local function url(user) return (server.url:gsub("://", "://" .. user .. ":pw@")) end
+
   local function await_stale(gw, target)
     return process.eventually("it is answered as stale", 4 * gateway.patience, function()
       local response = check.status(gw:get(target), 200)
@@ -153,7 +155,6 @@ describe("near copies of a Redis that is away", function()
 
   it("are none older than what was read since from Redis itself, when that was not heard but could be asked", function()
     server:command("ACL", "SETUSER", "deaf", "on", ">pw", "~*", "+@all")
-    local function url(user) return (server.url:gsub("://", "://" .. user .. ":pw@")) end
     server:command("ACL", "SETUSER", "other", "on", ">pw", "~*", "+@all")
     local gw, other = start(url "deaf"), start(url "other")
     local ids = { "kept", "changed", "deleted", "document" }
@@ -202,7 +203,6 @@ describe("near copies of a Redis that is away", function()
 
   it("are not what has been changed meanwhile, once one that was cut off alone is back", function()
     for _, name in ipairs { "left", "right" } do server:command("ACL", "SETUSER", name, "on", ">pw", "~*", "+@all") end
-    local function url(name) return ("redis://%s:pw@127.0.0.1:%d/0"):format(name, server.port) end
     local left, right = start(url "left"), start(url "right")
     local changes = {
       function() save(right, PART, "changed") end,
