@@ -28,7 +28,7 @@
  * longer than four times what it takes when nobody waits. */
 #define BURST_LEAST    64
 #define BURST_LOADS    16 /* times max_loads */
-#define STANDS_LEAST   32 /* turns: where few go at once a line stands for long by mere chance, with time to spare */
+#define STANDS_LEAST   16 /* turns: where few go at once a line stands for long by mere chance, with time to spare */
 #define STANDS_LOADS   4
 #define STANDING_LOADS 3
 
