@@ -340,9 +340,10 @@ for _, store in ipairs { "memory", "redis" } do
         put("User", '{"id":"hub"}')
         put("User", '{"id":"wheel","mother":{"id":"hub"},"friends":[{"id":"hub"},{"id":"spoke"},{"id":"hub"}],"team":[{"id":"hub"}]}')
         put("User", '{"id":"spoke","mother":{"id":"hub"}}')
-        counting()
+        local calls = counting()
         check.status(gw:get "/models/User?id=wheel", 200)
-        assert.equal("3", gw.redis:command("INFO", "stats"):match "keyspace_hits:(%d+)")
+        local hits = tonumber(gw.redis:command("INFO", "stats"):match "keyspace_hits:(%d+)")
+        assert(hits == 3 or hits == 3 + calls "zscore", hits) -- epochs, where they exist, are asked for while there are no near copies
       end)
 
       it("a damaged target is missing, counted and logged", function()
