@@ -1,7 +1,8 @@
 -- bench/report.lua ROWS [markdown|svg]: one table of what bench/run measured, as text, for a page, or as a plot.
 --
 -- A row is a server in a job. Its figures are medians of the rounds; "ours" is the median of the ratios within the rounds: what Perigee
--- took, divided by what this server took. Where we have set ourselves a bar, the last column says `reached`, or by how much it was missed.
+-- took, divided by what this server took. Where we have set ourselves a bar, the last column says `reached`, or by how much it was missed,
+-- and then, of a peer's, how many times the floor the bar is: below 1 no program on libuv reaches it.
 local path, form = arg[1], arg[2] or "text"
 
 -- -- what is wanted --
@@ -70,15 +71,17 @@ local function figure(here, server, name)
    return #list > 0 and median(list) or nil
 end
 
--- The median over the rounds of ours(round) / theirs(round).
-local function ratio(here, server, cost)
+-- The median over the rounds of what `of` took / what `server` took.
+local function ratio_of(here, of, server, cost)
    local list = {}
    for round, theirs in pairs(here.rounds[server]) do
-      local ours = here.rounds.perigee and here.rounds.perigee[round]
-      if ours and cost(theirs) > 0 then list[#list + 1] = cost(ours) / cost(theirs) end
+      local figures = here.rounds[of] and here.rounds[of][round]
+      if figures and cost(theirs) > 0 then list[#list + 1] = cost(figures) / cost(theirs) end
    end
    return #list > 0 and median(list) or nil
 end
+
+local function ratio(here, server, cost) return ratio_of(here, "perigee", server, cost) end
 
 -- -- judging --
 
@@ -88,10 +91,17 @@ local function verdict(value, bar, format)
    return ("missed by %.2f x (%s)"):format(value / bar, format:format(bar))
 end
 
-local function ratio_verdict(here, server, value)
-   local bar = ratio_bar[here.job] and ratio_bar[here.job][server]
-   if type(bar) == "table" then bar = bar[order[here.size]] end
+local function ratio_verdict(here, server, value, bar, cost)
+   local floor = server ~= "floor" and ratio_of(here, "floor", server, cost)
+   if bar and value and floor and value > bar then
+      return ("missed by %.2f x (%.2f x, which is %.2f x the floor)"):format(value / bar, bar, bar / floor)
+   end
    return verdict(value, bar, "%.2f x")
+end
+
+local function bar_of(here, server)
+   local bar = ratio_bar[here.job] and ratio_bar[here.job][server]
+   return type(bar) == "table" and bar[order[here.size]] or bar
 end
 
 -- -- rows of the table --
@@ -119,7 +129,7 @@ local function put_requests(here)
    for _, server in ipairs(here.servers) do
       local us, user, redis = figure(here, server, "cpu"), figure(here, server, "user"), figure(here, server, "redis")
       local ours = server ~= "perigee" and ratio(here, server, cpu) or nil
-      local judged = ratio_verdict(here, server, ours)
+      local judged = ratio_verdict(here, server, ours, bar_of(here, server), cpu)
       if server == "perigee" and here.job == "B" then judged = verdict(user, absolute_bar["B perigee user"], "user %.1f µs") end
       put(here, server, {
          cost = number(us, "%.2f µs"), user = number(user, "%.2f"), redis = number(redis, "%.2f"), ours = number(ours, "%.2f x"),
@@ -128,7 +138,7 @@ local function put_requests(here)
       if here.job == "A" and server == "nginx+Lua" then
          local with = ratio(here, server, both)
          put(here, "nginx + Lua, with Redis' own", {
-            cost = number(us + redis, "%.2f µs"), ours = number(with, "%.2f x"), bar = verdict(with, 0.5, "%.2f x"),
+            cost = number(us + redis, "%.2f µs"), ours = number(with, "%.2f x"), bar = ratio_verdict(here, server, with, 0.5, both),
          })
       end
    end

@@ -21,6 +21,15 @@ static void expect_silence(struct slice text, struct slice said)
     }
 }
 
+static bool only_warnings(struct slice findings)
+{
+    while (findings.n) {
+        struct slice line = slice_cut(&findings, '\n');
+        if (!memmem(line.p, line.n, ": warning: ", 11)) return false;
+    }
+    return true;
+}
+
 static void expect_found(const struct tokens *t, struct slice text)
 {
     size_t lines = 0;
@@ -58,7 +67,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct buffer findings;
     buffer_init(&findings, 1 << 16);
     struct tokens *t = tokens_read(text, "f", &findings);
-    expect((t == NULL) == (findings.n > 0));
+    expect(t ? only_warnings(buffer_view(&findings)) : findings.n > 0);
     expect_silence(text, buffer_view(&findings));
     if (t) expect_found(t, text);
     if (t && bar) check_header(t, slice_trim(slice_from(bar + 1, size - text.n - 1)));
