@@ -7,7 +7,7 @@ chmod 711 "$work" # nginx gives its folders below it to nobody
 deps=${PERIGEE_DEPS:-$PWD/build/deps} # where scripts/deps unpacks what Debian 12 lacks; to Perigee it is an unknown variable
 unset PERIGEE_DEPS
 # An interrupted run leaves nothing behind.
-trap 'kill $(jobs -p) 2>/dev/null; wait 2>/dev/null; rm -rf "$work"' EXIT
+trap 'kill $(jobs -p) 2>/dev/null || :; wait; rm -rf "$work"' EXIT # where nothing runs any more kill fails, which is no failure
 perigee=$PWD/build/perigee
 lua=$PWD/build/bench/nginx # nginx's Lua module, unpacked beside the system
 

@@ -233,6 +233,16 @@ describe("the models of the README", function()
   end)
 end)
 
+describe("the table of the README", function()
+  it("is what its rows make", function()
+    local rows, table_of = process.read("README.md"):match "\n<!%-%- the table of (%S+) %-%->\n\n(.-)\n\n<!%-%- end of the table %-%->\n"
+    local pipe = io.popen("luajit bench/report.lua " .. process.quote(assert(rows, "there is none")) .. " markdown")
+    local made = pipe:read "*a"
+    pipe:close()
+    assert.equal(made, table_of .. "\n")
+  end)
+end)
+
 describe("the judge of examples", function()
   it("lets pass what fits, and nothing else", function()
     assert.is_nil(body_fault('{"a":1,\n "b":"..."}', '{"a":1,"b":"x.y"}'))
