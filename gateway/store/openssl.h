@@ -12,7 +12,7 @@
 #define OPENSSL_MAP(X)                                                                                                  \
     X(BIO_clear_flags) X(BIO_get_data) X(BIO_meth_new) X(BIO_meth_set_create) X(BIO_meth_set_ctrl) X(BIO_meth_set_read) \
     X(BIO_meth_set_write) X(BIO_new) X(BIO_set_data) X(BIO_set_flags) X(BIO_set_init)                                   \
-    X(ERR_clear_error) X(ERR_peek_error) X(ERR_peek_last_error) X(ERR_reason_error_string)                              \
+    X(ERR_clear_error) X(ERR_get_error) X(ERR_peek_error) X(ERR_peek_last_error) X(ERR_reason_error_string)             \
     X(SSL_CTX_check_private_key) X(SSL_CTX_ctrl) X(SSL_CTX_free) X(SSL_CTX_load_verify_dir) X(SSL_CTX_load_verify_file) \
     X(SSL_CTX_new) X(SSL_CTX_set_default_verify_paths) X(SSL_CTX_set_options) X(SSL_CTX_set_verify)                     \
     X(SSL_CTX_use_PrivateKey_file) X(SSL_CTX_use_certificate_chain_file)                                                \

@@ -22,15 +22,16 @@
 #include <sys/stat.h>
 #include <uv.h>
 
-#define HEAD         5              /* of a record: its type, its version, its length */
-#define RECORD_MAX   (16384 + 2048) /* TLS 1.2; 1.3 has less */
-#define TYPE_FIRST   20             /* change_cipher_spec, alert, handshake, data: 20 to 23 */
-#define TYPE_SHAKE   22
-#define TYPE_LAST    23
-#define IN_MAX       (HEAD + RECORD_MAX + 2048)
-#define SEAL_AT_ONCE (64u << 10)
-#define OUT_MAX      (256u << 10)
-#define QUIET_READS  16 /* of tickets and the like, before it is no quiet server */
+#define HEAD                 5              /* of a record: its type, its version, its length */
+#define RECORD_MAX           (16384 + 2048) /* TLS 1.2; 1.3 has less */
+#define TYPE_FIRST           20             /* change_cipher_spec, alert, handshake, data: 20 to 23 */
+#define TYPE_SHAKE           22
+#define TYPE_LAST            23
+#define IN_MAX               (HEAD + RECORD_MAX + 2048)
+#define SEAL_AT_ONCE         (64u << 10)
+#define OUT_MAX              (256u << 10)
+#define QUIET_READS          16  /* of tickets and the like, before it is no quiet server */
+#define RECORD_LAYER_FAILURE 313 /* SSL_R_RECORD_LAYER_FAILURE, a name that OpenSSL's headers have from 3.2 on */
 
 struct redis_tls_session {
     SSL_CTX *context;
@@ -57,9 +58,13 @@ static bool fail(struct redis_tls_session *t, const char *why)
     return false;
 }
 
+/* The last one names what was wrong; from OpenSSL 3.2 on one more stands behind it that tells only in which layer. */
 static const char *reason(void)
 {
-    const char *text = openssl.ERR_reason_error_string(openssl.ERR_peek_last_error());
+    unsigned long named = 0;
+    for (unsigned long e; (e = openssl.ERR_get_error()) != 0;)
+        if (!named || ERR_GET_REASON(e) != RECORD_LAYER_FAILURE) named = e;
+    const char *text = openssl.ERR_reason_error_string(named);
     return text ? text : "an error without a name";
 }
 
