@@ -214,8 +214,9 @@ static void show_log(const struct testing *t, unsigned n)
     char path[PATH_ROOM], bytes[4096];
     snprintf(path, sizeof path, "%s/%u.log", t->folder, n);
     FILE *f = fopen(path, "r");
-    for (size_t got; f && (got = fread(bytes, 1, sizeof bytes, f)) > 0;) fwrite(bytes, 1, got, stderr);
-    if (f) fclose(f);
+    if (!f) return;
+    while (!feof(f) && !ferror(f)) fwrite(bytes, 1, fread(bytes, 1, sizeof bytes, f), stderr);
+    fclose(f);
 }
 
 static void judge_gateway(struct testing *t, pid_t pid, int status)

@@ -5,10 +5,12 @@ local certs = {}
 local Authority = {}
 Authority.__index = Authority
 
-local function openssl(...)
-  local code, out, err = process.run { argv = { "openssl", ... } }
+local function run(...)
+  local code, out, err = process.run { argv = { ... } }
   assert(code == 0, out .. err)
 end
+
+local function openssl(...) run("openssl", ...) end
 
 local NEW_KEY = { "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes" }
 
@@ -21,8 +23,8 @@ function certs.authority()
   return self
 end
 
--- A certificate and its key, as paths { cert =, key = }. Options: names ("DNS:localhost,IP:127.0.0.1,IP:::1"), days (30; -1: it has
--- ended), own (signed by itself).
+-- A certificate and its key, as paths { cert =, key = }, good for 30 days. Options: names ("DNS:localhost,IP:127.0.0.1,IP:::1"), ended (it was
+-- good for a day, some days ago), own (signed by itself).
 function Authority:issue(options)
   options = options or {}
   self.made = self.made + 1
@@ -38,8 +40,9 @@ function Authority:issue(options)
   end
   for _, word in ipairs { "-new", "-out", base .. ".csr" } do words[#words + 1] = word end
   openssl(unpack(words))
-  openssl("x509", "-req", "-in", base .. ".csr", "-out", made.cert, "-CA", self.ca, "-CAkey", self.key, "-set_serial", self.made,
-    "-copy_extensions", "copy", "-days", options.days or 30)
+  local sign = { "openssl", "x509", "-req", "-in", base .. ".csr", "-out", made.cert, "-CA", self.ca, "-CAkey", self.key, "-set_serial",
+    self.made, "-copy_extensions", "copy", "-days", options.ended and 1 or 30 }
+  if options.ended then run("faketime", "-f", "-10d", unpack(sign)) else run(unpack(sign)) end
   return made
 end
 
