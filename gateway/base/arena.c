@@ -6,6 +6,7 @@
  * neighbours, or a look at what a reset took back, is found there as it would be with malloc. */
 #include "base/arena.h"
 
+#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

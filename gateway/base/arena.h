@@ -5,8 +5,6 @@
 
 #include "base/slice.h"
 
-#include <stdarg.h>
-
 struct arena_block;
 
 struct arena {

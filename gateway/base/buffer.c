@@ -1,6 +1,8 @@
 /* base/buffer.c -- bytes that grow up to a maximum set at birth. */
 #include "base/buffer.h"
 
+#include "base/digits.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -54,10 +56,8 @@ bool buffer_char(struct buffer *b, char c) { return buffer_put(b, &c, 1); }
 
 bool buffer_uint(struct buffer *b, uint64_t v)
 {
-    char digits[20], *end = digits + sizeof digits, *p = end;
-    do *--p = (char)('0' + v % 10);
-    while (v /= 10);
-    return buffer_put(b, p, (size_t)(end - p));
+    struct digits room;
+    return buffer_slice(b, digits_of(v, &room));
 }
 
 bool buffer_vprintf(struct buffer *b, const char *format, va_list args)

@@ -1,4 +1,4 @@
-/* cgroup.c -- /proc/self/cgroup names the groups of this process, a line a hierarchy: `0::/user.slice/x` of cgroup 2,
+/* base/cgroup.c -- /proc/self/cgroup names the groups of this process, a line a hierarchy: `0::/user.slice/x` of cgroup 2,
  * `4:memory:/x` of cgroup 1. A path is looked up below the hierarchy's mount point, and so are those above it. In a container the path
  * may be that of the host, which is not there: the container's own group is then the mount point itself. */
 #include "base/cgroup.h"
@@ -7,7 +7,6 @@
 #include "base/units.h"
 
 #include <stdio.h>
-#include <string.h>
 
 enum { PATH_MAX_BYTES = 4096 };
 

@@ -138,20 +138,20 @@ void histogram_add(struct histogram *h, uint64_t us)
 }
 
 /* Every series of every set, by family and labels, so that those to be summed stand side by side. */
-struct found {
-    struct series *series;
-};
-
 struct collection {
-    struct found *at;
+    struct series **at;
     size_t n;
 };
 
-static int compare_found(const void *a, const void *b)
+static int compare(const struct series *x, const struct series *y)
 {
-    const struct series *x = ((const struct found *)a)->series, *y = ((const struct found *)b)->series;
     if (x->family != y->family) return x->family < y->family ? -1 : 1;
     return slice_cmp(x->labels, y->labels);
+}
+
+static int compare_places(const void *a, const void *b)
+{
+    return compare(*(struct series *const *)a, *(struct series *const *)b);
 }
 
 static struct collection collect(struct metrics *const *sets, size_t n)
@@ -162,10 +162,10 @@ static struct collection collect(struct metrics *const *sets, size_t n)
         c.at = realloc(c.at, (c.n + sets[i]->map.n + 1) * sizeof *c.at);
         if (!c.at) abort();
         size_t at = 0;
-        for (struct series *s; (s = map_next(&sets[i]->map, &at));) c.at[c.n++].series = s;
+        for (struct series *s; (s = map_next(&sets[i]->map, &at));) c.at[c.n++] = s;
         pthread_mutex_unlock(&sets[i]->lock);
     }
-    if (c.n) qsort(c.at, c.n, sizeof *c.at, compare_found);
+    if (c.n) qsort(c.at, c.n, sizeof *c.at, compare_places);
     return c;
 }
 
@@ -182,35 +182,35 @@ static void put_braced(struct buffer *out, struct slice labels)
     if (labels.n) buffer_printf(out, "{%.*s}", SLICE_ARG(labels));
 }
 
-static void render_value(const struct found *same, size_t n, struct buffer *out)
+static void render_value(struct series *const *same, size_t n, struct buffer *out)
 {
-    bool least = family_table[same[0].series->family].type == GAUGE_MIN;
-    int64_t total = value_of(&same[0].series->counter.v);
+    bool least = family_table[same[0]->family].type == GAUGE_MIN;
+    int64_t total = value_of(&same[0]->counter.v);
     for (size_t i = 1; i < n; i++) {
-        int64_t v = value_of(&same[i].series->counter.v);
+        int64_t v = value_of(&same[i]->counter.v);
         total = !least ? total + v : v < total ? v : total;
     }
-    put_name(out, same[0].series, "");
-    put_braced(out, same[0].series->labels);
+    put_name(out, same[0], "");
+    put_braced(out, same[0]->labels);
     buffer_printf(out, " %lld\n", (long long)total);
 }
 
 /* The count is the sum of the buckets just read, and not a third number that could disagree with them. */
-static void render_histogram(const struct found *same, size_t n, struct buffer *out)
+static void render_histogram(struct series *const *same, size_t n, struct buffer *out)
 {
-    struct slice labels = same[0].series->labels;
+    struct slice labels = same[0]->labels;
     int64_t count = 0, sum_us = 0;
     for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
-        for (size_t j = 0; j < n; j++) count += value_of(&same[j].series->histogram.bucket[i]);
-        put_name(out, same[0].series, "_bucket");
+        for (size_t j = 0; j < n; j++) count += value_of(&same[j]->histogram.bucket[i]);
+        put_name(out, same[0], "_bucket");
         buffer_printf(out, "{%.*s%sle=\"%s\"} %lld\n", SLICE_ARG(labels), labels.n ? "," : "", bucket_table[i].le,
                       (long long)count);
     }
-    for (size_t j = 0; j < n; j++) sum_us += value_of(&same[j].series->histogram.sum_us);
-    put_name(out, same[0].series, "_sum");
+    for (size_t j = 0; j < n; j++) sum_us += value_of(&same[j]->histogram.sum_us);
+    put_name(out, same[0], "_sum");
     put_braced(out, labels);
     buffer_printf(out, " %lld.%06lld\n", (long long)(sum_us / 1000000), (long long)(sum_us % 1000000));
-    put_name(out, same[0].series, "_count");
+    put_name(out, same[0], "_count");
     put_braced(out, labels);
     buffer_printf(out, " %lld\n", (long long)count);
 }
@@ -228,10 +228,10 @@ void metrics_render(struct metrics *const *sets, size_t n, enum metrics_format f
 {
     struct collection all = collect(sets, n);
     for (size_t i = 0, same; i < all.n; i += same) {
-        const struct found *first = all.at + i;
-        for (same = 1; i + same < all.n && compare_found(first, first + same) == 0;) same++;
-        enum metric_family family = first->series->family;
-        if (i == 0 || first[-1].series->family != family) put_head(out, family, format);
+        struct series *const *first = all.at + i;
+        for (same = 1; i + same < all.n && compare(first[0], first[same]) == 0;) same++;
+        enum metric_family family = first[0]->family;
+        if (i == 0 || first[-1]->family != family) put_head(out, family, format);
         if (family_table[family].type == HISTOGRAM) render_histogram(first, same, out);
         else render_value(first, same, out);
     }

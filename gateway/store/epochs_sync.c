@@ -38,6 +38,7 @@ struct epochs_sync {
     struct stamp asked; /* for it */
     unsigned reports;   /* in a row */
     bool reading;
+    bool told; /* the log knows that reports are none */
     struct epochs_wait tick;
     char key_bytes[KEY_MAX];
 };
@@ -99,9 +100,11 @@ static enum status take(struct epochs_sync *s, struct stamp asked, struct blob *
 {
     bool good = epochs_take(s->epochs, asked, blob_slice(report), more);
     blob_unref(report);
-    if (good) return OK;
-    log_error("the store's table of invalidations is none", LOG_SLICE("key", s->key));
-    return STORE_UNAVAILABLE;
+    if (!good && !s->told)
+        log_error("the store's table of invalidations is damaged: nothing is served until its key is deleted",
+                  LOG_SLICE("key", s->key));
+    s->told = !good;
+    return good ? OK : STORE_UNAVAILABLE;
 }
 
 static enum status ask_report(struct epochs_sync *s);

@@ -16,7 +16,6 @@
  * makes the file a long one. */
 #include "store/memory.h"
 
-#include "base/clock.h"
 #include "base/hash.h"
 #include "store/families.h"
 
@@ -447,7 +446,7 @@ enum status memory_replace(struct memory *m, struct slice key, struct slice expe
     return status;
 }
 
-enum status memory_delete_when(struct memory *m, const struct store_condition *when, struct slice key, uint64_t now_ms)
+enum status memory_delete(struct memory *m, const struct store_condition *when, struct slice key, uint64_t now_ms)
 {
     uint64_t hash = hash_seeded(key);
     struct stripe *s = stripe_of(m, hash);
@@ -460,11 +459,6 @@ enum status memory_delete_when(struct memory *m, const struct store_condition *w
     pthread_mutex_unlock(&s->lock);
     bury(dead);
     return !admitted ? PRECONDITION_FAILED : live ? OK : MISSING;
-}
-
-bool memory_delete(struct memory *m, struct slice key, uint64_t now_ms)
-{
-    return memory_delete_when(m, NULL, key, now_ms) == OK;
 }
 
 void memory_forget(struct memory *m, uint64_t hash)

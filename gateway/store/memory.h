@@ -45,7 +45,7 @@ enum status memory_replace(struct memory *m, struct slice key, struct slice expe
 /* For copies of what another store holds (near.h), which may change there while one is on its way here. A key's mark is changed by each
  * forgetting of it, and of a few others. */
 
-/* As memory_get; *mark is that of the key when nothing was found. */
+/* As memory_get; *mark is the key's at that moment. */
 struct blob *memory_look(struct memory *m, struct slice key, uint64_t now_ms, uint32_t *mark);
 
 /* As memory_put, unless the key's mark has changed: then nothing is done. */
@@ -55,11 +55,8 @@ void memory_keep(struct memory *m, struct slice key, struct blob *b, uint64_t un
 void memory_forget(struct memory *m, uint64_t hash);
 void memory_forget_all(struct memory *m);
 
-/* True when a live record was there. */
-bool memory_delete(struct memory *m, struct slice key, uint64_t now_ms);
-
-/* The same where the condition holds: OK or MISSING; else PRECONDITION_FAILED, and nothing is changed. `when` NULL: always. */
-enum status memory_delete_when(struct memory *m, const struct store_condition *when, struct slice key, uint64_t now_ms);
+/* Where the condition holds: OK when a live record was there, or MISSING; else PRECONDITION_FAILED, and nothing is changed. `when` NULL: always. */
+enum status memory_delete(struct memory *m, const struct store_condition *when, struct slice key, uint64_t now_ms);
 
 /* Drops records past their end, looking into `budget` buckets at most, of which there are as many as records, or up to twice as
  * many; called now and then so that dead records do not hold memory. Returns how many it dropped. */

@@ -14,8 +14,6 @@
 #include "base/list.h"
 #include "store/memory.h"
 
-#include <stdatomic.h>
-
 struct near;
 
 /* How far behind the server a copy may be when nothing is heard of it any more. */

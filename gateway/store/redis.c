@@ -18,7 +18,6 @@
 #include "store/redis_link.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #define PAUSE_AUTH_MS 1000       /* before the next connection, when our credentials were refused: at least */
@@ -66,7 +65,7 @@ struct redis {
     bool useful;             /* this connection has answered a command */
     bool told;               /* the log knows that it is down */
     bool told_refused;       /* ... and that our credentials were refused */
-    uint64_t up_us;          /* when it came up */
+    uint64_t since_us;       /* when the attempt began, and then when it came up */
     struct pause pause;      /* before the next connection */
     uint64_t readonly_us;    /* when we last left a server because it takes no writes; 0: never */
     bool refusing;           /* commands are answered by errors, and the log knows */
@@ -182,7 +181,7 @@ static void let_go(struct redis *r)
 static bool was_good(const struct redis *r, enum redis_outcome outcome)
 {
     if (r->state != UP) return false;
-    return (r->useful && outcome != OUTCOME_TIMEOUT) || clock_mono_us() - r->up_us >= STEADY_MS * 1000;
+    return (r->useful && outcome != OUTCOME_TIMEOUT) || clock_mono_us() - r->since_us >= STEADY_MS * 1000;
 }
 
 static void turn(struct redis *r, bool up)
@@ -221,12 +220,15 @@ static struct redis_slot *oldest(struct redis *r)
     return oldest;
 }
 
-static uint64_t deadline(struct redis *r) { return oldest(r)->started_us + r->config.timeout_ms * 1000; }
+static uint64_t deadline(struct redis *r, uint64_t began_us) { return began_us + r->config.timeout_ms * 1000; }
 
+/* Of the oldest command, and of the attempt to connect: what has gone astray may have to end before that. */
 static void watch_deadline(struct redis *r)
 {
-    if (r->waiting == 0) return;
-    uint64_t end = deadline(r), now = clock_mono_us();
+    uint64_t now = clock_mono_us(), began = r->state == CONNECTING ? r->since_us : UINT64_MAX;
+    if (r->waiting > 0 && oldest(r)->started_us < began) began = oldest(r)->started_us;
+    if (began == UINT64_MAX) return;
+    uint64_t end = deadline(r, began);
     arm(r, end > now ? (end - now) / 1000 + 1 : 0);
 }
 
@@ -250,7 +252,7 @@ static void on_ready(void *arg)
     r->state = UP;
     r->first = false;
     r->useful = false;
-    r->up_us = clock_mono_us();
+    r->since_us = clock_mono_us();
     r->server = redis_link_server(r->link);
     turn(r, true);
     log_info(r->told ? "store is back" : "store connected", LOG_TEXT("store", r->name));
@@ -338,7 +340,6 @@ static void on_number(struct redis *r, const struct redis_reply *reply)
 {
     struct redis_slot *s = front(r);
     long long number = reply->head.integer;
-    if (s->command) s->command->number = number;
     if (s->kind == REDIS_TAKE) finish(r, number > 0 ? MISSING : PRECONDITION_FAILED, NULL);
     else finish(r, number > 0 ? OK : s->kind != REDIS_DELETE && number == 0 ? PRECONDITION_FAILED : MISSING, NULL);
 }
@@ -430,14 +431,15 @@ static void attempt(struct redis *r)
     static const struct redis_link_events events = {.ready = on_ready, .reply = on_reply, .lost = on_lost};
     char why[128];
     r->state = CONNECTING;
-    arm(r, r->config.timeout_ms);
+    r->since_us = clock_mono_us();
+    watch_deadline(r);
     r->link = redis_link_open(r->loop, &r->config, &events, r, why);
     if (!r->link) go_down(r, OUTCOME_LOST, why, 0);
 }
 
 /* ---- time */
 
-static bool is_late(struct redis *r) { return r->waiting > 0 && clock_mono_us() >= deadline(r); }
+static bool is_late(struct redis *r) { return r->waiting > 0 && clock_mono_us() >= deadline(r, oldest(r)->started_us); }
 
 /* It has spent its time elsewhere, too, so that this server is not to blame, and nobody else fails. Its place waits for the answer. */
 static void end_alone(struct redis *r, struct redis_slot *s)
@@ -451,6 +453,13 @@ static void end_alone(struct redis *r, struct redis_slot *s)
     if (!c) return;
     c->slot = NULL;
     c->done(c, STORE_UNAVAILABLE, NULL);
+}
+
+static void on_deadline_of_connecting(struct redis *r)
+{
+    if (clock_mono_us() >= deadline(r, r->since_us)) go_down(r, OUTCOME_TIMEOUT, redis_link_late(r->link), 0);
+    else if (is_late(r)) end_alone(r, oldest(r));
+    else watch_deadline(r);
 }
 
 static void on_deadline(struct redis *r)
@@ -472,7 +481,7 @@ static void on_timer(uv_timer_t *timer)
     struct redis *r = container_of(timer, struct redis, timer);
     switch (r->state) {
     case DOWN: attempt(r); break;
-    case CONNECTING: go_down(r, OUTCOME_TIMEOUT, redis_link_late(r->link), 0); break;
+    case CONNECTING: on_deadline_of_connecting(r); break;
     case UP: on_deadline(r); break;
     case CLOSING: break;
     }
@@ -602,7 +611,7 @@ enum status redis_take(struct redis *r, const struct redis_slot *slot, bool aski
     struct redis_slot permit = {.kind = REDIS_ASKING, .started_us = clock_mono_us()};
     if (asking) dispatch(r, append(r, &permit), 0, redis_format(1, &SLICE("ASKING")));
     dispatch(r, append(r, slot), 0, slot->held[0]);
-    if (r->state == UP) watch_deadline(r);
+    watch_deadline(r);
     return PENDING;
 }
 

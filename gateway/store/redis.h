@@ -1,6 +1,6 @@
 /* store/redis.h -- one pipelined connection to a Redis server, on hiredis' asynchronous interface and the worker's loop.
  * All commands of one loop turn leave in one write. Every command has a deadline; a connection whose replies do not fit its
- * questions is closed, never trusted again. Reconnects with jittered back-off (100 ms doubling to 2.5 s); while it is down,
+ * questions is closed, never trusted again. Reconnects after pauses that grow (pause.h); while it is down,
  * commands are refused at once. Replies are bounded in bytes, elements and nesting before they are believed. */
 #ifndef PERIGEE_STORE_REDIS_H
 #define PERIGEE_STORE_REDIS_H
@@ -25,7 +25,6 @@ struct redis_command {
     struct redis_slot *slot; /* its place among the replies awaited, NULL when it has none; private */
     uint8_t previous_n;      /* a put: first bytes of the value replaced */
     unsigned char previous[8];
-    int64_t number;       /* a delete: how many were deleted */
     struct blob **values; /* many gets: where they go; private */
 };
 

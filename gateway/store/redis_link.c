@@ -7,12 +7,9 @@
 #include "store/redis_search.h"
 #include "store/redis_socket.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define COUNT_MAX     24   /* bytes of a count in a command: its kind, 20 digits, the line's end */
-#define COMMAND_KEPT  4096 /* of the room for a command, from one to the next */
 #define ROLE_EVERY_US 1000000
 
 /* A look-up of the host's name. It cannot be stopped once it runs, so it outlives a link that gave it up. */

@@ -16,6 +16,14 @@ static void *refuse(struct redis_judge *j, const char *misfit)
     return NULL;
 }
 
+/* Of a part within parts: 1 is the reply itself. */
+static int depth_of(const redisReadTask *task)
+{
+    int depth = 1;
+    while ((task = task->parent)) depth++;
+    return depth;
+}
+
 /* The reply object, cleared, if a reply of this type fits the oldest question. */
 static struct redis_reply *admit(const redisReadTask *task, int type)
 {
@@ -137,14 +145,12 @@ static void *add_node(const redisReadTask *task, int type, int64_t number, const
 {
     struct redis_judge *j = judge_of(task);
     struct redis_reply *reply = &j->reply;
-    int depth = 1;
-    for (const redisReadTask *t = task->parent; t; t = t->parent) depth++;
     if (!task->parent && !admit(task, type)) return NULL;
     if (!task->parent) buffer_init(&reply->nodes, j->max_value);
     if (!task->parent && type == REDIS_REPLY_ERROR)
         first_word(bytes, (size_t)number, reply->error, sizeof reply->error);
     if (!redis_node_type(type)) return refuse(j, "a reply of the wrong type");
-    if (type == REDIS_REPLY_ARRAY && depth > REDIS_NODE_DEPTH_MAX) return refuse(j, "a reply too deep");
+    if (type == REDIS_REPLY_ARRAY && depth_of(task) > REDIS_NODE_DEPTH_MAX) return refuse(j, "a reply too deep");
     if (!reply->too_long && !redis_node_put(&reply->nodes, type, number, bytes)) {
         reply->too_long = true;
         buffer_deinit(&reply->nodes);
@@ -204,9 +210,7 @@ static void *create_array(const redisReadTask *task, size_t n)
     if (is_any(task)) return add_node(task, task->type, (int64_t)n, NULL);
     if (judge_of(task)->tells && is_place_of_keys(task) && task->type == REDIS_REPLY_ARRAY) return &element;
     if (n > REPLY_ELEMENTS_MAX) return refuse(judge_of(task), "a reply of too many elements");
-    int depth = 1;
-    for (const redisReadTask *t = task->parent; t; t = t->parent) depth++;
-    if (depth > DEPTH_MAX) return refuse(judge_of(task), "a reply too deep");
+    if (depth_of(task) > DEPTH_MAX) return refuse(judge_of(task), "a reply too deep");
     if (task->parent) return skip(task);
     if (task->type == REDIS_REPLY_ARRAY) return create_values(task, n);
     if (task->type == REDIS_REPLY_MAP) return admit(task, REDIS_REPLY_MAP);

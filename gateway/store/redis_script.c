@@ -71,7 +71,9 @@ static const char fill_script[] =
 static const char drop_script[] = UNLESS_OURS("KEYS[1]") "return redis.call('DEL', KEYS[1])";
 
 /* ARGV: the line to begin, the line and the moment that are known, how many names are kept, how many are reported at once, members.
- * A double holds microseconds exactly until the year 2255. Every name has a moment of its own, so that a report may end behind any. */
+ * A double holds microseconds exactly until the year 2255. Every name has a moment of its own, so that a report may end behind any. Who knows of a later
+ * moment than the table has heard it before a failover, of which this server knows less: that moment is the last one again, if the server takes writes, so
+ * that what is invalidated now is later than what was lost. */
 static const char epochs_script[] =
     "local key, fresh, line, known, most, page = KEYS[1], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), "
     "tonumber(ARGV[5]) "
@@ -85,6 +87,8 @@ static const char epochs_script[] =
     "now, at = fresh, clock() "
     "floor = at "
     "redis.call('ZADD', key, text(at), '!floor', text(at), now) end "
+    "if line ~= now then known = '-inf' "
+    "elseif tonumber(known) > at then at = tonumber(known) redis.pcall('ZADD', key, known, now) end "
     "if #ARGV > 5 then "
     "at = math.max(clock(), at) "
     "for i = 6, #ARGV do at = at + 1 redis.call('ZADD', key, text(at), ARGV[i]) end "
@@ -94,7 +98,6 @@ static const char epochs_script[] =
     "floor = redis.call('ZRANGE', key, over, over, 'WITHSCORES')[2] "
     "redis.call('ZREMRANGEBYRANK', key, 1, over) "
     "redis.call('ZADD', key, text(tonumber(floor)), '!floor') end end "
-    "if line ~= now then known = '-inf' end "
     "local list = redis.call('ZRANGEBYSCORE', key, '(' .. known, '+inf', 'WITHSCORES', 'LIMIT', 0, page + 2) "
     "local out, last, more = {}, at, 0 "
     "for i = 1, #list, 2 do local member = list[i] "

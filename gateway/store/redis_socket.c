@@ -132,7 +132,7 @@ static ssize_t write_quietly(redisContext *c)
 
 static bool has_part_of_a_reply(const struct redis_socket *s)
 {
-    return s->ac && (s->ac->c.reader->len > s->ac->c.reader->pos || (s->tls && redis_tls_holds(s->tls)));
+    return s->ac->c.reader->len > s->ac->c.reader->pos || (s->tls && redis_tls_holds(s->tls));
 }
 
 static void read_once(struct redis_socket *s)
@@ -141,7 +141,7 @@ static void read_once(struct redis_socket *s)
     bool tells = pushes.hearing && !s->closing;
     if (tells) pushes.hearing(pushes.arg, true);
     redisAsyncHandleRead(s->ac);
-    if (tells && !s->closing) pushes.hearing(pushes.arg, has_part_of_a_reply(s));
+    if (tells && s->ac && !s->closing) pushes.hearing(pushes.arg, has_part_of_a_reply(s));
 }
 
 static void on_awake(uv_idle_t *handle);

@@ -15,7 +15,7 @@ struct redis_socket;
 struct redis_socket_events {
     void (*opened)(void *arg); /* connected, and over TLS sure of whom we speak with; send the greeting here */
     void (*reply)(void *arg, struct redis_reply *reply);
-    void (*lost)(void *arg, const char *why); /* the link frees itself; `why` is good for the call */
+    void (*lost)(void *arg, const char *why); /* the socket frees itself; `why` is good for the call */
 };
 
 struct redis_socket_options {

@@ -12,7 +12,6 @@
 #include "base/log.h"
 #include "store/openssl.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>

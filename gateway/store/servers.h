@@ -18,9 +18,4 @@ static inline struct redis *servers_for(const struct servers *s, struct slice ke
     return s->cluster ? cluster_node(s->cluster, key) : s->redis;
 }
 
-static inline bool servers_up(const struct servers *s)
-{
-    return s->cluster ? cluster_up(s->cluster) : s->redis && redis_up(s->redis);
-}
-
 #endif

@@ -1,24 +1,13 @@
 /* store/store.c -- the one door to records: memory answers at once, Redis later, and a near copy before it.
  *
  * A near copy is dropped when a write of ours has been answered, however it ended; before anyone is told of it. */
-#include "store/store.h"
+#include "store/store_inner.h"
 
-#include "base/clock.h"
 #include "base/list.h"
 #include "store/lease_key.h"
 
 #include <assert.h>
 #include <stdlib.h>
-
-struct store {
-    struct memory *memory;
-    struct servers servers; /* none: records live in memory */
-    struct near *near;      /* NULL: none */
-    struct counter *near_hits, *near_misses, *near_off, *near_stale;
-    struct epochs *epochs;    /* NULL: nothing is ever invalidated by name */
-    struct epochs_sync *sync; /* with Redis and epochs */
-    struct metrics *metrics;
-};
 
 struct store *store_new(struct memory *memory, struct redis *redis, struct metrics *metrics)
 {
@@ -42,6 +31,19 @@ void store_free(struct store *s)
 {
     epochs_sync_free(s->sync);
     free(s);
+}
+
+static struct redis *server_of(const struct store *s, struct slice key) { return servers_for(&s->servers, key); }
+
+/* What store_cancel looks at. */
+static void begin(struct store_op *op)
+{
+    op->value = NULL;
+    op->previous_n = 0;
+    op->redis.slot = NULL;
+    op->epochs.busy = false;
+    op->answered = false;
+    op->near = NULL;
 }
 
 /* ---- near copies */
@@ -148,8 +150,7 @@ static void on_raised(struct epochs_wait *w, enum status status)
 enum status store_invalidate(struct store *s, enum epoch_mode mode, const struct epoch_name *name, size_t n,
                              uint64_t now_ms, struct store_op *op)
 {
-    op->redis.slot = NULL;
-    op->epochs.busy = false;
+    begin(op);
     op->epochs.done = on_raised;
     if (s->sync) return epochs_raise_start(s->sync, mode, name, n, &op->epochs);
     epochs_raise(s->epochs, mode, name, n, now_ms);
@@ -160,16 +161,6 @@ enum status store_invalidate(struct store *s, enum epoch_mode mode, const struct
  *
  * A command whose answer is to be judged, or to be stamped right, goes together with a wait for what has been invalidated, unless that is known.
  * Both must be answered. */
-
-static void begin(struct store_op *op)
-{
-    op->value = NULL;
-    op->previous_n = 0;
-    op->redis.slot = NULL; /* what store_cancel looks at */
-    op->epochs.busy = false;
-    op->answered = false;
-    op->near = NULL;
-}
 
 static void forget_near(const struct store_op *op)
 {
@@ -224,12 +215,6 @@ static enum status with_epochs(struct store *s, struct store_op *op, enum status
     return st;
 }
 
-/* Is it known without asking? */
-static bool is_level(struct store *s)
-{
-    return s->sync && s->near && near_trusted(s->near, clock_mono_us()) && epochs_are_level(s->sync);
-}
-
 static void begin_write(struct store *s, struct slice key, struct store_op *op)
 {
     begin(op);
@@ -270,8 +255,8 @@ enum status store_get(struct store *s, struct slice key, uint64_t now_ms, struct
 {
     begin(op);
     if (store_is_remote(s)) {
-        enum status st = redis_get(servers_for(&s->servers, key), key, &op->redis, on_redis);
-        return op->level || (!op->doubts && is_level(s)) ? st : with_epochs(s, op, st);
+        enum status st = redis_get(server_of(s, key), key, &op->redis, on_redis);
+        return op->level || (!op->doubts && store_is_level(s)) ? st : with_epochs(s, op, st);
     }
     op->value = memory_get(s->memory, key, now_ms);
     return op->value ? OK : MISSING;
@@ -294,15 +279,13 @@ enum status store_put(struct store *s, struct slice key, struct blob *value, uin
     struct lease_key name;
     struct slice lease = lease_of(op, key, &name);
     if (until_ms <= now_ms && op->when)
-        return redis_delete_when(servers_for(&s->servers, key), key, lease, op->when, now_ms, &op->redis,
-                                 on_redis_past);
-    if (until_ms <= now_ms) return redis_delete(servers_for(&s->servers, key), key, lease, &op->redis, on_redis_past);
+        return redis_delete_when(server_of(s, key), key, lease, op->when, now_ms, &op->redis, on_redis_past);
+    if (until_ms <= now_ms) return redis_delete(server_of(s, key), key, lease, &op->redis, on_redis_past);
     uint64_t ttl_ms = ttl(until_ms, now_ms);
     struct slice bytes = blob_slice(value);
-    enum status st = op->when
-                         ? redis_put_when(servers_for(&s->servers, key), key, lease, op->when, now_ms, bytes, ttl_ms,
-                                          &op->redis, on_redis)
-                         : redis_put(servers_for(&s->servers, key), key, lease, bytes, ttl_ms, &op->redis, on_redis);
+    enum status st =
+        op->when ? redis_put_when(server_of(s, key), key, lease, op->when, now_ms, bytes, ttl_ms, &op->redis, on_redis)
+                 : redis_put(server_of(s, key), key, lease, bytes, ttl_ms, &op->redis, on_redis);
     return with_epochs(s, op, st);
 }
 
@@ -313,19 +296,18 @@ enum status store_replace(struct store *s, struct slice key, struct slice expect
     if (!store_is_remote(s)) return memory_replace(s->memory, key, expected, value, until_ms, now_ms);
     struct lease_key name;
     if (until_ms <= now_ms) until_ms = now_ms + 1; /* in one step with the comparison it can end no sooner */
-    return redis_replace(servers_for(&s->servers, key), key, lease_of(op, key, &name), expected, blob_slice(value),
+    return redis_replace(server_of(s, key), key, lease_of(op, key, &name), expected, blob_slice(value),
                          ttl(until_ms, now_ms), &op->redis, on_redis);
 }
 
 enum status store_delete(struct store *s, struct slice key, uint64_t now_ms, struct store_op *op)
 {
     begin_write(s, key, op);
-    if (!store_is_remote(s)) return memory_delete_when(s->memory, op->when, key, now_ms);
+    if (!store_is_remote(s)) return memory_delete(s->memory, op->when, key, now_ms);
     struct lease_key name;
     struct slice lease = lease_of(op, key, &name);
-    if (op->when)
-        return redis_delete_when(servers_for(&s->servers, key), key, lease, op->when, now_ms, &op->redis, on_redis);
-    return redis_delete(servers_for(&s->servers, key), key, lease, &op->redis, on_redis);
+    if (op->when) return redis_delete_when(server_of(s, key), key, lease, op->when, now_ms, &op->redis, on_redis);
+    return redis_delete(server_of(s, key), key, lease, &op->redis, on_redis);
 }
 
 /* -- leases -- */
@@ -345,9 +327,9 @@ enum status store_lease_take(struct store *s, struct slice key, struct slice kno
     struct lease_key name;
     begin(op);
     if (store_is_remote(s)) {
-        enum status st = redis_lease_take(servers_for(&s->servers, key), key, lease_key_of(key, &name), known,
-                                          token_slice(token), LEASE_MS, &op->redis, on_redis);
-        return is_level(s) ? st : with_epochs(s, op, st);
+        enum status st = redis_lease_take(server_of(s, key), key, lease_key_of(key, &name), known, token_slice(token),
+                                          LEASE_MS, &op->redis, on_redis);
+        return store_is_level(s) ? st : with_epochs(s, op, st);
     }
     struct blob *value = known.p ? memory_get(s->memory, key, now_ms) : NULL;
     if (value && !is_known(value, known)) {
@@ -363,8 +345,8 @@ enum status store_lease_keep(struct store *s, struct slice key, const char *toke
     struct lease_key name;
     begin(op);
     if (!store_is_remote(s)) return OK;
-    return redis_lease_keep(servers_for(&s->servers, key), lease_key_of(key, &name), token_slice(token), LEASE_MS,
-                            &op->redis, on_redis);
+    return redis_lease_keep(server_of(s, key), lease_key_of(key, &name), token_slice(token), LEASE_MS, &op->redis,
+                            on_redis);
 }
 
 enum status store_lease_fill(struct store *s, struct slice key, const char *token, struct blob *value,
@@ -377,8 +359,8 @@ enum status store_lease_fill(struct store *s, struct slice key, const char *toke
         return OK;
     }
     if (until_ms <= now_ms) until_ms = now_ms + 1;
-    return redis_lease_fill(servers_for(&s->servers, key), key, lease_key_of(key, &name), token_slice(token),
-                            blob_slice(value), ttl(until_ms, now_ms), &op->redis, on_redis);
+    return redis_lease_fill(server_of(s, key), key, lease_key_of(key, &name), token_slice(token), blob_slice(value),
+                            ttl(until_ms, now_ms), &op->redis, on_redis);
 }
 
 enum status store_lease_drop(struct store *s, struct slice key, const char *token, struct store_op *op)
@@ -386,8 +368,7 @@ enum status store_lease_drop(struct store *s, struct slice key, const char *toke
     struct lease_key name;
     begin(op);
     if (!store_is_remote(s)) return OK;
-    return redis_lease_drop(servers_for(&s->servers, key), lease_key_of(key, &name), token_slice(token), &op->redis,
-                            on_redis);
+    return redis_lease_drop(server_of(s, key), lease_key_of(key, &name), token_slice(token), &op->redis, on_redis);
 }
 
 void store_cancel(struct store_op *op)
@@ -398,129 +379,8 @@ void store_cancel(struct store_op *op)
     op->answered = false;
 }
 
-/* ---- many at once */
-
-static void drop_values(struct store_many *op)
-{
-    for (size_t i = 0; i < op->n; i++) {
-        blob_unref(op->value[i]);
-        op->value[i] = NULL;
-    }
-}
-
-/* Nobody asks for more of it. */
-static void end_parts(struct store_many *op)
-{
-    for (unsigned i = 0; i < op->parts; i++) redis_cancel(&op->part[i].redis);
-    if (op->part != op->own) free(op->part);
-    op->part = op->own;
-    op->parts = op->left = 0;
-    epochs_wait_cancel(&op->epochs);
-}
-
-/* One part has failed, and so all have. */
-static void give_up(struct store_many *op)
-{
-    end_parts(op);
-    drop_values(op);
-}
-
-/* A part or the wait has been answered. */
-static void answered_one(struct store_many *op, enum status status)
-{
-    if (status == OK && --op->left > 0) return;
-    if (status == OK) end_parts(op);
-    else give_up(op);
-    op->done(op, status);
-}
-
-/* Takes the value of a key that was asked for alone. */
-static enum status take_value(struct store_many *op, size_t i, struct blob *value)
-{
-    op->value[i] = value;
-    op->bytes += value->n;
-    return op->bytes > REDIS_MANY_BYTES ? DEPTH_EXCEEDED : OK;
-}
-
-static void on_part(struct redis_command *c, enum status status, struct blob *value)
-{
-    struct store_part *part = container_of(c, struct store_part, redis);
-    struct store_many *op = part->many;
-    if (value) status = take_value(op, (size_t)(part - op->part), value);
-    answered_one(op, status == MISSING ? OK : status);
-}
-
-static void on_many_level(struct epochs_wait *w, enum status status)
-{
-    answered_one(container_of(w, struct store_many, epochs), status);
-}
-
-static struct store_part *next_part(struct store_many *op)
-{
-    struct store_part *part = &op->part[op->parts++];
-    part->many = op;
-    return part;
-}
-
-/* All that is left, as far as one command goes. */
-static enum status ask_part(struct redis *r, struct store_many *op)
-{
-    size_t at = (size_t)op->parts * REDIS_MANY_MAX;
-    size_t n = op->n - at < REDIS_MANY_MAX ? op->n - at : REDIS_MANY_MAX;
-    struct store_part *part = next_part(op);
-    if (op->n == 1) return redis_get(r, op->key[0], &part->redis, on_part);
-    return redis_get_many(r, op->key + at, n, op->value + at, &part->redis, on_part);
-}
-
-static enum status ask_all(struct redis *r, struct store_many *op)
-{
-    enum status st = PENDING;
-    while ((size_t)op->parts * REDIS_MANY_MAX < op->n && st == PENDING) st = ask_part(r, op);
-    return st;
-}
-
-/* Each key by itself: a server of a cluster takes only keys of one slot together, which a thousand of ours seldom share. What goes to one server in a
- * turn of the loop leaves in one write all the same. */
-static enum status ask_each(const struct servers *servers, struct store_many *op)
-{
-    enum status st = PENDING;
-    op->part = malloc(op->n * sizeof *op->part);
-    if (!op->part) abort();
-    while (op->parts < op->n && st == PENDING) {
-        struct slice key = op->key[op->parts];
-        st = redis_get(servers_for(servers, key), key, &next_part(op)->redis, on_part);
-    }
-    return st;
-}
-
-enum status store_get_many(struct store *s, uint64_t now_ms, struct store_many *op)
-{
-    bool remote = store_is_remote(s);
-    assert(op->n <= STORE_MANY_MAX);
-    op->part = op->own;
-    op->parts = op->left = 0;
-    op->bytes = 0;
-    op->epochs.busy = false;
-    for (size_t i = 0; i < op->n; i++) op->value[i] = remote ? NULL : memory_get(s->memory, op->key[i], now_ms);
-    if (!remote || op->n == 0) return OK;
-    enum status st = s->servers.cluster ? ask_each(&s->servers, op) : ask_all(s->servers.redis, op);
-    bool waits = st == PENDING && s->sync && !op->level && !is_level(s);
-    if (st == PENDING) op->left = op->parts + waits;
-    op->epochs.done = on_many_level;
-    if (waits) st = epochs_wait_start(s->sync, &op->epochs);
-    if (st != PENDING) give_up(op);
-    return st;
-}
-
-void store_many_cancel(struct store_many *op)
-{
-    if (op->left > 0) give_up(op);
-}
-
 /* ---- what it is */
 
 bool store_is_remote(const struct store *s) { return servers_exist(&s->servers); }
 
 size_t store_room(struct store *s, struct slice key) { return store_is_remote(s) ? 0 : memory_room(s->memory, key); }
-
-bool store_up(const struct store *s) { return !store_is_remote(s) || servers_up(&s->servers); }

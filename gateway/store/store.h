@@ -7,7 +7,6 @@
 #define PERIGEE_STORE_STORE_H
 
 #include "base/blob.h"
-#include "base/list.h"
 #include "base/metrics.h"
 #include "base/status.h"
 #include "store/epochs.h"
@@ -181,8 +180,5 @@ bool store_is_remote(const struct store *s);
 
 /* Room that a blob wants behind it to be kept well under this key (blob_new_with_room); 0 where it is sent away. */
 size_t store_room(struct store *s, struct slice key);
-
-/* Can records be read and written right now? */
-bool store_up(const struct store *s);
 
 #endif

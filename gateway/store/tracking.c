@@ -259,5 +259,3 @@ void tracking_close(struct tracking *t, void (*closed)(void *arg), void *arg)
     t->link = NULL;
     uv_close((uv_handle_t *)&t->timer, on_closed);
 }
-
-bool tracking_up(const struct tracking *t) { return t->state == UP; }

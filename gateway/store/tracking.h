@@ -19,6 +19,4 @@ struct tracking *tracking_open(uv_loop_t *loop, const struct redis_config *confi
 /* Ends; `closed` is called later, once, and then the object is gone. The near cache is off. */
 void tracking_close(struct tracking *t, void (*closed)(void *arg), void *arg);
 
-bool tracking_up(const struct tracking *t);
-
 #endif

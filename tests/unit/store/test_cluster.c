@@ -489,6 +489,30 @@ static void test_a_deadline_travels(void **state)
     scene_free(s);
 }
 
+static void say_nothing(struct visit *v, int argc, struct slice *argv) {}
+
+/* The same where the server does not even greet. */
+static void test_a_deadline_travels_to_a_server_that_is_new(void **state)
+{
+    struct scene *s = scene_new();
+    struct ask a;
+    s->config.addresses = 1;
+    s->owner[2] = 0;
+    s->server[2].peer.script = say_nothing;
+    scene_open(s);
+    assert_true(run_until(&s->loop, is_whole, s, 5000));
+    let_say(&s->server[0], "-TRYAGAIN later\r\n", 100);
+    start_get(s, &a, "foo");
+    run_for(&s->loop, DEADLINE_MS / 2);
+    let_send_on(&s->server[0], "MOVED", 2);
+    uint64_t start = clock_mono_us();
+    assert_int_equal(wait_for(&s->loop, &a), STORE_UNAVAILABLE);
+    assert_true(clock_mono_us() - start < DEADLINE_MS * 1000 * 3 / 4);
+    assert_int_equal(a.answers, 1);
+    assert_int_equal(s->server[2].peer.connections, 1);
+    scene_free(s);
+}
+
 /* ---- a little later */
 
 static void test_tryagain(void **state)
@@ -636,6 +660,7 @@ int main(void)
         cmocka_unit_test(test_a_circle_ends),
         cmocka_unit_test(test_redirections_that_lead_nowhere),
         cmocka_unit_test(test_a_deadline_travels),
+        cmocka_unit_test(test_a_deadline_travels_to_a_server_that_is_new),
         cmocka_unit_test(test_tryagain),
         cmocka_unit_test(test_a_cluster_that_is_down_for_a_moment),
         cmocka_unit_test(test_a_cluster_that_stays_down),

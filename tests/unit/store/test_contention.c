@@ -144,7 +144,7 @@ static void *adder(void *arg)
         struct slice name = name_of(text, (seed >> 8) % COLD);
         struct blob *b = made(name, 0, i);
         if (seed >> 29) memory_put(shared.copies, name, b, CLOCK_NEVER, NOW, previous);
-        else memory_delete(shared.copies, name, NOW);
+        else memory_delete(shared.copies, NULL, name, NOW);
         blob_unref(b);
     }
     return NULL;

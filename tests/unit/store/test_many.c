@@ -430,7 +430,7 @@ static void test_a_server_that_loads_is_down(void **state)
     assert_int_equal(do_many(&p.w->loop, p.s, m), STORE_UNAVAILABLE);
     assert_nothing_there(m);
     assert_int_equal(m->answers, 1);
-    assert_false(store_up(p.s));
+    assert_false(redis_up(p.w->redis));
     assert_int_equal(ask_many(p.s, m), STORE_UNAVAILABLE); /* refused */
     assert_nothing_there(m);
     store_many_cancel(&m->op); /* harmless */

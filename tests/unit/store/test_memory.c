@@ -79,8 +79,8 @@ static void test_what_was_put_is_found(void **state)
     assert_memory_equal(previous, "2nd", 3);
     assert_int_equal(stats(m).records, 1);
 
-    assert_true(memory_delete(m, SLICE("a"), NOW));
-    assert_false(memory_delete(m, SLICE("a"), NOW));
+    assert_int_equal(memory_delete(m, NULL, SLICE("a"), NOW), OK);
+    assert_int_equal(memory_delete(m, NULL, SLICE("a"), NOW), MISSING);
     assert_null(memory_get(m, SLICE("a"), NOW));
     assert_int_equal(stats(m).records, 0);
     assert_int_equal(atomic_load(&first->refs), 1); /* nothing held on to it */
@@ -116,7 +116,7 @@ static void test_a_record_ends_at_its_end(void **state)
     assert_null(memory_get(m, SLICE("a"), NOW + 20));
 
     put(m, SLICE("a"), SLICE("v"), NOW + 10, NOW);
-    assert_false(memory_delete(m, SLICE("a"), NOW + 10));
+    assert_int_equal(memory_delete(m, NULL, SLICE("a"), NOW + 10), MISSING);
     memory_free(m);
 }
 
@@ -202,10 +202,10 @@ static void test_a_blob_houses_its_entry_or_not(void **state)
             blob_unref(got);
         }
         assert_int_equal(stats(m).records, round >= 6 || round % 3 == 2 ? 2 : 1);
-        memory_delete(m, SLICE("p:M:b"), NOW); /* its entry may live in the blob that the other one still has */
+        memory_delete(m, NULL, SLICE("p:M:b"), NOW); /* its entry may live in the blob that the other one still has */
         got = memory_get(m, SLICE("p:M:a"), NOW);
         assert_ptr_equal(got, b[1]);
-        assert_true(memory_delete(m, SLICE("p:M:a"), NOW));
+        assert_int_equal(memory_delete(m, NULL, SLICE("p:M:a"), NOW), OK);
         assert_int_equal(got->p[99], 'b'); /* who has read it keeps it */
         blob_unref(got);
         for (int i = 0; i < 2; i++) {
@@ -418,7 +418,7 @@ static void test_zero_bytes_keep_nothing(void **state)
     struct memory *m = memory_new(0);
     put(m, SLICE("a"), SLICE("v"), CLOCK_NEVER, NOW);
     assert_null(memory_get(m, SLICE("a"), NOW));
-    assert_false(memory_delete(m, SLICE("a"), NOW));
+    assert_int_equal(memory_delete(m, NULL, SLICE("a"), NOW), MISSING);
     assert_int_equal(memory_sweep(m, NOW, 10), 0);
     memory_free(m);
 }
@@ -486,7 +486,7 @@ static void test_an_overwrite_keeps_its_bytes_straight(void **state)
     put_sized(m, "k", 1, 10);
     assert_int_equal(stats(m).bytes, one);
     char key[64];
-    memory_delete(m, numbered(key, "k", 1), NOW);
+    memory_delete(m, NULL, numbered(key, "k", 1), NOW);
     assert_true(stats(m).bytes < empty + 512); /* the buckets stay */
     memory_free(m);
 }
@@ -595,7 +595,7 @@ static void *worker(void *arg)
         struct slice k = numbered(key, "k", (seed >> 16) % 600);
         uint64_t now = NOW + i;
         switch ((seed >> 8) % 16) {
-        case 0: memory_delete(shared, k, now); break;
+        case 0: memory_delete(shared, NULL, k, now); break;
         case 1: memory_sweep(shared, now, 50); break;
         case 2: stats(shared); break;
         case 3:

@@ -68,7 +68,7 @@ static bool is_on(void *arg)
 
 static bool is_off(void *arg) { return !is_on(arg); }
 
-static bool has_ended(void *arg) { return !tracking_up(((struct near_world *)arg)->tracking); }
+static bool has_ended(void *arg) { return !near_is_whole(((struct near_world *)arg)->near); }
 
 static struct near_world *near_world_new(void)
 {
@@ -89,7 +89,7 @@ static struct near_world *near_world_on(void)
 {
     struct near_world *n = near_world_new();
     assert_true(run_until(&n->w->loop, is_on, n, 5000));
-    assert_true(tracking_up(n->tracking));
+    assert_true(near_is_whole(n->near));
     assert_true(run_until(&n->w->loop, is_up, n->w->redis, 5000));
     return n;
 }
@@ -274,7 +274,7 @@ static void test_a_message_may_be_of_any_length(void **state)
     assert_false(has(n, "p:1"));
     assert_true(has(n, "p:100000"));
     assert_int_equal(count(n, METRIC_NEAR_INVALIDATIONS, ""), KEYS);
-    assert_true(tracking_up(n->tracking));
+    assert_true(near_is_whole(n->near));
     near_world_free(n);
 }
 
@@ -436,7 +436,7 @@ static void test_a_server_that_does_not_track_is_not_hammered(void **state)
     run_for(&n->w->loop, 900);
     assert_int_equal(server.hellos, 1);
     assert_true(is_off(n));
-    assert_false(tracking_up(n->tracking));
+    assert_false(near_is_whole(n->near));
     assert_true(redis_up(n->w->redis));
     near_world_free(n);
 }

@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "store/pause.h"
+#include "store/redis_link.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -260,6 +261,33 @@ static void test_the_greeting_goes_first(void **state)
     assert_true(redis_up(w->redis));
     assert_value(&a, "value of early");
     assert_string_equal(w->peer.seen, "AUTH bob|SELECT 3|PING|GET early|");
+    world_free(w);
+}
+
+/* A link that is listened to: what is told once it is lost. */
+struct ear {
+    bool ready, lost;
+    unsigned after;
+};
+
+static void on_ear_ready(void *arg) { ((struct ear *)arg)->ready = true; }
+static void on_ear_reply(void *arg, struct redis_reply *reply) {}
+static void on_ear_lost(void *arg, struct redis_loss loss) { ((struct ear *)arg)->lost = true; }
+static void on_ear_changed(void *arg, struct slice key) {}
+static void on_ear_hearing(void *arg, bool hearing) { ((struct ear *)arg)->after += ((struct ear *)arg)->lost; }
+
+static void test_nothing_is_called_after_the_loss(void **state)
+{
+    static const struct redis_link_events events = {on_ear_ready, on_ear_reply, on_ear_lost, on_ear_changed,
+                                                    on_ear_hearing};
+    struct world *w = world_up();
+    struct ear ear = {.ready = false};
+    char why[128];
+    assert_non_null(redis_link_open(&w->loop, &w->config, &events, &ear, why));
+    assert_true(run_until(&w->loop, is_set, &ear.ready, 5000));
+    peer_hang_up_all(&w->peer);
+    assert_true(run_until(&w->loop, is_set, &ear.lost, 5000));
+    assert_int_equal(ear.after, 0);
     world_free(w);
 }
 
@@ -814,6 +842,7 @@ int main(void)
         cmocka_unit_test(test_bytes_that_wait_are_bounded),
         cmocka_unit_test(test_put_tells_what_it_replaced),
         cmocka_unit_test(test_the_greeting_goes_first),
+        cmocka_unit_test(test_nothing_is_called_after_the_loss),
         cmocka_unit_test(test_a_password_is_never_logged),
         cmocka_unit_test(test_a_loading_server_is_not_up_until_it_is),
         cmocka_unit_test(test_a_silent_first_connect_ends_at_its_deadline),

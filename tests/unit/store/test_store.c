@@ -147,7 +147,6 @@ static void test_memory(void **state)
     struct store *s = store_new(memory, NULL, metrics);
     walk_through(s, NULL);
     walk_through_replacing(s, NULL);
-    assert_true(store_up(s));
     assert_int_equal(up(metrics), 1);
     memory_free(memory);
     store_free(s);
@@ -165,7 +164,6 @@ static void test_redis(void **state)
     walk_through(s, &w->loop);
     walk_through_replacing(s, &w->loop);
     assert_int_equal(up(w->metrics), 1);
-    assert_true(store_up(s));
 
     struct op o = fresh();
     assert_int_equal(store_get(s, SLICE("k"), NOW, &o.op), PENDING);
@@ -176,7 +174,6 @@ static void test_redis(void **state)
 
     peer_hang_up_all(&w->peer);
     assert_true(run_until(&w->loop, is_down, w->redis, 1000));
-    assert_false(store_up(s));
     assert_int_equal(up(w->metrics), 0);
     o = fresh();
     assert_int_equal(store_get(s, SLICE("k"), NOW, &o.op), STORE_UNAVAILABLE);
