@@ -1,4 +1,4 @@
-/* gateway.c -- the life of the process, on the main thread.
+/* gateway.c -- the life of the process, on the main thread. What it serves is in gateway_models.c, what it tells in gateway_admin.c.
  *
  *     start   models compiled for every worker -> sockets bound -> workers -> admin plane -> "perigee ready ..."
  *     reload  SIGHUP, POST /admin/reload: read the tokens and compile aside for every worker; all good: swap, else keep
@@ -10,23 +10,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "control.h"
-#include "http/connection.h"
-#include "http/listener.h"
-#include "libraries.h"
-#include "script/http_curl.h"
-#include "script/vm.h"
-#include "serve/admin.h"
-#include "serve/flight.h"
-#include "serve/inventory.h"
-#include "serve/problem.h"
-#include "store/cluster_map.h"
-#include "store/memory.h"
-#include "store/near.h"
-#include "store/redis.h"
-#include "tokenfile.h"
-#include "tracker.h"
-#include "worker.h"
+#include "gateway_inner.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -34,8 +18,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define WORKERS_MAX     256
-#define FINDINGS_MAX    (1 << 20)
 #define INVENTORY_MAX   (4 << 20)
 #define REDIS_VALUE_MAX (16 << 20)
 #define REDIS_INFLIGHT  8192
@@ -45,231 +27,6 @@
 #define CLOCK_SET_MS    1000 /* less is how clocks are kept right */
 #define SPARE_FDS       64   /* beside connections: loops, Redis, SQLite, upstreams */
 #define CLUSTER_FDS     64 /* masters of a cluster, with each of which every worker and the tracker have a connection */
-
-struct gateway {
-    struct config config;
-    uv_loop_t loop;
-    uv_signal_t on_term, on_int, on_hup;
-    uv_timer_t sweep, drain;
-    struct control control; /* where config.control is set */
-    struct admin admin;
-    struct http_server *admin_http;
-    _Atomic unsigned admin_open, open;
-
-    struct redis_config redis;
-    bool uses_redis;
-    struct memory *memory;
-    struct epochs *epochs;
-    char epochs_key[280];
-    struct near *near; /* both, or neither */
-    struct tracker *tracker;
-    struct flights *flights;
-    struct listener listener[CONFIG_LIST_MAX], admin_listener;
-    size_t listeners;
-    struct worker *worker[WORKERS_MAX];
-    size_t workers;
-    size_t models, records;                   /* models of all kinds, and those that have records */
-    bool asks_http;                           /* their files speak of http.get and its like */
-    struct buffer inventory, inventory_table; /* of them (inventory.h) */
-    struct tokens *tokens;                    /* in force; NULL: there is no token file */
-    struct metrics *metrics;                  /* what belongs to no worker */
-    bool draining, closing;
-    bool clock_apart; /* from the system's: it was set, and is being followed */
-    uint64_t drain_until_us;
-};
-
-/* -- models -- */
-
-/* What the admin plane tells of them: written now, because later they are their workers'. */
-static void note_models(struct gateway *g, const struct registry *r)
-{
-    g->models = r->models;
-    g->records = registry_count(r, MODEL_RECORD);
-    g->inventory.n = g->inventory_table.n = 0;
-    inventory_put(&g->inventory, r);
-    inventory_put_table(&g->inventory_table, r);
-}
-
-/* Compiles the models once for every worker, from the same bytes. False: findings say why, and nothing is left. */
-static bool compile(struct gateway *g, struct vm **vm, struct buffer *findings)
-{
-    struct sources sources;
-    struct problem why;
-    if (sources_read(&sources, g->config.dirs.item, g->config.dirs.n, &why) != OK) {
-        buffer_printf(findings, "%s\n", why.detail);
-        return false;
-    }
-    struct vm_config config = {.prefix = slice_of(g->config.prefix),
-                               .hard_timeout_ms = GATEWAY_HARD_TIMEOUT_MS,
-                               .memory_max = GATEWAY_LUA_BYTES};
-    size_t made = 0;
-    for (; made < g->config.workers; made++) {
-        size_t findings_so_far = findings->n;
-        vm[made] = vm_new(&config, &sources, findings);
-        if (!vm[made]) break;
-        if (made) findings->n = findings_so_far; /* every worker would say the same */
-    }
-    bool whole = made == g->config.workers;
-    if (whole && g->models && vm_registry(vm[0])->models == 0) { /* a folder not mounted, a file half written */
-        buffer_slice(findings, SLICE("there is no model left below the schema folders\n"));
-        whole = false;
-    }
-    while (!whole && made) vm_free(vm[--made]);
-    if (whole) note_models(g, vm_registry(vm[0]));
-    if (whole) g->asks_http = sources_mention(&sources, SLICE("http."));
-    sources_free(&sources);
-    return whole;
-}
-
-/* Reads the token file, if there is one, and then compiles. 0; else findings say why, nothing is left, and this is the exit code of
- * who starts so: 1 for the models, 2 for the tokens. */
-static int prepare(struct gateway *g, struct vm **vm, struct tokens **tokens, struct buffer *findings)
-{
-    const char *path = g->config.token_file;
-    *tokens = NULL;
-    if (path[0] && !(*tokens = tokenfile_load(path, findings))) return 2;
-    if (!compile(g, vm, findings)) {
-        tokens_unref(*tokens);
-        *tokens = NULL;
-        return 1;
-    }
-    if (*tokens) tokenfile_compare(*tokens, path, vm_registry(vm[0]), findings);
-    return 0;
-}
-
-/* libcurl and its thirty libraries take 5 ms of CPU to load, for which the first handler that asks, and all else on its worker, would wait. So they
- * are loaded here, where nobody does, once workers serve. Whether they can be is the business of who asks. */
-static void load_libcurl(const struct gateway *g)
-{
-    const char *why;
-    if (g->asks_http) libcurl_load(&why);
-}
-
-static void log_findings(struct slice findings, bool failed)
-{
-    while (findings.p) {
-        struct slice line = slice_cut(&findings, '\n');
-        if (line.n == 0) continue;
-        log_write(failed ? LOG_ERROR : LOG_WARN, failed ? "not loaded" : "finding",
-                  (struct log_field[]){LOG_SLICE("finding", line), LOG_NONE});
-    }
-}
-
-/* Takes both. */
-static void swap(struct gateway *g, struct vm **vm, struct tokens *tokens)
-{
-    for (size_t i = 0; i < g->workers; i++) worker_swap(g->worker[i], vm[i], tokens);
-    gate_set(&g->admin.gate, tokens ? tokens_ref(tokens) : NULL);
-    tokens_unref(g->tokens);
-    g->tokens = tokens;
-    log_info("models reloaded", LOG_NUMBER("models", g->records),
-             LOG_NUMBER("tokens", tokens ? tokens_count(tokens) : 0));
-}
-
-static bool reload(void *gateway, struct buffer *findings)
-{
-    struct gateway *g = gateway;
-    struct vm *vm[WORKERS_MAX];
-    struct tokens *tokens;
-    bool swapped = !g->draining && prepare(g, vm, &tokens, findings) == 0;
-    if (g->draining) buffer_slice(findings, SLICE("the gateway is shutting down\n"));
-    struct slice result = swapped ? SLICE("ok") : SLICE("failed");
-    counter_add(metrics_counter(g->metrics, METRIC_RELOADS, &result), 1);
-    if (swapped) swap(g, vm, tokens);
-    if (swapped) load_libcurl(g);
-    log_findings(buffer_view(findings), !swapped);
-    return swapped;
-}
-
-static void on_reload_signal(uv_signal_t *signal, int signum)
-{
-    struct gateway *g = container_of(signal, struct gateway, on_hup);
-    struct buffer findings;
-    buffer_init(&findings, FINDINGS_MAX);
-    reload(g, &findings);
-    buffer_deinit(&findings);
-}
-
-/* -- what the admin plane asks -- */
-
-/* Without its credentials. */
-static void print_store(const struct gateway *g, char *out, size_t n)
-{
-    if (g->uses_redis) redis_config_print(&g->redis, out, n);
-    else snprintf(out, n, "memory:");
-}
-
-static int64_t gauge_of(struct worker *w, enum metric_family family)
-{
-    return atomic_load_explicit(&metrics_counter(worker_metrics(w), family, NULL)->v, memory_order_relaxed);
-}
-
-/* What this worker's store lacks. */
-static void say_store(struct gateway *g, struct worker *w, struct buffer *failing)
-{
-    int64_t slots = g->redis.topology == REDIS_CLUSTER ? gauge_of(w, METRIC_CLUSTER_SLOTS) : 0;
-    if (g->redis.topology != REDIS_CLUSTER) buffer_slice(failing, SLICE("store: Redis cannot be reached\n"));
-    else if (slots == CLUSTER_SLOTS) buffer_slice(failing, SLICE("store: the Redis Cluster says it is down\n"));
-    else
-        buffer_printf(failing, "store: of %d slots of the Redis Cluster %d have a master that can be reached\n",
-                      CLUSTER_SLOTS, (int)slots);
-}
-
-static bool ready(void *gateway, struct buffer *failing)
-{
-    struct gateway *g = gateway;
-    if (g->draining) buffer_slice(failing, SLICE("drain: the gateway is shutting down\n"));
-    if (!g->models) buffer_slice(failing, SLICE("models: there is none below the schema folders\n"));
-    for (size_t i = 0; g->uses_redis && i < g->workers; i++) {
-        if (gauge_of(g->worker[i], METRIC_STORE_UP)) continue;
-        say_store(g, g->worker[i], failing);
-        break;
-    }
-    return failing->n == 0;
-}
-
-static void set_near_metrics(struct gateway *g)
-{
-    struct memory_stats stats = {0};
-    if (g->near) near_stats(g->near, &stats);
-    counter_set(metrics_counter(g->metrics, METRIC_NEAR_BYTES, NULL), (int64_t)stats.bytes);
-    counter_set(metrics_counter(g->metrics, METRIC_NEAR_RECORDS, NULL), (int64_t)stats.records);
-    counter_set(metrics_counter(g->metrics, METRIC_NEAR_EVICTIONS, NULL), (int64_t)stats.evictions);
-}
-
-static void render_metrics(void *gateway, enum metrics_format format, struct buffer *out)
-{
-    struct gateway *g = gateway;
-    struct memory_stats stats;
-    struct metrics *sets[WORKERS_MAX + 2];
-    size_t n = 0;
-    memory_stats(g->memory, &stats);
-    counter_set(metrics_counter(g->metrics, METRIC_MEMORY_BYTES, NULL), (int64_t)stats.bytes);
-    counter_set(metrics_counter(g->metrics, METRIC_MEMORY_RECORDS, NULL), (int64_t)stats.records);
-    counter_set(metrics_counter(g->metrics, METRIC_EVICTIONS, NULL), (int64_t)stats.evictions);
-    counter_set(metrics_counter(g->metrics, METRIC_LOG_DROPPED, NULL), (int64_t)log_dropped());
-    set_near_metrics(g);
-    for (size_t i = 0; i < g->workers; i++) sets[n++] = worker_metrics(g->worker[i]);
-    if (g->tracker) sets[n++] = tracker_metrics(g->tracker);
-    sets[n++] = g->metrics;
-    metrics_render(sets, n, format, out);
-}
-
-static void version(void *gateway, struct buffer *out) { libraries_put_json(out); }
-
-static void settings(void *gateway, admin_setting *each, void *arg)
-{
-    struct gateway *g = gateway;
-    char store[512];
-    print_store(g, store, sizeof store);
-    config_walk(&g->config, slice_of(store), each, arg);
-}
-
-static struct slice models(void *gateway, bool table)
-{
-    struct gateway *g = gateway;
-    return buffer_view(table ? &g->inventory_table : &g->inventory);
-}
 
 /* -- the end -- */
 
@@ -451,31 +208,13 @@ static void start_workers(struct gateway *g, struct vm **vm)
     }
 }
 
-static void start_admin(struct gateway *g)
+static void on_reload_signal(uv_signal_t *signal, int signum)
 {
-    if (!g->admin_listener.n) return;
-    g->admin = (struct admin){.gateway = g,
-                              .ready = ready,
-                              .metrics = render_metrics,
-                              .version = version,
-                              .settings = settings,
-                              .models = models,
-                              .reload = reload};
-    g->admin.gate = (struct gate){.tokens = g->tokens ? tokens_ref(g->tokens) : NULL, .metrics = g->metrics};
-    struct http_config http = {.limits = {.max_uri = 8192, .max_headers = 16384, .max_body = 65536},
-                               .header_timeout_ms = g->config.header_timeout,
-                               .body_timeout_ms = 10000,
-                               .idle_timeout_ms = g->config.idle_timeout,
-                               .send_timeout_ms = 10000,
-                               .max_connections = 256,
-                               .open = &g->admin_open,
-                               .handler = admin_request,
-                               .refused = problem_refusal,
-                               .owner = &g->admin};
-    g->admin_http = http_server_new(&g->loop, &http);
-    int error = http_server_listen(g->admin_http, g->admin_listener.fd[0]);
-    g->admin_listener.fd[0] = -1;
-    if (error) log_error("the admin plane cannot accept", LOG_TEXT("error", uv_strerror(error)));
+    struct gateway *g = container_of(signal, struct gateway, on_hup);
+    struct buffer findings;
+    buffer_init(&findings, FINDINGS_MAX);
+    gateway_reload(g, &findings);
+    buffer_deinit(&findings);
 }
 
 static void start_signals(struct gateway *g)
@@ -497,7 +236,7 @@ static void start_signals(struct gateway *g)
 static void say_ready(struct gateway *g)
 {
     char store[512];
-    print_store(g, store, sizeof store);
+    gateway_print_store(g, store, sizeof store);
     printf("perigee ready listen=");
     for (size_t i = 0; i < g->listeners; i++) printf("%s%s", i ? "," : "", g->listener[i].address);
     printf(" admin=%s store=%s models=%zu\n", g->admin_listener.n ? g->admin_listener.address : "off", store,
@@ -529,10 +268,10 @@ static void gateway_run(struct gateway *g, struct vm **vm)
     g->flights = flights_new();
     start_near(g);
     start_workers(g, vm);
-    start_admin(g);
+    gateway_start_admin(g);
     if (g->config.control) control_open(&g->control, &g->loop, g->config.control, on_control_gone);
     say_ready(g);
-    if (!g->config.control) load_libcurl(g); /* a spec's gateway waits for its spec */
+    if (!g->config.control) gateway_load_libcurl(g); /* a spec's gateway waits for its spec */
     uv_run(&g->loop, UV_RUN_DEFAULT);
     if (g->admin_listener.n) listener_close(&g->admin_listener);
     for (size_t i = 0; i < g->workers; i++) worker_join(g->worker[i]);
@@ -558,10 +297,11 @@ int gateway_serve(const struct config *config)
     buffer_init(&g->inventory, INVENTORY_MAX);
     buffer_init(&g->inventory_table, INVENTORY_MAX);
     if (settle_config(g) && reserve_descriptors(g)) {
-        exit_code = prepare(g, vm, &g->tokens, &findings);
+        exit_code = gateway_prepare(g, vm, &g->tokens, &findings);
         bool compiled = exit_code == 0;
         if (compiled)
-            log_findings(buffer_view(&findings), false); /* warnings are log lines; errors are for whoever types */
+            gateway_log_findings(buffer_view(&findings),
+                                 false); /* warnings are log lines; errors are for whoever types */
         else fwrite(buffer_view(&findings).p, 1, findings.n, stderr);
         if (compiled && bind_all(g)) {
             gateway_run(g, vm);
