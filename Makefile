@@ -7,7 +7,7 @@ SLOTS ?= 1500
 GETS ?= 1000000
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: run test build bench fleet scale fuzz asan tsan property cluster desync redis-versions soak hostile accept instructions profile lint format docs client docker clean help
+.PHONY: run test build bench fleet scale fuzz asan tsan apicheck property cluster desync redis-versions soak hostile accept instructions profile lint format docs client docker clean help
 
 run: ## build, start the gateway with the example models, show a miss, a hit and a save; stays up until Ctrl-C
 	@scripts/run
@@ -25,6 +25,10 @@ asan: ## build with AddressSanitizer and UBSan, run the unit tests and the end-t
 
 tsan: ## the same with ThreadSanitizer
 	@scripts/test --only tsan
+
+apicheck: build ## the unit tests of gateway/script and what lives in Lua, with a LuaJIT that checks each call of its C API
+	@scripts/deps test
+	@scripts/apicheck
 
 fuzz: ## every fuzz target for SECONDS=60 each
 	@scripts/deps build test

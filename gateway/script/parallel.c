@@ -94,10 +94,14 @@ static void on_branch_done(void *owner, enum status status, lua_State *L, int fi
     end_branch(b);
     if (status == LOADER_TIMEOUT) return; /* the caller's own deadline is the same, and ends it now */
     p->failed = status != OK;
-    if (status == OK) lua_settop(L, first); /* nil where there is none */
 
     lua_rawgeti(main, LUA_REGISTRYINDEX, p->results);
-    lua_xmove(L, main, 1);
+    if (p->failed) {
+        task_take_error(L, main);
+    } else {
+        lua_settop(L, first); /* nil where there is none */
+        lua_xmove(L, main, 1);
+    }
     lua_rawseti(main, -2, p->failed ? 0 : at);
     lua_pop(main, 1);
     if (p->failed) cancel_branches(p);

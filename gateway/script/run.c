@@ -93,13 +93,12 @@ void run_read(const struct run *r, struct run_end *end)
     }
 }
 
-/* The error at the top of L, whose stack may be full: it is taken from there. */
 static void fail_raised(const struct run *r, struct run_end *end)
 {
     lua_State *main = r->vm->L;
     run_fail(r, end, NULL, NULL);
     if (!lua_checkstack(main, 8)) abort();
-    lua_xmove(end->L, main, 1);
+    task_take_error(end->L, main);
     explain_error(&end->log, main);
     lua_pop(main, 1);
 }

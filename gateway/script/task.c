@@ -67,6 +67,13 @@ static void finish(struct task *t, enum status status, lua_State *L)
     release(t);
 }
 
+void task_take_error(lua_State *L, lua_State *main)
+{
+    bool is_below = lua_gettop(L) <= 0; /* the frame in which memory has ended: there LuaJIT may leave it */
+    if (is_below) lua_pushliteral(main, "not enough memory");
+    else lua_xmove(L, main, 1);
+}
+
 static void stop_waiting(struct task *t)
 {
     if (t->state == PARKED) t->cancel(t->op);

@@ -22,6 +22,9 @@ struct task;
  * LOADER_TIMEOUT L is there to see where the handler stood, or NULL when it had not begun or was waiting. Runs on the loop, never inside task_start. The task is freed when it returns. */
 typedef void task_done(void *owner, enum status status, lua_State *L, int first);
 
+/* Pushes the error value of a task that has ended in LOADER_ERROR, whose stack may be full, on the state's main thread. */
+void task_take_error(lua_State *L, lua_State *main);
+
 /* Pushes the handler's arguments on L and returns how many; may raise (the task then ends in LOADER_ERROR). */
 typedef int task_arguments(void *owner, lua_State *L);
 

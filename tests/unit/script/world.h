@@ -101,6 +101,7 @@ static inline void outcome_done(void *owner, enum status status, lua_State *L, i
     }
     int at = status == OK ? first : lua_gettop(L);
     o->results = lua_gettop(L) - first + 1;
+    if (at == 0) return; /* it has left nothing to look at */
     if (lua_type(L, at) == LUA_TBOOLEAN)
         snprintf(o->text, sizeof o->text, "%s", lua_toboolean(L, at) ? "true" : "false");
     else snprintf(o->text, sizeof o->text, "%s", lua_tostring(L, at) ? lua_tostring(L, at) : luaL_typename(L, at));
