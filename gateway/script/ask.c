@@ -155,6 +155,7 @@ static int word_ask(lua_State *L)
     if (!of_none) name.p = luaL_checklstring(L, 2, &name.n);
     const struct model *model = of_none ? NULL : registry_find(&vm->registry, name);
     lua_settop(L, 6);
+    luaL_checkstack(L, CONVERT_STACK, NULL);
     const char *cannot = task_cannot_wait(L);
     if (cannot) return misuse(L, "%s%s", "cannot wait here: ", cannot);
     assert(model || of_none); /* the Lua half knows the same models */

@@ -362,10 +362,7 @@ static bool write_object(struct writer *w, size_t n)
 static bool write_table(struct writer *w)
 {
     bool array = is_made_by(w->L, -1, &array_key);
-    if (!array && lua_getmetatable(w->L, -1)) {
-        lua_pop(w->L, 1);
-        return refuse(w, "a table with a metatable is no JSON value");
-    }
+    if (!array && !convert_is_plain(w->L, -1)) return refuse(w, "a table with a metatable is no JSON value");
     const void *table = lua_topointer(w->L, -1);
     for (int i = 0; i < w->depth; i++)
         if (w->step[i].table == table) return refuse(w, "a table that contains itself is no JSON value");
@@ -420,7 +417,7 @@ enum status convert_write_json(lua_State *L, int index, struct buffer *out, stru
     struct writer w = {.L = L, .out = out, .start = out->n, .why = why ? why : &unwanted};
     bool overflow = out->overflow;
     int top = lua_gettop(L);
-    if (!lua_checkstack(L, 4 * JSON_DEPTH_MAX)) return problem_set(why, FIELD_TYPE, NULL, "nested too deep for JSON");
+    if (!lua_checkstack(L, CONVERT_STACK)) return problem_set(why, FIELD_TYPE, NULL, "nested too deep for JSON");
     lua_pushvalue(L, index);
     bool good = write_value(&w);
     if (good && (out->overflow || out->n - w.start > WRITE_MAX)) good = refuse(&w, "larger than 1 MiB as JSON");
@@ -449,7 +446,22 @@ int convert_array(lua_State *L)
     return 1;
 }
 
-bool convert_is_array(lua_State *L, int index) { return is_made_by(L, index, &array_key); }
+void convert_overlook(lua_State *L)
+{
+    lua_pushlightuserdata(L, (void *)lua_topointer(L, -1)); /* its own address is its registry key */
+    lua_pushvalue(L, -2);
+    lua_rawset(L, LUA_REGISTRYINDEX);
+}
+
+bool convert_is_plain(lua_State *L, int index)
+{
+    if (!lua_getmetatable(L, index)) return true;
+    lua_pushlightuserdata(L, (void *)lua_topointer(L, -1));
+    lua_rawget(L, LUA_REGISTRYINDEX);
+    bool plain = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+    return plain;
+}
 
 bool convert_is_64(lua_State *L, int index)
 {
@@ -470,6 +482,7 @@ static void push_metatable(lua_State *L, const char *name)
 void convert_open(lua_State *L)
 {
     push_metatable(L, "array");
+    convert_overlook(L);
     set_registered(L, &array_key);
 
     push_metatable(L, "number");

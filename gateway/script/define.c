@@ -131,6 +131,7 @@ int define_default_fault(lua_State *L)
     struct problem why = {.detail = ""};
     m.name = slice_of(luaL_checkstring(L, 1));
     luaL_checktype(L, 2, LUA_TTABLE);
+    luaL_checkstack(L, CONVERT_STACK, NULL);
     lua_settop(L, 2);
 
     bool capped = vm->capped;

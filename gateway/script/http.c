@@ -17,17 +17,39 @@
 #include <stdlib.h>
 #include <string.h>
 
-static char response_key; /* its address is the registry key of the metatable of answers */
+#define NAME_MAX_BYTES 256 /* of a header field; longer ones are left out */
+
+static char answer_key,
+    fields_key; /* their addresses are the registry keys of the metatables of answers, and of their `headers` */
 
 /* --- the answer --------------------------------------------------------------------------------------------------- */
+
+static void lower_case(struct slice name, char *lower)
+{
+    for (size_t i = 0; i < name.n; i++) lower[i] = (char)tolower((unsigned char)name.p[i]);
+}
+
+/* headers[name], where no member is spelled so */
+static int fields_index(lua_State *L) /* stack: headers, name */
+{
+    char lower[NAME_MAX_BYTES];
+    struct slice name;
+    if (lua_type(L, 2) != LUA_TSTRING) return 0;
+    name.p = lua_tolstring(L, 2, &name.n);
+    if (name.n > sizeof lower) return 0;
+    lower_case(name, lower);
+    lua_pushlstring(L, lower, name.n);
+    lua_rawget(L, 1);
+    return 1;
+}
 
 /* Adds a field line to the table on top: the name in lower case; values of one name are joined by ", ". */
 static void push_field(lua_State *L, struct slice line) /* stack: headers */
 {
+    char lower[NAME_MAX_BYTES];
     struct slice value = line, name = slice_cut(&value, ':');
-    if (!value.p || !http_is_token(name) || name.n > 256) return;
-    char lower[256];
-    for (size_t i = 0; i < name.n; i++) lower[i] = (char)tolower((unsigned char)name.p[i]);
+    if (!value.p || !http_is_token(name) || name.n > sizeof lower) return;
+    lower_case(name, lower);
     value = slice_trim(value);
 
     lua_pushlstring(L, lower, name.n);
@@ -52,6 +74,9 @@ static void push_fields(lua_State *L, struct slice head)
         if (line.n && line.p[line.n - 1] == '\r') line.n--;
         push_field(L, line);
     }
+    lua_pushlightuserdata(L, &fields_key);
+    lua_rawget(L, LUA_REGISTRYINDEX);
+    lua_setmetatable(L, -2);
 }
 
 /* json(answer) -> the value of its body */
@@ -92,7 +117,7 @@ static int push_answer(void *op, lua_State *L)
     lua_setfield(L, -2, "headers");
     lua_pushlstring(L, buffer_view(&x->body).p, x->body.n);
     lua_setfield(L, -2, "body");
-    lua_pushlightuserdata(L, &response_key);
+    lua_pushlightuserdata(L, &answer_key);
     lua_rawget(L, LUA_REGISTRYINDEX);
     lua_setmetatable(L, -2);
     http_client_hold(c, NULL);
@@ -145,10 +170,10 @@ static int word_request(lua_State *L) /* stack: url, options */
     return task_park(L, request_cancel, x);
 }
 
-void http_open(lua_State *L) /* stack: words */
+static void register_metatables(lua_State *L)
 {
-    lua_pushlightuserdata(L, &response_key);
-    lua_newtable(L); /* stack: words, key, metatable */
+    lua_pushlightuserdata(L, &answer_key);
+    lua_newtable(L); /* stack: key, metatable */
     lua_newtable(L);
     lua_pushcfunction(L, answer_json);
     lua_setfield(L, -2, "json");
@@ -157,6 +182,19 @@ void http_open(lua_State *L) /* stack: words */
     lua_setfield(L, -2, "__metatable");
     lua_rawset(L, LUA_REGISTRYINDEX);
 
+    lua_pushlightuserdata(L, &fields_key);
+    lua_newtable(L); /* stack: key, metatable */
+    lua_pushcfunction(L, fields_index);
+    lua_setfield(L, -2, "__index");
+    lua_pushliteral(L, "headers");
+    lua_setfield(L, -2, "__metatable");
+    convert_overlook(L);
+    lua_rawset(L, LUA_REGISTRYINDEX);
+}
+
+void http_open(lua_State *L) /* stack: words */
+{
+    register_metatables(L);
     static const char *const words[][3] = {
         {"get", "http.get", "GET"},          {"post", "http.post", "POST"},      {"put", "http.put", "PUT"},
         {"delete", "http.delete", "DELETE"}, {"request", "http.request", "GET"},

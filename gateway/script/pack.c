@@ -27,10 +27,7 @@ static const char *fault_of_table(struct walk *w)
 {
     lua_State *L = w->L;
     const char *fault = NULL;
-    if (lua_getmetatable(L, -1)) {
-        lua_pop(L, 1);
-        if (!convert_is_array(L, -1)) return "a table with a metatable cannot be packed";
-    }
+    if (!convert_is_plain(L, -1)) return "a table with a metatable cannot be packed";
     if (w->depth == NESTING_MAX) return "nested too deep, or a table that contains itself";
     luaL_checkstack(L, 4, NULL);
     w->depth++;

@@ -116,6 +116,7 @@ static int cjson_encode(lua_State *L)
 {
     struct vm *vm = vm_of(L);
     luaL_checkany(L, 1);
+    luaL_checkstack(L, CONVERT_STACK, NULL);
     bool capped = vm->capped;
     vm->capped = false; /* nothing may raise while the buffer is held */
     struct buffer out;

@@ -211,8 +211,11 @@ function wire.query(...)
     return #parts > 0 and "?" .. table.concat(parts, "&") or ""
 end
 
+-- Names in lower case; they are found in any, as in handlers.
+local ANY_CASE = { __index = function(headers, name) return type(name) == "string" and rawget(headers, name:lower()) or nil end }
+
 local function headers_of(head)
-    local headers = {}
+    local headers = setmetatable({}, ANY_CASE)
     for name, value in head:gmatch "\r\n([^:\r\n]+):[ \t]*([^\r\n]*)" do
         name = name:lower()
         headers[name] = headers[name] and headers[name] .. ", " .. value or value

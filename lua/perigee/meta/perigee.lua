@@ -252,7 +252,7 @@ log = {}
 
 ---@class perigee.Response
 ---@field status integer
----@field headers table<string, string>
+---@field headers table<string, string> names in lower case; found in any
 ---@field body string
 ---@field json fun(self: perigee.Response): any
 

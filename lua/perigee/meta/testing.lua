@@ -11,7 +11,7 @@
 
 ---@class perigee.testing.Answer
 ---@field status integer
----@field headers table<string, string> names in lower case
+---@field headers table<string, string> names in lower case; found in any
 ---@field body string
 ---@field json? any
 ---@field cache perigee.testing.Cache
@@ -57,7 +57,7 @@
 ---@class perigee.testing.Request
 ---@field method string
 ---@field url string
----@field headers table<string, string> names in lower case
+---@field headers table<string, string> names in lower case; found in any
 ---@field body string
 
 ---@class perigee.testing.Told

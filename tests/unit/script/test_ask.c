@@ -490,6 +490,24 @@ static void test_an_answer_too_large_for_lua(void **state)
     free(text);
 }
 
+/* At the end of its stack a handler cannot ask; a little way back from there it can. What was not asked leaks nothing. */
+static void test_end_of_the_stack(void **state)
+{
+    struct run r;
+    run_start(&r, *state,
+              "local many, refused = {}, 0\n"
+              "for i = 1, 100 do many[i] = i end\n"
+              "local function deep()\n"
+              "  local ok, user = pcall(deep, unpack(many))\n"
+              "  if not ok then ok, user = pcall(User.get, { username = 'a' }) end\n"
+              "  if not ok then refused = refused + 1 error(user, 0) end\n"
+              "  return user\n"
+              "end\n"
+              "return deep().email .. tostring(refused > 1)");
+    reply_text(&r, "{\"username\":\"a\",\"region\":\"eu\",\"email\":\"a@x\"}");
+    run_ends(&r, OK, "a@xtrue");
+}
+
 static void test_where_nobody_can_be_asked(void **state)
 {
     struct fake *f = *state;
@@ -526,6 +544,7 @@ int main(void)
         TEST(test_cancelled_handler_asks_no_more),
         TEST(test_deadline_ends_the_wait),
         TEST(test_an_answer_too_large_for_lua),
+        TEST(test_end_of_the_stack),
         TEST(test_where_nobody_can_be_asked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,6 +26,34 @@ static void test_answers(void **state)
     close_all(w);
 }
 
+/* Names are in lower case, are found in any, and the table is one like others: for JSON, for pairs, for another request. */
+static void test_names_of_headers(void **state)
+{
+    struct world *w = open_all();
+    assert_ends(run(w,
+                    "local h = http.get('" URL
+                    "/hello').headers return h['X-One'] .. h['x-ONE'] .. h['X-Two'] .. tostring(h['X-Three']) .. "
+                    "tostring(h[1]) .. tostring(h[('x'):rep(257)])",
+                    server.port),
+                OK, "11a, bnilnilnil");
+    assert_ends(run(w,
+                    "local h, names = http.get('" URL "/hello').headers, {} "
+                    "for name in pairs(h) do names[#names + 1] = name end table.sort(names) "
+                    "return table.concat(names, ' ') .. getmetatable(h) .. require 'cjson'.encode { h }",
+                    server.port),
+                OK,
+                "content-length x-one x-twoheaders"
+                "[{\"content-length\":\"5\",\"x-one\":\"1\",\"x-two\":\"a, b\"}]");
+    assert_ends(run(w,
+                    "local h = http.get('" URL "/hello').headers h['content-length'] = nil "
+                    "return http.post('" URL "/echo', {headers = h}).body",
+                    server.port, server.port),
+                OK, "x-two: a, b\r\n");
+    assert_ends(run(w, "return tostring(pcall(setmetatable, http.get('" URL "/hello').headers, {}))", server.port), OK,
+                "false");
+    close_all(w);
+}
+
 static void test_json(void **state)
 {
     struct world *w = open_all();
@@ -380,6 +408,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_names_of_headers),
         cmocka_unit_test(test_json),
         cmocka_unit_test(test_encodings),
         cmocka_unit_test(test_what_is_sent),

@@ -112,9 +112,35 @@ static void test_any_allocation_may_fail(void **state)
     world_close(w);
 }
 
+/* At the end of the stack each word of C that writes JSON raises, on the way back from there one after the other. The handler's memory has its bound
+ * after that as before, and nothing is held. */
+static void test_bound_holds_at_the_end_of_the_stack(void **state)
+{
+    struct world *w = world_open();
+    struct outcome o;
+    struct vm *vm = world_vm(w, "local cjson = require 'cjson'\n"
+                                "local list, many = {}, {}\n"
+                                "for i = 1, 100 do many[i] = i end\n"
+                                "local function deep()\n"
+                                "  local ok, enough = pcall(deep, unpack(many))\n"
+                                "  return ok and enough or pcall(cjson.encode, list)\n"
+                                "end\n"
+                                "deep()\n"
+                                "return #('x'):rep(6 * 2^20)");
+    vm->config.memory_max = vm->bytes + (4 << 20);
+    world_start(vm, 10000, no_arguments, &o);
+    world_wait(w, &o);
+    assert_ends(o, LOADER_ERROR, "not enough memory");
+    vm_retire(vm);
+    world_close(w);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_any_allocation_may_fail)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_any_allocation_may_fail),
+        cmocka_unit_test(test_bound_holds_at_the_end_of_the_stack),
+    };
     log_set_level(SLICE("error"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
