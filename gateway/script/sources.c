@@ -38,7 +38,7 @@ enum status source_read_file(const char *path, struct arena *arena, struct slice
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return cannot_read(why, path);
-    struct stat info;
+    struct stat info = {0};
     if (fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_size > FILE_MAX) {
         close(fd);
         return problem_set(why, MALFORMED_REQUEST, NULL, "%s: larger than 1 MiB", path);

@@ -211,7 +211,7 @@ static int word_query(lua_State *L) /* stack: db, sql, arguments... */
     q->owner = task;
     read_arguments(L, q);
     if (sqlite_pools_start(p, q) != PENDING)
-        task_raise(L, "sqlite: more than %d files, or %d queries that wait for one", SQLITE_FILES_MAX,
+        task_raise(L, "sqlite: more than %d files at once, or %d queries that wait for one", SQLITE_FILES_MAX,
                    SQLITE_WAITING_MAX);
     sqlite_pools_draw(p);
     return task_park(L, query_cancel, q);

@@ -9,7 +9,7 @@
 #include <string.h>
 
 struct pool {
-    struct list link;
+    struct list link; /* the latest asked last */
     struct sqlite_pools *pools;
     bool readonly, create;
     struct list idle;    /* connections */
@@ -21,7 +21,8 @@ struct pool {
 
 struct sqlite_connection {
     struct list link; /* in pool->idle */
-    struct pool *pool;
+    struct sqlite_pools *pools;
+    struct pool *pool; /* NULL: it is being closed, for good */
     uv_work_t work;
     struct sqlite_session session;
     struct sqlite_query *query; /* runs, or is cancelled and ends soon */
@@ -31,7 +32,7 @@ struct sqlite_connection {
 struct sqlite_pools {
     struct script_host *host;
     struct list pools;
-    size_t n, busy; /* pools; connections with a query */
+    size_t n, busy; /* pools; connections that a thread has, or is to have */
     bool closing;
     struct sqlite_query *held;
 };
@@ -129,6 +130,7 @@ static struct sqlite_connection *new_connection(struct pool *pool)
 {
     struct sqlite_connection *connection = calloc(1, sizeof *connection);
     if (!connection) abort();
+    connection->pools = pool->pools;
     connection->pool = pool;
     list_init(&connection->link);
     sqlite_session_init(&connection->session);
@@ -157,14 +159,69 @@ static void serve(struct pool *pool)
     }
 }
 
+/* --- room for another file ---------------------------------------------------------------------------------------- */
+
+static void on_close_work(uv_work_t *work)
+{
+    sqlite_session_close(&container_of(work, struct sqlite_connection, work)->session);
+}
+
+static void on_close_worked(uv_work_t *work, int status)
+{
+    struct sqlite_connection *connection = container_of(work, struct sqlite_connection, work);
+    struct sqlite_pools *p = connection->pools;
+    free(connection);
+    p->busy--;
+    if (p->closing) free_when_idle(p);
+}
+
+static bool is_unused(const struct pool *pool)
+{
+    size_t idle = 0;
+    for (struct list *l = pool->idle.next; l != &pool->idle; l = l->next) idle++;
+    return pool->n_waiting == 0 && idle == pool->connections;
+}
+
+/* Closing may write what is left of a log, so it is work for a thread, too. */
+static void forget(struct pool *pool)
+{
+    struct sqlite_pools *p = pool->pools;
+    for (struct list *l; (l = list_shift(&pool->idle));) {
+        struct sqlite_connection *connection = container_of(l, struct sqlite_connection, link);
+        connection->pool = NULL;
+        p->busy++;
+        uv_queue_work(p->host->loop, &connection->work, on_close_work, on_close_worked);
+    }
+    list_remove(&pool->link);
+    p->n--;
+    free(pool);
+}
+
+/* Forgets the file that nobody has asked for longest. */
+static void forget_one(struct sqlite_pools *p)
+{
+    for (struct list *l = p->pools.next; l != &p->pools; l = l->next) {
+        struct pool *pool = container_of(l, struct pool, link);
+        if (!is_unused(pool)) continue;
+        forget(pool);
+        return;
+    }
+}
+
+/* --- start and end of a query ------------------------------------------------------------------------------------- */
+
 static struct pool *pool_of(struct sqlite_pools *p, const struct sqlite_query *q)
 {
     for (struct list *l = p->pools.next; l != &p->pools; l = l->next) {
         struct pool *pool = container_of(l, struct pool, link);
         if (pool->readonly == q->readonly && pool->create == q->create &&
-            slice_eq(slice_from(pool->path, pool->path_n), q->path))
+            slice_eq(slice_from(pool->path, pool->path_n), q->path)) {
+            list_remove(&pool->link);
+            list_append(&p->pools, &pool->link);
             return pool;
+        }
     }
+    if (p->n >= SQLITE_FILES_MAX) forget_one(p);
     if (p->n >= SQLITE_FILES_MAX) return NULL;
     struct pool *pool = calloc(1, sizeof *pool + q->path.n + 1);
     if (!pool) abort();

@@ -1,7 +1,7 @@
 /* script/sqlite_pool.h -- queries on SQLite files, run on libuv's thread pool. Knows no Lua.
  *
- * A host keeps a pool for each file, of at most four connections, opened when needed; a query has one connection for itself, so
- * a transaction cannot span queries. */
+ * A host keeps a pool for each file, of at most four connections, opened when needed; where there are too many, the file that nobody has
+ * asked for longest is closed. A query has one connection for itself, so a transaction cannot span queries. */
 #ifndef PERIGEE_SCRIPT_SQLITE_POOL_H
 #define PERIGEE_SCRIPT_SQLITE_POOL_H
 
@@ -74,7 +74,7 @@ struct sqlite_pools *sqlite_pools_of(struct script_host *h);
 void sqlite_pools_hold(struct sqlite_pools *p, struct sqlite_query *q);
 struct sqlite_query *sqlite_pools_draw(struct sqlite_pools *p);
 
-/* PENDING: `done` is called later, once; q stays the caller's. OVERLOADED: too many files, or queries that wait. */
+/* PENDING: `done` is called later, once; q stays the caller's. OVERLOADED: too many files in use, or queries that wait. */
 enum status sqlite_pools_start(struct sqlite_pools *p, struct sqlite_query *q);
 
 /* Ends it without `done`, and frees it: at once, or when its thread has noticed. */

@@ -237,6 +237,45 @@ static void test_many_at_once(void **state)
     world_close(w);
 }
 
+static int open_files(void)
+{
+    int n = 0;
+    for (int fd = 3; fd < 1024; fd++) {
+        char name[32], path[256];
+        snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+        ssize_t length = readlink(name, path, sizeof path);
+        n += length > 0 && slice_starts(slice_from(path, (size_t)length), slice_of(folder));
+    }
+    return n;
+}
+
+/* More files than are kept open, one after the other: the one not asked for longest makes room. */
+static void test_many_files(void **state)
+{
+    enum { N = 3 * 64 / 2 };
+    struct world *w = world_open();
+    struct outcome o;
+    char body[512];
+    snprintf(
+        body, sizeof body,
+        "local function ask(i) return #sqlite('%s/' .. i, { create = true }):query('SELECT * FROM sqlite_master') end "
+        "for i = 1, %d do ask(i) end for i = 1, 10 do ask(i) end return 'all'",
+        folder, N);
+    struct vm *vm = world_vm(w, body);
+    world_start(vm, 30000, no_arguments, &o);
+    world_wait(w, &o);
+    assert_ends(o, OK, "all");
+    assert_in_range(open_files(), 60, 66); /* two of them may be closing */
+    vm_retire(vm);
+    world_close(w);
+    assert_int_equal(open_files(), 0);
+    for (int i = 1; i <= N; i++) {
+        char path[96];
+        snprintf(path, sizeof path, "%s/%d", folder, i);
+        assert_int_equal(unlink(path), 0);
+    }
+}
+
 static void test_deadline_stops_a_query(void **state)
 {
     struct world *w = world_open();
@@ -303,6 +342,7 @@ int main(void)
         cmocka_unit_test(test_load_time),
         cmocka_unit_test(test_replaced_file),
         cmocka_unit_test(test_many_at_once),
+        cmocka_unit_test(test_many_files),
         cmocka_unit_test(test_deadline_stops_a_query),
         cmocka_unit_test(test_lock_held_elsewhere),
         cmocka_unit_test(test_cancel_in_every_state),
