@@ -24,6 +24,12 @@ int64_t clock_approach(int64_t offset, int64_t target, uint64_t elapsed);
 /* a + b, saturating at CLOCK_NEVER; CLOCK_NEVER + anything = CLOCK_NEVER. */
 static inline uint64_t clock_add(uint64_t a, uint64_t b) { return a > CLOCK_NEVER - b ? CLOCK_NEVER : a + b; }
 
+/* For a timer that is to fire at due_us of clock_mono_us, and not before: in how many milliseconds; 0: it is over. */
+static inline uint64_t clock_ms_until(uint64_t due_us, uint64_t now_us)
+{
+    return due_us > now_us ? (due_us - now_us) / 1000 + 1 : 0;
+}
+
 /* IMF-fixdate (RFC 9110 5.6.7), 29 characters and a NUL: "Sun, 06 Nov 1994 08:49:37 GMT". */
 void clock_http_date(uint64_t wall_ms, char out[30]);
 

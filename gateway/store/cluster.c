@@ -158,9 +158,8 @@ static void on_refresh(uv_timer_t *timer);
 
 static void ask_at(struct cluster *c, uint64_t due_us)
 {
-    uint64_t now = clock_mono_us();
     c->due_us = due_us;
-    uv_timer_start(&c->refresh, on_refresh, due_us > now ? (due_us - now) / 1000 + 1 : 0, 0);
+    uv_timer_start(&c->refresh, on_refresh, clock_ms_until(due_us, clock_mono_us()), 0);
 }
 
 /* As soon as may be: not all gateways at the same time. */

@@ -9,6 +9,7 @@
 #include "store/cluster_inner.h"
 
 #include "base/clock.h"
+#include "store/redis_ring.h"
 
 #include <stdlib.h>
 
@@ -34,7 +35,7 @@ static void end(struct detour *d, enum status status)
 {
     struct redis_slot slot = d->slot;
     free(d);
-    redis_slot_end(&slot, status);
+    redis_slot_end(&slot, status, NULL);
 }
 
 /* ---- waiting */
@@ -43,10 +44,9 @@ static void on_timer(uv_timer_t *timer);
 
 static void wake_at(struct cluster *c, uint64_t due_us)
 {
-    uint64_t now = clock_mono_us();
     if (due_us >= c->detours.wakes_us) return;
     c->detours.wakes_us = due_us;
-    uv_timer_start(&c->detours.timer, on_timer, due_us > now ? (due_us - now) / 1000 + 1 : 0, 0);
+    uv_timer_start(&c->detours.timer, on_timer, clock_ms_until(due_us, clock_mono_us()), 0);
 }
 
 static void wait(struct detour *d)

@@ -1,9 +1,8 @@
 /* store/redis.c -- commands, their order and their deadline, and how long to wait before the next connection.
  *
- * Questions wait in a ring, oldest first; replies come in the same order, so the front of the ring is always what the next
- * reply answers. A cancelled command leaves its slot in place. When anything is in doubt (a reply that does not fit, a
+ * Questions wait in a ring (redis_ring.h), and the next reply answers its front. When anything is in doubt (a reply that does not fit, a
  * deadline missed) the connection goes, with every question on it: a late answer must never meet a later question.
- * Ring, deadline and state are one machine, so they are one file, though a long one. What is asked stands in redis_command.c.
+ * Replies, deadline and state are one machine, so they are one file, though a long one. What is asked stands in redis_command.c.
  *
  *     DOWN (back-off) -> CONNECTING (till the link is ready) -> UP (the oldest question's deadline) -> DOWN ...     one timer */
 #include "store/redis.h"
@@ -16,6 +15,7 @@
 #include "store/redis_format.h"
 #include "store/redis_inner.h"
 #include "store/redis_link.h"
+#include "store/redis_ring.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -72,10 +72,8 @@ struct redis {
     uint64_t refused_us;     /* when one last was */
     uint64_t server;         /* see redis_link_server */
 
-    struct redis_slot *ring; /* max_inflight slots */
-    unsigned front, waiting;
-    size_t held_bytes;
-    unsigned told_scripts; /* a bit for each that this connection has sent whole: no more than a hint */
+    struct redis_ring ring; /* of max_inflight places */
+    unsigned told_scripts;  /* a bit for each that this connection has sent whole: no more than a hint */
 
     struct metrics *metrics;
     struct histogram *time[REDIS_KINDS];
@@ -85,49 +83,9 @@ struct redis {
     void *closed_arg;
 };
 
-/* ---- the ring */
+/* ---- commands that end */
 
-static struct redis_slot *place(struct redis *r, unsigned i)
-{
-    return &r->ring[(r->front + i) % r->config.max_inflight];
-}
-
-static struct redis_slot *front(struct redis *r) { return place(r, 0); }
-
-static void hold(struct redis *r, struct redis_slot *s, int i, sds command)
-{
-    s->held[i] = command;
-    r->held_bytes += sdslen(command);
-}
-
-/* What was held is the caller's. */
-static sds let_out(struct redis *r, struct redis_slot *s, int i)
-{
-    sds command = s->held[i];
-    s->held[i] = NULL;
-    r->held_bytes -= sdslen(command);
-    return command;
-}
-
-/* The oldest leaves with its bytes, unanswered. */
-static struct redis_slot take_front(struct redis *r)
-{
-    struct redis_slot s = *front(r);
-    if (s.held[0]) r->held_bytes -= sdslen(s.held[0]);
-    r->front = (r->front + 1) % r->config.max_inflight;
-    r->waiting--;
-    return s;
-}
-
-/* One that left has the last place; its bytes are the caller's. */
-static struct redis_slot *append(struct redis *r, const struct redis_slot *asked)
-{
-    struct redis_slot *s = place(r, r->waiting++);
-    *s = *asked;
-    s->held[0] = NULL;
-    if (s->command) s->command->slot = s;
-    return s;
-}
+static struct redis_slot *front(struct redis *r) { return redis_ring_front(&r->ring); }
 
 static void count_error(struct redis *r, enum redis_kind kind, enum redis_outcome outcome)
 {
@@ -142,24 +100,14 @@ static void count_error(struct redis *r, enum redis_kind kind, enum redis_outcom
 /* Ends the oldest command. The last thing a caller does with it: `done` may start, cancel and close what it likes. */
 static void finish(struct redis *r, enum status status, struct blob *value)
 {
-    struct redis_slot *s = front(r);
-    struct redis_command *c = s->command;
-    for (int i = 0; i < 2; i++)
-        if (s->held[i]) redisFreeSdsCommand(let_out(r, s, i));
-    r->front = (r->front + 1) % r->config.max_inflight;
-    r->waiting--;
-    if (!c) {
-        blob_unref(value);
-        return;
-    }
-    c->slot = NULL;
-    c->done(c, status, value);
+    struct redis_slot s = redis_ring_shift(&r->ring);
+    redis_slot_end(&s, status, value);
 }
 
 static void fail_all(struct redis *r, enum redis_outcome outcome)
 {
     /* Not those that a callback starts meanwhile: they are refused, since the state was changed before. */
-    while (r->waiting > 0) {
+    while (r->ring.n > 0) {
         count_error(r, front(r)->kind, outcome);
         finish(r, STORE_UNAVAILABLE, NULL);
     }
@@ -211,25 +159,16 @@ static void go_down(struct redis *r, enum redis_outcome outcome, const char *why
     fail_all(r, outcome);
 }
 
-/* Who has waited longest: mostly the front, but what had to be asked again stands behind others. */
-static struct redis_slot *oldest(struct redis *r)
-{
-    struct redis_slot *oldest = front(r);
-    for (unsigned i = 1; i < r->waiting; i++)
-        if (place(r, i)->started_us < oldest->started_us) oldest = place(r, i);
-    return oldest;
-}
-
 static uint64_t deadline(struct redis *r, uint64_t began_us) { return began_us + r->config.timeout_ms * 1000; }
 
 /* Of the oldest command, and of the attempt to connect: what has gone astray may have to end before that. */
 static void watch_deadline(struct redis *r)
 {
-    uint64_t now = clock_mono_us(), began = r->state == CONNECTING ? r->since_us : UINT64_MAX;
-    if (r->waiting > 0 && oldest(r)->started_us < began) began = oldest(r)->started_us;
+    uint64_t began = r->state == CONNECTING ? r->since_us : UINT64_MAX;
+    if (r->ring.n > 0 && redis_ring_oldest(&r->ring)->started_us < began)
+        began = redis_ring_oldest(&r->ring)->started_us;
     if (began == UINT64_MAX) return;
-    uint64_t end = deadline(r, began);
-    arm(r, end > now ? (end - now) / 1000 + 1 : 0);
+    arm(r, clock_ms_until(deadline(r, began), clock_mono_us()));
 }
 
 static struct redis_question question(const struct redis_slot *s, int i)
@@ -242,7 +181,7 @@ static void dispatch(struct redis *r, struct redis_slot *s, int i, sds command)
 {
     bool up = r->state == UP;
     if (up) redis_link_send(r->link, question(s, i), command);
-    if (!up || s->by_hash || r->router) hold(r, s, i, command);
+    if (!up || s->by_hash || r->router) redis_ring_hold(&r->ring, s, i, command);
     else redisFreeSdsCommand(command);
 }
 
@@ -259,9 +198,9 @@ static void on_ready(void *arg)
     r->told = false;
     r->told_scripts = 0;
     uv_timer_stop(&r->timer);
-    for (unsigned i = 0; i < r->waiting; i++) {
-        struct redis_slot *s = place(r, i);
-        for (int k = 0; k < kinds[s->kind].commands; k++) dispatch(r, s, k, let_out(r, s, k));
+    for (unsigned i = 0; i < r->ring.n; i++) {
+        struct redis_slot *s = redis_ring_at(&r->ring, i);
+        for (int k = 0; k < kinds[s->kind].commands; k++) dispatch(r, s, k, redis_ring_let_out(&r->ring, s, k));
     }
     watch_deadline(r);
 }
@@ -351,15 +290,21 @@ static void on_lease(struct redis *r, struct redis_reply *reply)
     else on_number(r, reply);
 }
 
+/* The condition of a put does not hold. */
+static bool is_refusal(const struct redis_slot *s, const struct redis_reply *reply)
+{
+    return s->kind == REDIS_PUT_WHEN && slice_eq(slice_from(reply->prefix, reply->prefix_n), REDIS_REFUSED);
+}
+
 /* The server has forgotten the script at the front: it takes the last place, as the question does. Nobody is told, and its time runs on; one that was
  * cancelled is asked again like any other, since its owner may count on it. */
 static void ask_again(struct redis *r)
 {
-    struct redis_slot asked = take_front(r);
+    struct redis_slot asked = redis_ring_shift(&r->ring);
     sds by_hash = asked.held[0];
     asked.by_hash = false;
     count_error(r, asked.kind, OUTCOME_NOSCRIPT);
-    dispatch(r, append(r, &asked), 0, redis_script_again(asked.script, by_hash));
+    dispatch(r, redis_ring_append(&r->ring, &asked), 0, redis_script_again(asked.script, by_hash));
     redisFreeSdsCommand(by_hash);
 }
 
@@ -374,17 +319,34 @@ static bool is_astray(const struct redis *r, const struct redis_reply *reply)
            redis_outcome_is_astray(redis_outcome_of(reply->error));
 }
 
+/* All of the front's answer has come, and it is no error. */
+static void on_answer(struct redis *r, enum redis_expect asked, struct redis_reply *reply)
+{
+    switch (asked) {
+    case EXPECT_VALUE: on_value(r, reply); break;
+    case EXPECT_VALUES: on_values(r, reply); break;
+    case EXPECT_NUMBER: on_number(r, reply); break;
+    case EXPECT_LEASE: on_lease(r, reply); break;
+    case EXPECT_ANY: finish(r, OK, blob_copy(buffer_view(&reply->nodes))); break;
+    case EXPECT_PREFIX: finish(r, is_refusal(front(r), reply) ? PRECONDITION_FAILED : OK, NULL); break;
+    case EXPECT_OK: finish(r, OK, NULL); break;
+    case EXPECT_STATUS:
+    case EXPECT_ROLE:
+    case EXPECT_MAP: assert(!"asked by no command"); break;
+    }
+}
+
 static void on_reply(void *arg, struct redis_reply *reply)
 {
     struct redis *r = arg;
-    assert(r->state == UP && r->waiting > 0); /* the judge refuses a reply without a question */
+    assert(r->state == UP && r->ring.n > 0); /* the judge refuses a reply without a question */
     struct redis_slot *s = front(r);
     if (is_forgotten(s, reply)) {
         ask_again(r);
         return;
     }
     if (is_astray(r, reply)) {
-        struct redis_slot astray = take_front(r);
+        struct redis_slot astray = redis_ring_shift(&r->ring);
         r->router->astray(r->router_arg, &astray, reply);
         return;
     }
@@ -395,26 +357,13 @@ static void on_reply(void *arg, struct redis_reply *reply)
         if (s->replied < kinds[s->kind].commands) return;
     }
     histogram_add(r->time[s->kind], clock_mono_us() - s->started_us);
-    if (!error) {
-        r->useful = true;
-        note_success(r);
-    }
     if (error) {
         on_error(r, reply);
-    } else if (asked == EXPECT_VALUE) {
-        on_value(r, reply);
-    } else if (asked == EXPECT_VALUES) {
-        on_values(r, reply);
-    } else if (asked == EXPECT_NUMBER) {
-        on_number(r, reply);
-    } else if (asked == EXPECT_LEASE) {
-        on_lease(r, reply);
-    } else if (asked == EXPECT_ANY) {
-        finish(r, OK, blob_copy(buffer_view(&reply->nodes)));
-    } else {
-        bool refused = s->kind == REDIS_PUT_WHEN && slice_eq(slice_from(reply->prefix, reply->prefix_n), REDIS_REFUSED);
-        finish(r, refused ? PRECONDITION_FAILED : OK, NULL);
+        return;
     }
+    r->useful = true;
+    note_success(r);
+    on_answer(r, asked, reply);
 }
 
 /* ---- the connection */
@@ -439,7 +388,10 @@ static void attempt(struct redis *r)
 
 /* ---- time */
 
-static bool is_late(struct redis *r) { return r->waiting > 0 && clock_mono_us() >= deadline(r, oldest(r)->started_us); }
+static bool is_late(struct redis *r)
+{
+    return r->ring.n > 0 && clock_mono_us() >= deadline(r, redis_ring_oldest(&r->ring)->started_us);
+}
 
 /* It has spent its time elsewhere, too, so that this server is not to blame, and nobody else fails. Its place waits for the answer. */
 static void end_alone(struct redis *r, struct redis_slot *s)
@@ -458,7 +410,7 @@ static void end_alone(struct redis *r, struct redis_slot *s)
 static void on_deadline_of_connecting(struct redis *r)
 {
     if (clock_mono_us() >= deadline(r, r->since_us)) go_down(r, OUTCOME_TIMEOUT, redis_link_late(r->link), 0);
-    else if (is_late(r)) end_alone(r, oldest(r));
+    else if (is_late(r)) end_alone(r, redis_ring_oldest(&r->ring));
     else watch_deadline(r);
 }
 
@@ -469,8 +421,8 @@ static void on_deadline(struct redis *r)
     if (r->state != UP) return;
     if (!is_late(r)) {
         watch_deadline(r);
-    } else if (oldest(r)->astray) {
-        end_alone(r, oldest(r));
+    } else if (redis_ring_oldest(&r->ring)->astray) {
+        end_alone(r, redis_ring_oldest(&r->ring));
     } else {
         go_down(r, OUTCOME_TIMEOUT, "no answer in time", 0);
     }
@@ -499,8 +451,7 @@ struct redis *redis_open_routed(uv_loop_t *loop, const struct redis_config *conf
     if (!r->config.max_value) r->config.max_value = 1u << 20;
     if (!r->config.max_inflight) r->config.max_inflight = 1024;
     redis_config_print(config, r->name, sizeof r->name);
-    r->ring = calloc(r->config.max_inflight, sizeof *r->ring);
-    if (!r->ring) abort();
+    redis_ring_init(&r->ring, r->config.max_inflight);
     r->metrics = metrics;
     for (int k = 0; k < REDIS_KINDS; k++) {
         struct slice label = slice_of(kinds[k].label);
@@ -527,7 +478,7 @@ static void on_closed(uv_handle_t *handle)
     struct redis *r = container_of((uv_timer_t *)handle, struct redis, timer);
     void (*closed)(void *) = r->closed;
     void *arg = r->closed_arg;
-    free(r->ring);
+    redis_ring_deinit(&r->ring);
     free(r);
     if (closed) closed(arg);
 }
@@ -552,7 +503,7 @@ bool redis_is_routed(const struct redis *r) { return r->router != NULL; }
 
 bool redis_is_connecting(const struct redis *r) { return r->first && r->state == CONNECTING; }
 
-bool redis_is_idle(const struct redis *r) { return r->waiting == 0; }
+bool redis_is_idle(const struct redis *r) { return r->ring.n == 0; }
 
 uint64_t redis_batch(const struct redis *r) { return r && r->state == UP ? 1 + redis_link_writes(r->link) : 0; }
 
@@ -565,8 +516,8 @@ static enum status look_for_room(struct redis *r, enum redis_kind kind, unsigned
         count_error(r, kind, OUTCOME_REFUSED);
         return STORE_UNAVAILABLE;
     }
-    size_t unsent = r->state == UP && !r->router ? redis_link_unsent(r->link) : r->held_bytes;
-    if (r->waiting + n <= r->config.max_inflight && unsent <= UNSENT_MAX) return OK;
+    size_t unsent = r->state == UP && !r->router ? redis_link_unsent(r->link) : r->ring.held_bytes;
+    if (r->ring.n + n <= r->ring.size && unsent <= UNSENT_MAX) return OK;
     count_error(r, kind, OUTCOME_OVERLOADED);
     return OVERLOADED;
 }
@@ -576,8 +527,7 @@ enum status redis_ask(struct redis *r, enum redis_kind kind, struct redis_comman
     *c = (struct redis_command){.done = done};
     enum status st = r ? look_for_room(r, kind, 1) : STORE_UNAVAILABLE;
     if (st != OK) return st;
-    c->slot = place(r, r->waiting++);
-    *c->slot = (struct redis_slot){.command = c, .kind = kind, .started_us = clock_mono_us()};
+    redis_ring_append(&r->ring, &(struct redis_slot){.command = c, .kind = kind, .started_us = clock_mono_us()});
     if (r->state == UP && !uv_is_active((uv_handle_t *)&r->timer)) watch_deadline(r);
     return PENDING;
 }
@@ -598,7 +548,7 @@ void redis_send_script(struct redis *r, struct redis_command *c, enum redis_scri
     struct redis_slot *s = c->slot;
     bool up = r->state == UP;
     s->script = script;
-    s->by_hash = up && r->told_scripts & 1u << script && r->held_bytes < KEPT_MAX;
+    s->by_hash = up && r->told_scripts & 1u << script && r->ring.held_bytes < KEPT_MAX;
     if (up) r->told_scripts |= 1u << script;
     dispatch(r, s, s->queued++,
              s->by_hash ? redis_script_by_hash(script, argc, argv) : redis_script_whole(script, argc, argv));
@@ -609,19 +559,10 @@ enum status redis_take(struct redis *r, const struct redis_slot *slot, bool aski
     enum status st = look_for_room(r, slot->kind, 1 + asking);
     if (st != OK) return st;
     struct redis_slot permit = {.kind = REDIS_ASKING, .started_us = clock_mono_us()};
-    if (asking) dispatch(r, append(r, &permit), 0, redis_format(1, &SLICE("ASKING")));
-    dispatch(r, append(r, slot), 0, slot->held[0]);
+    if (asking) dispatch(r, redis_ring_append(&r->ring, &permit), 0, redis_format(1, &SLICE("ASKING")));
+    dispatch(r, redis_ring_append(&r->ring, slot), 0, slot->held[0]);
     watch_deadline(r);
     return PENDING;
-}
-
-void redis_slot_end(struct redis_slot *s, enum status status)
-{
-    struct redis_command *c = s->command;
-    redisFreeSdsCommand(s->held[0]);
-    if (!c) return;
-    c->slot = NULL;
-    c->done(c, status, NULL);
 }
 
 void redis_expect_values(struct redis_command *c, size_t n) { c->slot->values = (uint16_t)n; }

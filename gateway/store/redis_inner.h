@@ -1,5 +1,5 @@
-/* store/redis_inner.h -- between the two halves of a Redis connection: redis.c has the order of questions and answers and the connection's life,
- * redis_command.c the commands themselves. Private to store/redis*.c. */
+/* store/redis_inner.h -- between the parts of a Redis connection: redis_command.c has what is asked, redis_ring.c the order of who waits, redis.c the answers
+ * and the connection's life. Private to store/redis*.c and store/cluster*.c. */
 #ifndef PERIGEE_STORE_REDIS_INNER_H
 #define PERIGEE_STORE_REDIS_INNER_H
 
@@ -31,7 +31,9 @@ enum redis_kind {
 /* What a conditional put is answered with where its condition does not hold: no record is as short. */
 #define REDIS_REFUSED SLICE("!")
 
-/* A command's place: in the ring of a connection, or with a router while another server is looked for. */
+#define REDIS_SLOT_COMMANDS 2 /* of one place, at most */
+
+/* A command's place: in the ring of a connection (redis_ring.h), or with a router while another server is looked for. */
 struct redis_slot {
     struct redis_command *command; /* NULL: cancelled */
     uint64_t started_us;
@@ -42,7 +44,8 @@ struct redis_slot {
     enum redis_script script;
     bool astray;          /* a server did not answer it */
     uint8_t hops, pauses; /* how many servers have named another, and how often it has waited */
-    sds held[2];          /* what waits for the greeting to end, or may have to be asked again until it is answered */
+    sds held
+        [REDIS_SLOT_COMMANDS]; /* what waits for the greeting to end, or may have to be asked again until it is answered */
 };
 
 /* Who knows other servers that can answer in a server's place: a cluster (store/cluster.c). With one, every command is a single one, and its bytes are
@@ -64,9 +67,6 @@ bool redis_is_idle(const struct redis *r);       /* no answer is awaited */
 /* Asks this server for what has gone astray, from the beginning and in what time is left; `asking`: as one who was sent here by ASK. PENDING: the place and
  * its bytes are taken. Else STORE_UNAVAILABLE or OVERLOADED. */
 enum status redis_take(struct redis *r, const struct redis_slot *slot, bool asking);
-
-/* Ends one that nobody took. */
-void redis_slot_end(struct redis_slot *slot, enum status status);
 
 /* CLUSTER SLOTS. Ends OK with what the server says, the nodes of redis_node.h, as value. */
 enum status redis_slots(struct redis *r, struct redis_command *c, redis_done *done);

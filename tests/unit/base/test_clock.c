@@ -88,13 +88,22 @@ static void goes_forward_when_told(void **state)
     assert_in_range(clock_wall_ms() - wall, 3600000, 3600100);
 }
 
+static void a_timer_is_never_early(void **state)
+{
+    assert_int_equal(clock_ms_until(5000, 5000), 0);
+    assert_int_equal(clock_ms_until(5000, 5001), 0);
+    assert_int_equal(clock_ms_until(5001, 5000), 1);
+    assert_int_equal(clock_ms_until(6001, 5000), 2);
+    assert_true(clock_ms_until(UINT64_MAX, 0) > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(writes_dates),           cmocka_unit_test(agrees_with_strftime),
         cmocka_unit_test(adds_without_wrapping),  cmocka_unit_test(tells_the_time),
         cmocka_unit_test(approaches_by_a_tenth),  cmocka_unit_test(follows_the_system),
-        cmocka_unit_test(goes_forward_when_told),
+        cmocka_unit_test(goes_forward_when_told), cmocka_unit_test(a_timer_is_never_early),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
