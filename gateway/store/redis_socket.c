@@ -47,6 +47,7 @@ struct redis_socket {
     int watched;     /* what poll is started for */
     int handles;     /* not closed yet */
     unsigned unsent; /* questions in the output buffer */
+    size_t sent;     /* of its first bytes, which stand there still */
     uint64_t writes;
     bool connected, opened, flushing, closing;
     bool more; /* the last read filled its buffer, or TLS has more than went into it */
@@ -110,6 +111,31 @@ static bool is_quiet(struct redis_socket *s)
     return recv(s->ac->c.fd, &first, 1, MSG_PEEK | MSG_DONTWAIT) != 1;
 }
 
+static ssize_t send_in_clear(struct redis_socket *s, redisContext *c)
+{
+    ssize_t n = send(c->fd, c->obuf + s->sent, sdslen(c->obuf) - s->sent, MSG_NOSIGNAL);
+    if (n >= 0) return n;
+    if (errno == EAGAIN || errno == EINTR) return 0;
+    return fail(c, REDIS_ERR_IO, uv_strerror(uv_translate_sys_error(errno)));
+}
+
+static ssize_t send_over_tls(struct redis_socket *s, redisContext *c)
+{
+    ssize_t n = redis_tls_write(s->tls, c->fd, c->obuf + s->sent, sdslen(c->obuf) - s->sent);
+    return n < 0 ? fail(c, REDIS_ERR_IO, redis_tls_fault(s->tls)) : n;
+}
+
+/* So many bytes more are sent; returns how many may be dropped. hiredis moves to the front what is left, each time: of many large values, of which the
+ * socket takes a little at a time, that would be all of them for each little. So it hears of what is sent when that is half of all. */
+static ssize_t drop_sent(struct redis_socket *s, redisContext *c, size_t n)
+{
+    s->sent += n;
+    if (s->sent < sdslen(c->obuf) - s->sent) return 0;
+    n = s->sent;
+    s->sent = 0;
+    return (ssize_t)n;
+}
+
 /* As hiredis does it, but no SIGPIPE; and when nothing is asked, nothing may lie there as an answer: what came after the
  * last look would else be taken for the reply to what is sent now. Where messages may come unasked, one may lie there. */
 static ssize_t write_quietly(redisContext *c)
@@ -120,14 +146,8 @@ static ssize_t write_quietly(redisContext *c)
     s->writes++;
     s->judge.outstanding += s->unsent;
     s->unsent = 0;
-    if (s->tls) {
-        ssize_t written = redis_tls_write(s->tls, c->fd, c->obuf, sdslen(c->obuf));
-        return written < 0 ? fail(c, REDIS_ERR_IO, redis_tls_fault(s->tls)) : written;
-    }
-    ssize_t n = send(c->fd, c->obuf, sdslen(c->obuf), MSG_NOSIGNAL);
-    if (n >= 0) return n;
-    if (errno == EAGAIN || errno == EINTR) return 0;
-    return fail(c, REDIS_ERR_IO, uv_strerror(uv_translate_sys_error(errno)));
+    ssize_t n = s->tls ? send_over_tls(s, c) : send_in_clear(s, c);
+    return n < 0 ? n : drop_sent(s, c, (size_t)n);
 }
 
 static bool has_part_of_a_reply(const struct redis_socket *s)
@@ -384,6 +404,6 @@ int redis_socket_fd(const struct redis_socket *s) { return s->ac->c.fd; }
 
 uint64_t redis_socket_writes(const struct redis_socket *s) { return s->writes; }
 
-size_t redis_socket_unsent(const struct redis_socket *s) { return sdslen(s->ac->c.obuf); }
+size_t redis_socket_unsent(const struct redis_socket *s) { return sdslen(s->ac->c.obuf) - s->sent; }
 
 void redis_socket_read(struct redis_socket *s) { read_some(s, 4 * READS_MAX); }

@@ -193,6 +193,42 @@ static void test_bytes_come_back(void **state)
     server_stop(&s);
 }
 
+/* The socket takes a little at a time, and what is left must not be moved for each little. */
+static void test_many_large_values_leave_at_once(void **state)
+{
+    enum { N = 60, BYTES = 1 << 20 };
+    struct server s = {0};
+    struct client c;
+    static struct ask a[N];
+    struct blob *value = blob_new(BYTES);
+    server_start(&s);
+    struct redis_config config = config_for(s.path);
+    config.timeout_ms = SANITIZED ? 5000 : 1000;
+    config.max_value = 2 * BYTES;
+    client_open(&c, &config);
+    assert_true(run_until(&c.loop, is_up, c.redis, 5000));
+    memset(value->p, 'x', BYTES);
+    for (int i = 0; i < N; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "k%d", i);
+        assert_int_equal(ask_put(c.redis, &a[i], key, blob_slice(value), 0), PENDING);
+    }
+    for (int i = 0; i < N; i++) assert_int_equal(wait_for(&c.loop, &a[i]), OK);
+    value->p[0] = 'y'; /* it is the same all the way through */
+    for (int i = 0; i < N; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "k%d", i);
+        assert_int_equal(do_get(&c.loop, c.redis, &a[i], key), OK);
+        assert_int_equal(a[i].value->n, BYTES);
+        assert_int_equal(a[i].value->p[0], 'x');
+        assert_memory_equal(a[i].value->p + 1, value->p + 1, BYTES - 1);
+        blob_unref(a[i].value);
+    }
+    blob_unref(value);
+    client_close(&c);
+    server_stop(&s);
+}
+
 static void test_a_ttl_ends_it(void **state)
 {
     struct server s;
@@ -1036,6 +1072,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bytes_come_back),
+        cmocka_unit_test(test_many_large_values_leave_at_once),
         cmocka_unit_test(test_a_ttl_ends_it),
         cmocka_unit_test(test_only_what_is_expected_is_replaced),
         cmocka_unit_test(test_no_replacement_is_lost),
