@@ -35,7 +35,7 @@
     X(REQUEST_TIMEOUT,      408, "request-timeout",      "the request took too long to arrive")       \
     X(UNAUTHORIZED,         401, "unauthorized",         "a token is needed")                         \
     X(FORBIDDEN,            403, "forbidden",            "the token does not permit this")            \
-    X(NOT_IMPLEMENTED,      501, "not-implemented",      "unknown method or transfer coding")         \
+    X(NOT_IMPLEMENTED,      501, "not-implemented",      "this is not implemented")                   \
     X(VERSION_UNSUPPORTED,  505, "version-unsupported",  "HTTP version not supported")                \
     X(LOADER_ERROR,         502, "loader-error",         "the loader failed")                         \
     X(LOADER_TIMEOUT,       504, "loader-timeout",       "the loader took too long")                  \

@@ -119,7 +119,7 @@ static void refuse(struct http_connection *c, enum status why)
     reply_begin(reply, status_http(why));
     if (s->config.refused) s->config.refused(s->config.owner, why, reply);
     reply->close = true;
-    reply->head = t->exchange.request.method == METHOD_HEAD;
+    reply->head = http_parser_is_head(&t->parser);
     send_queue(t);
 }
 

@@ -413,6 +413,12 @@ bool http_parser_started(const struct http_parser *p) { return p->phase > BLANK;
 
 bool http_parser_untouched(const struct http_parser *p) { return p->phase == BLANK && !p->saw_cr; }
 
+bool http_parser_is_head(const struct http_parser *p)
+{
+    bool whole = p->line > IN_METHOD && llhttp_get_errno(&p->llhttp) != HPE_INVALID_METHOD;
+    return whole && p->llhttp.method == HTTP_HEAD;
+}
+
 bool http_parser_in_body(const struct http_parser *p) { return p->phase == BODY || p->phase == TRAILERS; }
 
 /* How many bytes llhttp may see in one go: none behind the first that the request line or a limit forbids. */

@@ -65,6 +65,9 @@ bool http_parser_started(const struct http_parser *p);
 /* True while it stands between two requests, and not within a blank line either. */
 bool http_parser_untouched(const struct http_parser *p);
 
+/* True once the method is known to be HEAD, also where the request is refused for something behind it. */
+bool http_parser_is_head(const struct http_parser *p);
+
 /* True once the header block is complete. */
 bool http_parser_in_body(const struct http_parser *p);
 

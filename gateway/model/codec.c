@@ -105,11 +105,11 @@ enum status codec_unknown_field(const struct model *m, struct slice name, struct
 {
     struct slice names[MODEL_FIELDS_MAX];
     for (size_t i = 0; i < m->fields; i++) names[i] = m->field[i].name;
-    struct slice near = nearest_name(name, names, m->fields);
+    struct hint hint;
     char path[SHOWN_MAX + 1] = "";
     memcpy(path, name.p, name.n < SHOWN_MAX ? name.n : SHOWN_MAX);
-    return problem_set(why, UNKNOWN_FIELD, path, "model `%.*s` has no field `%s`%s%.*s%s", SLICE_ARG(m->name), path,
-                       near.p ? " (did you mean `" : "", SLICE_ARG(near), near.p ? "`?)" : "");
+    return problem_set(why, UNKNOWN_FIELD, path, "model `%.*s` has no field `%s`%s", SLICE_ARG(m->name), path,
+                       nearest_hint(name, names, m->fields, &hint));
 }
 
 /* The key of the record that is read, before any of its fields is. */

@@ -132,15 +132,15 @@ static enum status unknown_key(const struct model *m, struct slice name, struct 
 {
     struct slice names[MODEL_KEYS_MAX], given = shown(name);
     for (size_t i = 0; i < m->keys; i++) names[i] = key_field(m, i)->name;
-    struct slice near = nearest_name(name, names, m->keys);
+    struct hint hint;
     char path[SHOWN_MAX + 1] = "";
     memcpy(path, given.p, given.n);
     if (model_field(m, name))
         return problem_set(why, UNKNOWN_KEY, path, "`%s` is a field of model `%.*s`, not a key", path,
                            SLICE_ARG(m->name));
-    return problem_set(why, UNKNOWN_KEY, path, "%s `%.*s` has no %s `%s`%s%.*s%s", owner_word(m), SLICE_ARG(m->name),
+    return problem_set(why, UNKNOWN_KEY, path, "%s `%.*s` has no %s `%s`%s", owner_word(m), SLICE_ARG(m->name),
                        word(m, m->kind == MODEL_RECORD ? FIELD_KEY : FIELD_ARGUMENT), path,
-                       near.p ? " (did you mean `" : "", SLICE_ARG(near), near.p ? "`?)" : "");
+                       nearest_hint(name, names, m->keys, &hint));
 }
 
 enum status key_set_text(const struct model *m, struct key_draft *d, struct slice name, struct slice text,

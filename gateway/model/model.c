@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 static const char *const kind_name[] = {[FIELD_KEY] = "key",
@@ -185,4 +186,12 @@ struct slice nearest_name(struct slice name, const struct slice *names, size_t n
         nearest = names[i];
     }
     return nearest;
+}
+
+const char *nearest_hint(struct slice name, const struct slice *names, size_t n, struct hint *hint)
+{
+    struct slice near = nearest_name(name, names, n);
+    hint->text[0] = '\0';
+    if (near.p) snprintf(hint->text, sizeof hint->text, " (did you mean `%.*s`?)", SLICE_ARG(near));
+    return hint->text;
 }

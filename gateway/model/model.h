@@ -133,4 +133,10 @@ bool model_name_valid(struct slice name);
  * edits apart and no more than a third of the longer. */
 struct slice nearest_name(struct slice name, const struct slice *names, size_t n);
 
+/* The same as the end of a message: " (did you mean `username`?)", or nothing. The text stands in `hint`. */
+struct hint {
+    char text[MODEL_NAME_MAX + 24];
+};
+const char *nearest_hint(struct slice name, const struct slice *names, size_t n, struct hint *hint);
+
 #endif

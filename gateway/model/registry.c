@@ -42,16 +42,19 @@ bool registry_add(struct registry *r, struct model *m)
 
 const struct model *registry_find(const struct registry *r, struct slice name) { return map_get(&r->by_name, name); }
 
-static struct slice nearest(const struct registry *r, enum model_kind kind, struct slice name)
+const char *registry_hint(const struct registry *r, enum model_kind kind, const struct model *owner, struct slice name,
+                          struct hint *hint)
 {
     struct slice *names = malloc((r->models + 1) * sizeof *names);
     size_t n = 0;
     if (!names) abort();
-    for (size_t i = 0; i < r->models; i++)
-        if (r->model[i]->kind == kind) names[n++] = r->model[i]->name;
-    struct slice near = nearest_name(name, names, n);
+    for (size_t i = 0; i < r->models; i++) {
+        const struct model *m = r->model[i];
+        if (m->kind == kind && m->owner == owner) names[n++] = owner ? model_method_name(m) : m->name;
+    }
+    nearest_hint(name, names, n, hint);
     free(names);
-    return near;
+    return hint->text;
 }
 
 size_t registry_count(const struct registry *r, enum model_kind kind)
@@ -64,7 +67,7 @@ size_t registry_count(const struct registry *r, enum model_kind kind)
 enum status registry_unknown(const struct registry *r, enum model_kind kind, struct slice name, struct problem *why)
 {
     bool form = kind == MODEL_FORM;
-    struct slice near = nearest(r, kind, name);
-    return problem_set(why, form ? NOT_FOUND : UNKNOWN_MODEL, NULL, "no %s `%.*s`%s%.*s%s", form ? "form" : "model",
-                       SLICE_ARG(name), near.p ? " (did you mean `" : "", SLICE_ARG(near), near.p ? "`?)" : "");
+    struct hint hint;
+    return problem_set(why, form ? NOT_FOUND : UNKNOWN_MODEL, NULL, "no %s `%.*s`%s", form ? "form" : "model",
+                       SLICE_ARG(name), registry_hint(r, kind, NULL, name, &hint));
 }

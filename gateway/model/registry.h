@@ -27,6 +27,10 @@ const struct model *registry_find(const struct registry *r, struct slice name);
 /* How many there are of this kind. */
 size_t registry_count(const struct registry *r, enum model_kind kind);
 
+/* nearest_hint among the names of this kind; with an owner among those of its methods, without the owner's. */
+const char *registry_hint(const struct registry *r, enum model_kind kind, const struct model *owner, struct slice name,
+                          struct hint *hint);
+
 /* Says that there is no model (or form, by `kind`) of this name, and which is the nearest. Returns UNKNOWN_MODEL; for forms NOT_FOUND. */
 enum status registry_unknown(const struct registry *r, enum model_kind kind, struct slice name, struct problem *why);
 

@@ -9,10 +9,10 @@ static enum status unknown(struct slice name, const struct action_member *member
 {
     struct slice *names = arena_alloc(arena, n * sizeof *names);
     for (size_t i = 0; i < n; i++) names[i] = member[i].name;
-    struct slice near = nearest_name(name, names, n);
-    if (near.p)
-        return problem_set(why, MALFORMED_REQUEST, NULL, "the body has an unknown member `%.*s` (did you mean `%.*s`?)",
-                           SLICE_ARG(name), SLICE_ARG(near));
+    struct hint hint;
+    if (*nearest_hint(name, names, n, &hint))
+        return problem_set(why, MALFORMED_REQUEST, NULL, "the body has an unknown member `%.*s`%s", SLICE_ARG(name),
+                           hint.text);
     struct slice all = names[0];
     for (size_t i = 1; i < n; i++) all = arena_printf(arena, "%.*s, %.*s", SLICE_ARG(all), SLICE_ARG(names[i]));
     return problem_set(why, MALFORMED_REQUEST, NULL, "the body has an unknown member `%.*s` (it knows: %.*s)",

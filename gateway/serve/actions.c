@@ -64,14 +64,16 @@ static void action_end(struct action *a, enum outcome outcome, const struct prob
 
 static void touched(struct action *a, enum status status)
 {
-    struct problem missing = {.status = MISSING};
     char etag[19];
     if (status == OK) {
         answer_etag(a->renew.tag, etag);
         reply_begin(&a->ex->reply, 204);
         reply_header(&a->ex->reply, "ETag", slice_of(etag));
     }
-    action_end(a, OUTCOME_SAVED, status == OK ? NULL : status == MISSING ? &missing : &a->renew.problem);
+    if (status == MISSING)
+        problem_set(&a->renew.problem, status, NULL,
+                    "nothing fresh is kept under these keys, and a touch loads nothing");
+    action_end(a, OUTCOME_SAVED, status == OK ? NULL : &a->renew.problem);
 }
 
 static void on_touched(struct renew *r, enum status status) { touched(container_of(r, struct action, renew), status); }

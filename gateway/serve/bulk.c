@@ -184,6 +184,22 @@ static void put_writes(struct bulk *b)
     buffer_deinit(&text);
 }
 
+/* Of all models something of which was written: those of a cascade, too. */
+static void tell_groups(struct bulk *b)
+{
+    size_t most = b->writes, n = 0;
+    for (size_t i = 0; i < b->saves; i++)
+        if (b->write[i].status == OK) most += b->write[i].saving.n_saved;
+    const struct model **written = arena_alloc(&b->ex->arena, most * sizeof *written);
+    for (size_t i = 0; i < b->writes; i++) {
+        const struct bulk_write *w = &b->write[i];
+        if (w->status != OK) continue;
+        if (i >= b->saves) written[n++] = b->served->model;
+        for (size_t k = 0; i < b->saves && k < w->saving.n_saved; k++) written[n++] = w->saving.saved[k];
+    }
+    groups_invalidate_all(&b->ex->reply, written, n);
+}
+
 /* The last thing done with b. */
 static void bulk_end(struct bulk *b)
 {
@@ -192,7 +208,7 @@ static void bulk_end(struct bulk *b)
     const struct compress *c = &((struct serve *)b->ex->owner)->compress;
     struct reply *reply = &b->ex->reply;
     tokens_unref(b->tokens);
-    if (b->writes) groups_invalidate(&b->ex->reply, served->model);
+    tell_groups(b);
     put_writes(b);
     compress_vary(c, reply, reply->body_bytes);
     if (compress_chosen(c, b->ex, reply->body_bytes)) compress_mark(reply);

@@ -24,6 +24,8 @@
 #include "serve/terms.h"
 #include "serve/vetting.h"
 
+#define NOT_THERE "nothing is kept under these keys, and a patch loads nothing"
+
 #define ATTEMPTS_MAX 16
 #define TURNS_MAX    256        /* patches of one record that wait */
 #define TEXT_MAX     (2u << 20) /* what patches may let a record grow to; one that was larger before may stay as large */
@@ -128,7 +130,7 @@ static void replaced(struct patch *p, enum status status)
         look(p);
         return;
     }
-    problem_set(&why, status, NULL, status == MISSING ? "" : "nothing is known to be saved");
+    problem_set(&why, status, NULL, status == MISSING ? NOT_THERE : "nothing is known to be saved");
     patch_end(p, &why);
 }
 
@@ -249,7 +251,7 @@ static enum status merge(struct patch *p, struct problem *why)
     enum status st;
     buffer_init(&a->text, a->was.text.n > TEXT_MAX ? a->was.text.n : TEXT_MAX);
     if (!merge_open(p->served->model, &a->was, &a->arena, &draft))
-        st = problem_set(why, seal_damaged(p->ex->owner, p->served, p->key.stored, a->was.text.n), NULL, "%s", "");
+        st = problem_set(why, seal_damaged(p->ex->owner, p->served, p->key.stored, a->was.text.n), NULL, NOT_THERE);
     else if ((st = merge_patch(&p->key, p->changes, &a->arena, &draft, why)) == OK)
         st = codec_write(&p->key, &draft, &a->arena, &a->text, &a->refs, &a->n_refs, why);
     if (st == OK && a->text.overflow)
@@ -265,7 +267,7 @@ static void looked(struct patch *p, enum status status, struct blob *blob)
     struct problem why;
     attempt_begin(&p->attempt, blob);
     if (status == OK) status = open_live(p);
-    problem_set(&why, status, NULL, status == MISSING ? "" : "nothing was saved");
+    problem_set(&why, status, NULL, status == MISSING ? NOT_THERE : "nothing was saved");
     if (status == OK && !condition_holds(&p->when, blob_slice(blob), clock_wall_ms()))
         status = condition_failed(&p->when, p->served->model, &why);
     if (status == OK) status = merge(p, &why);

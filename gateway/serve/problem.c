@@ -42,6 +42,7 @@ static const char *plain_detail(enum status status)
     case BODY_TOO_LARGE: return "the body has more bytes than --max-body allows";
     case URI_TOO_LONG: return "the request target has more bytes than --max-uri allows";
     case HEADERS_TOO_LARGE: return "the header fields have more bytes than --max-headers allows, or are more than 64";
+    case NOT_IMPLEMENTED: return "the method, or the transfer coding of the body, is not known here";
     default: return status_title(status);
     }
 }

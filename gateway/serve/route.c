@@ -95,9 +95,9 @@ static enum status action(const struct http_request *request, struct slice name,
         if (!slice_eq(name, actions[i])) continue;
         return op[i] == OP_SCHEMA ? describe(request, OP_SCHEMA, route, why) : act(request, op[i], route, why);
     }
-    struct slice near = nearest_name(name, actions, n);
-    return problem_set(why, NOT_FOUND, NULL, "models have no action `%.*s`%s%.*s%s", SLICE_ARG(name),
-                       near.p ? " (did you mean `" : "", SLICE_ARG(near), near.p ? "`?)" : "");
+    struct hint hint;
+    return problem_set(why, NOT_FOUND, NULL, "models have no action `%.*s`%s", SLICE_ARG(name),
+                       nearest_hint(name, actions, n, &hint));
 }
 
 static enum status bad_escape(struct problem *why)

@@ -35,7 +35,7 @@ enum status terms_media(const struct http_request *request, struct problem *why)
                            "a list of operations (RFC 6902) is neither a record nor a merge patch");
     bool suffix = essence.n > 5 && slice_ieq(slice_skip(essence, essence.n - 5), SLICE("+json"));
     if (suffix || slice_ieq(essence, SLICE("application/json"))) return OK;
-    return problem_set(why, UNSUPPORTED_MEDIA, NULL, "a record is application/json, not %.*s", SLICE_ARG(essence));
+    return problem_set(why, UNSUPPORTED_MEDIA, NULL, "a body is application/json, not %.*s", SLICE_ARG(essence));
 }
 
 /* The first `return` of all lines counts (RFC 7240 2). What is not known is passed over. */
@@ -96,13 +96,24 @@ static enum status read_option(enum operation op, const struct query_option *opt
                        "a save knows no option `%.*s` (it knows `_expires` and `_cascade`)", SLICE_ARG(option->name));
 }
 
+static bool is_before(const struct query_option *option, size_t n, struct slice name)
+{
+    for (size_t i = 0; i < n; i++)
+        if (slice_eq(option[i].name, name)) return true;
+    return false;
+}
+
 enum status terms_read(const struct http_request *request, enum operation op, const struct query_option *option,
                        size_t n, struct terms *terms, struct problem *why)
 {
     *terms = (struct terms){.represent = false};
     read_prefer(request, terms);
     enum status st = read_max_age(request, terms, why);
-    for (size_t i = 0; st == OK && i < n; i++) st = read_option(op, &option[i], terms, why);
+    for (size_t i = 0; st == OK && i < n; i++) {
+        struct slice name = option[i].name;
+        if (!is_before(option, i, name)) st = read_option(op, &option[i], terms, why);
+        else st = problem_set(why, MALFORMED_REQUEST, NULL, "the option `%.*s` is given twice", SLICE_ARG(name));
+    }
     return st;
 }
 

@@ -320,6 +320,14 @@ for _, store in ipairs { "memory", "redis" } do
       assert.equal(2, asked "/geocode/head")
     end)
 
+    it("are found by their whole name, and the nearest is told", function()
+      for _, name in ipairs { "geocode%00", "geocode%00x", "geocode.x", "Geocode", "geocod", "Home.geocode", "%00geocode" } do
+        local problem = check.problem(gw:get("/models/Home/" .. name .. "?address=whole"), 404, "not-found")
+        if name:lower():match "^geocode?$" then check.says(problem.detail, "model `Home` has no method `" .. name .. "` (did you mean `geocode`?)") end
+      end
+      assert.equal(0, asked "/geocode/whole")
+    end)
+
     it("are forgotten by DELETE, each by itself", function()
       for _, p in ipairs { 1, 2 } do gw:get("/models/Home/geocode?address=del&precision=" .. p) end
       for _ = 1, 2 do assert.equal("", check.status(gw:delete "/models/Home/geocode?address=del&precision=1", 204).body) end

@@ -157,6 +157,9 @@ for _, store in ipairs { "memory", "redis", "cluster" } do
       for _, value in ipairs { "", "2", "true", "yes" } do
         assert.equal("_cascade", check.problem(gw:put("/models/Workplace?_cascade=" .. value, '{"name":"plain"}'), 400, "malformed-request").path)
       end
+      for _, twice in ipairs { "_cascade=1&_cascade=1", "_expires=60&_expires=1" } do
+        check.says(check.problem(gw:put("/models/Workplace?" .. twice, '{"name":"plain"}'), 400, "malformed-request").detail, twice:match "^[^=]+", "given twice")
+      end
       check.says(check.problem(gw:put("/models/Workplace?_casacde=1", '{"name":"plain"}'), 400, "malformed-request").detail, "`_cascade`")
       check.says(check.problem(gw:request("PATCH", "/models/Workplace?name=plain&_cascade=1", merge, "{}"), 400, "malformed-request").detail, "_cascade")
       check.problem(gw:delete "/models/Workplace?name=plain&_cascade=1", 400, "malformed-request")

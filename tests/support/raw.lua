@@ -221,6 +221,9 @@ answered("%00 in a path", to "/models/Note%00?id=a", "404")
 answered("a bad escape in a path", to "/models/Not%zz?id=a", "400")
 answered("a cut escape in a path", to "/models/Note%4", "400")
 refused("a target of 8193 bytes", to("/models/Note?id=" .. ("x"):rep(8193 - 16)), "414")
+refused("a target of 8193 bytes for HEAD, which no body answers", to("/models/Note?id=" .. ("x"):rep(8193 - 16), "HEAD"), "414")
+refused("a HEAD with a bad field", "HEAD " .. read .. " HTTP/1.1\r\nHost: a\r\nX y: z\r\n\r\n")
+refused("a HEAD of another version", "HEAD " .. read .. " HTTP/3.0\r\nHost: a\r\n\r\n", "505")
 refused("a target without end", "GET /" .. ("x"):rep(70000), "414")
 
 -- -- methods --
