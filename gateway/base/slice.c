@@ -90,6 +90,31 @@ bool slice_is_utf8(struct slice s)
     return true;
 }
 
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') return c - '0';
+    char lower = (char)(c | 0x20);
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+size_t slice_percent_decode(struct slice s, bool plus_is_space, char *out)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        if (c == '+' && plus_is_space) c = ' ';
+        if (c == '%') {
+            if (s.n - i < 3) return SIZE_MAX;
+            int high = hex_digit(s.p[i + 1]), low = hex_digit(s.p[i + 2]);
+            if (high < 0 || low < 0) return SIZE_MAX;
+            c = (char)(high << 4 | low);
+            i += 2;
+        }
+        out[n++] = c;
+    }
+    return n;
+}
+
 #define DISTANCE_MAX 64
 
 static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }

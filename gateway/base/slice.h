@@ -51,6 +51,10 @@ struct slice slice_next_element(struct slice list);
  * Without a separator returns all and makes *rest absent ({NULL,0}). Loop while rest->p. */
 struct slice slice_cut(struct slice *rest, char separator);
 
+/* Percent-decodes: writes at most s.n bytes to `out`, which may be s.p, and returns how many; SIZE_MAX for a '%' that two hexadecimal
+ * digits do not follow. With `plus_is_space` as HTML forms encode. */
+size_t slice_percent_decode(struct slice s, bool plus_is_space, char *out);
+
 /* True when the bytes are valid UTF-8 (RFC 3629: no surrogates, no overlong forms, at most U+10FFFF). */
 bool slice_is_utf8(struct slice s);
 

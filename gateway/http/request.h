@@ -41,8 +41,4 @@ struct http_request {
 /* The first header of that name (ASCII case-insensitive), or {NULL,0}. */
 struct slice http_request_header(const struct http_request *r, const char *name);
 
-/* Percent-decodes in place of a copy: writes at most `in.n` bytes to out, returns how many, or SIZE_MAX for a bad
- * escape. `plus_is_space` for query strings (application/x-www-form-urlencoded). */
-size_t http_percent_decode(struct slice in, bool plus_is_space, char *out);
-
 #endif

@@ -178,30 +178,14 @@ void key_set_canonical(struct key_draft *d, size_t key_index, struct slice json)
 
 /* -- the query -- */
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* As HTML forms encode: '+' is a space, %XX a byte. False for a bad escape and for bytes that are not UTF-8. */
+/* As HTML forms encode. False for a bad escape and for bytes that are not UTF-8. */
 static bool form_decode(struct slice *s, struct arena *arena)
 {
-    if (!memchr(s->p, '%', s->n) && !memchr(s->p, '+', s->n)) return slice_is_utf8(*s);
-    char *text = arena_bytes(arena, s->n), *out = text;
-    for (size_t i = 0; i < s->n; i++) {
-        if (s->p[i] != '%') {
-            *out++ = s->p[i] == '+' ? ' ' : s->p[i];
-            continue;
-        }
-        int high = s->n - i > 2 ? hex_digit(s->p[i + 1]) : -1, low = high < 0 ? -1 : hex_digit(s->p[i + 2]);
-        if (low < 0) return false;
-        *out++ = (char)(high << 4 | low);
-        i += 2;
+    if (memchr(s->p, '%', s->n) || memchr(s->p, '+', s->n)) {
+        char *text = arena_bytes(arena, s->n);
+        *s = slice_from(text, slice_percent_decode(*s, true, text));
     }
-    *s = slice_from(text, (size_t)(out - text));
-    return slice_is_utf8(*s);
+    return s->n != SIZE_MAX && slice_is_utf8(*s);
 }
 
 enum status key_take_parameter(struct slice *rest, size_t index, struct arena *arena, struct query_option *out,

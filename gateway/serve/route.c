@@ -20,7 +20,7 @@ const char *operation_label(enum operation op)
 static bool decode_segment(struct slice raw, struct arena *arena, struct slice *out)
 {
     char *p = arena_bytes(arena, raw.n + 1);
-    size_t n = http_percent_decode(raw, false, p);
+    size_t n = slice_percent_decode(raw, false, p);
     *out = slice_from(p, n);
     return n != SIZE_MAX;
 }

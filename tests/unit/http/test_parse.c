@@ -412,29 +412,6 @@ static void finds_headers(void **state)
     assert_null(http_request_header(&r, "b").p);
 }
 
-static void decodes_percent(void **state)
-{
-    static const struct {
-        const char *in, *out;
-        bool plus;
-    } good[] = {{"", "", false},
-                {"abc", "abc", false},
-                {"a%20b", "a b", false},
-                {"%41%7a", "Az", false},
-                {"%e2%82%AC", "\xe2\x82\xac", false},
-                {"a+b", "a+b", false},
-                {"a+b%2B", "a b+", true}};
-    static const char *const bad[] = {"%", "%4", "a%", "%g0", "%0g", "%%41", "% 1"};
-    char out[64];
-    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
-        size_t n = http_percent_decode(slice_of(good[i].in), good[i].plus, out);
-        assert_true(slice_eq((struct slice){out, n}, slice_of(good[i].out)));
-    }
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        assert_int_equal(http_percent_decode(slice_of(bad[i]), true, out), SIZE_MAX);
-    assert_int_equal(http_percent_decode(SLICE("%00"), false, out), 1);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -459,7 +436,6 @@ int main(void)
         cmocka_unit_test(believes_no_length),
         cmocka_unit_test(reads_the_corpora_cut_anyhow),
         cmocka_unit_test(finds_headers),
-        cmocka_unit_test(decodes_percent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
