@@ -37,7 +37,7 @@ static const char *source_name(const struct serve *s, enum fetch_source source)
     return "nowhere";
 }
 
-/* ,"ms":1.234 of 1234: what is counted in thousands, as a decimal. */
+/* "ms":1.234 of 1234: what is counted in thousands, as a decimal. */
 static void put_thousandths(struct buffer *b, const char *member, uint64_t n)
 {
     buffer_printf(b, "\"%s\":%llu.%03u", member, (unsigned long long)(n / 1000), (unsigned)(n % 1000));

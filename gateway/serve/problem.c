@@ -42,6 +42,11 @@ static const char *plain_detail(enum status status)
     case BODY_TOO_LARGE: return "the body has more bytes than --max-body allows";
     case URI_TOO_LONG: return "the request target has more bytes than --max-uri allows";
     case HEADERS_TOO_LARGE: return "the header fields have more bytes than --max-headers allows, or are more than 64";
+    case REQUEST_TIMEOUT: return "the head did not arrive within --header-timeout, or the body within --body-timeout";
+    case EXPECTATION_FAILED: return "of all that Expect may ask, only 100-continue is known here";
+    case VERSION_UNSUPPORTED: return "HTTP/1.1 and HTTP/1.0 are spoken here";
+    case OVERLOADED:
+        return "more connections than --max-connections, or more bytes of slow clients than --client-bytes";
     case NOT_IMPLEMENTED: return "the method, or the transfer coding of the body, is not known here";
     default: return status_title(status);
     }
