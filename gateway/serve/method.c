@@ -22,7 +22,7 @@
 
 static struct served *lookup(const struct served *owner, struct slice name)
 {
-    char full[2 * MODEL_NAME_MAX + 2]; /* "Home.geocode" */
+    char full[2 * MODEL_NAME_MAX + 2];        /* "Home.geocode" */
     if (!model_name_valid(name)) return NULL; /* nor would "geocode\0x" be told from "geocode" here */
     int n = snprintf(full, sizeof full, "%.*s.%.*s", SLICE_ARG(owner->model->name), SLICE_ARG(name));
     return map_get(&owner->generation->models, slice_from(full, (size_t)n));
