@@ -85,8 +85,8 @@ for _, store in ipairs { "memory", "redis" } do
       assert.equal('"x", "a b"', ended(check.status(post("/_invalidate", { tags = { "x", "é", "a b", "x" } }), 204)))
       assert.equal('"Told"', ended(check.status(gw:delete "/models/Told?id=w", 204)))
       assert.equal('"Told"', ended(check.status(post("/models/Told/_bulk", { save = { { id = "w" } } }), 200)))
-      local cascade = { { id = "e", next = { id = "f", tags = { "t" } }, loaded = { id = "g", v = 2 } }, { id = "h", nope = 1 } }
-      assert.equal('"Loaded", "Told"', ended(check.status(post("/models/Told/_bulk?_cascade=1", { save = cascade }), 200)))
+      local cascade = '{"save":[{"id":"e","loaded":{"id":"g","v":2},"next":{"id":"f","tags":[]}},{"id":"h","nope":1}]}'
+      assert.equal('"Loaded", "Told"', ended(check.status(gw:request("POST", "/models/Told/_bulk?_cascade=1", nil, cascade), 200)))
       assert.equal('"Told"', ended(check.status(post("/models/Told/_bulk", { delete = { { id = "e" } } }), 200)))
       assert.is_nil(ended(check.status(post("/models/Told/_bulk", { save = { { id = "w", nope = 1 } }, delete = { { nope = 1 } } }), 200)))
       assert.is_nil(ended(check.status(post("/models/Told/_bulk", { get = { { id = "w" } } }), 200)))
