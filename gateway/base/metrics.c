@@ -227,13 +227,15 @@ static void put_head(struct buffer *out, enum metric_family f, enum metrics_form
 void metrics_render(struct metrics *const *sets, size_t n, enum metrics_format format, struct buffer *out)
 {
     struct collection all = collect(sets, n);
-    for (size_t i = 0, same; i < all.n; i += same) {
-        struct series *const *first = all.at + i;
-        for (same = 1; i + same < all.n && compare(first[0], first[same]) == 0;) same++;
-        enum metric_family family = first[0]->family;
-        if (i == 0 || first[-1]->family != family) put_head(out, family, format);
-        if (family_table[family].type == HISTOGRAM) render_histogram(first, same, out);
-        else render_value(first, same, out);
+    size_t at = 0;
+    for (enum metric_family f = 0; f < METRIC_FAMILIES; f++) {
+        put_head(out, f, format);
+        for (size_t same; at < all.n && all.at[at]->family == f; at += same) {
+            struct series *const *first = all.at + at;
+            for (same = 1; at + same < all.n && compare(first[0], first[same]) == 0;) same++;
+            if (family_table[f].type == HISTOGRAM) render_histogram(first, same, out);
+            else render_value(first, same, out);
+        }
     }
     if (format == METRICS_OPEN) buffer_slice(out, SLICE("# EOF\n"));
     free(all.at);

@@ -95,8 +95,8 @@ void histogram_add(struct histogram *h, uint64_t us);
 
 enum metrics_format { METRICS_PROMETHEUS, METRICS_OPEN };
 
-/* All sets summed (GAUGE_MIN: the least), with HELP and TYPE; families without a series are left out. Any thread. The name of each COUNTER ends
- * in `_total`. */
+/* All sets summed (GAUGE_MIN: the least). Every family has HELP and TYPE, also before its first series, so that who scrapes learns all
+ * names at once. Any thread. The name of each COUNTER ends in `_total`. */
 void metrics_render(struct metrics *const *sets, size_t n, enum metrics_format format, struct buffer *out);
 
 #endif

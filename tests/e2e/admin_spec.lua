@@ -98,6 +98,7 @@ for _, store in ipairs { "memory", "redis" } do
       for name, kind in pairs {
         perigee_requests_total = "counter", perigee_request_seconds = "histogram", perigee_loads_total = "counter",
         perigee_load_seconds = "histogram", perigee_loads_inflight = "gauge", perigee_memory_bytes = "gauge",
+        perigee_references_total = "counter", perigee_store_seconds = "histogram", perigee_store_up = "gauge", perigee_near_cache_bytes = "gauge",
         perigee_evictions_total = "counter", perigee_connections = "gauge", perigee_lua_bytes = "gauge", perigee_build_info = "gauge",
       } do
         assert(types[name] == kind, ("%s is %s"):format(name, types[name]))

@@ -2,6 +2,7 @@
 #include "base/metrics.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,21 +13,52 @@
 
 static struct buffer out;
 
-static const char *rendered(struct metrics *const *sets, size_t n)
+static const char *all_of(struct metrics *const *sets, size_t n, enum metrics_format format)
 {
     buffer_reset(&out);
-    metrics_render(sets, n, METRICS_PROMETHEUS, &out);
+    metrics_render(sets, n, format, &out);
     assert_true(buffer_char(&out, '\0'));
     return out.p;
 }
 
-static void nothing_gives_nothing(void **state)
+/* The families that have a series: the text without heads behind which no series comes. */
+static const char *series_of(struct metrics *const *sets, size_t n, enum metrics_format format)
+{
+    char *to = (char *)all_of(sets, n, format), *head = NULL;
+    for (char *line = out.p, *next; *line; line = next) {
+        next = strchr(line, '\n') + 1;
+        size_t length = (size_t)(next - line);
+        if (!strncmp(line, "# HELP", 6)) {
+            if (head) to = head;
+            head = to;
+        } else if (strncmp(line, "# TYPE", 6)) {
+            if (head && line[0] == '#') to = head;
+            head = NULL;
+        }
+        memmove(to, line, length);
+        to += length;
+    }
+    *(head ? head : to) = '\0';
+    return out.p;
+}
+
+static const char *rendered(struct metrics *const *sets, size_t n) { return series_of(sets, n, METRICS_PROMETHEUS); }
+
+static void nothing_has_no_series(void **state)
 {
     struct metrics *m = metrics_new();
     assert_string_equal(rendered(NULL, 0), "");
     assert_string_equal(rendered(&m, 1), "");
     metrics_free(m);
     metrics_free(NULL);
+}
+
+static void names_every_family_before_its_first_series(void **state)
+{
+    const char *text = all_of(NULL, 0, METRICS_PROMETHEUS);
+#define X(family, type, name, labels, help) assert_non_null(strstr(text, "# TYPE " name " "));
+    METRIC_MAP(X)
+#undef X
 }
 
 static void finds_the_same_series_again(void **state)
@@ -72,16 +104,13 @@ static void tells_openmetrics(void **state)
     struct slice ok[] = {SLICE("ok")};
     counter_add(metrics_counter(m, METRIC_RELOADS, ok), 5);
     counter_set(metrics_counter(m, METRIC_CONNECTIONS, NULL), 2);
-    buffer_reset(&out);
-    metrics_render(&m, 1, METRICS_OPEN, &out);
-    assert_true(buffer_char(&out, '\0'));
-    assert_string_equal(out.p, "# HELP perigee_connections Open client connections\n"
-                               "# TYPE perigee_connections gauge\n"
-                               "perigee_connections 2\n"
-                               "# HELP perigee_reloads Model reloads\n"
-                               "# TYPE perigee_reloads counter\n"
-                               "perigee_reloads_total{result=\"ok\"} 5\n"
-                               "# EOF\n");
+    assert_string_equal(series_of(&m, 1, METRICS_OPEN), "# HELP perigee_connections Open client connections\n"
+                                                        "# TYPE perigee_connections gauge\n"
+                                                        "perigee_connections 2\n"
+                                                        "# HELP perigee_reloads Model reloads\n"
+                                                        "# TYPE perigee_reloads counter\n"
+                                                        "perigee_reloads_total{result=\"ok\"} 5\n"
+                                                        "# EOF\n");
     metrics_free(m);
 }
 
@@ -184,10 +213,15 @@ static void tells_each_family_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(nothing_gives_nothing),      cmocka_unit_test(finds_the_same_series_again),
-        cmocka_unit_test(sums_over_workers),          cmocka_unit_test(tells_openmetrics),
-        cmocka_unit_test(writes_histograms),          cmocka_unit_test(escapes_labels),
-        cmocka_unit_test(labels_do_not_run_together), cmocka_unit_test(tells_each_family_once),
+        cmocka_unit_test(nothing_has_no_series),
+        cmocka_unit_test(names_every_family_before_its_first_series),
+        cmocka_unit_test(finds_the_same_series_again),
+        cmocka_unit_test(sums_over_workers),
+        cmocka_unit_test(tells_openmetrics),
+        cmocka_unit_test(writes_histograms),
+        cmocka_unit_test(escapes_labels),
+        cmocka_unit_test(labels_do_not_run_together),
+        cmocka_unit_test(tells_each_family_once),
     };
     buffer_init(&out, 1 << 20);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
