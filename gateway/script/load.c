@@ -178,8 +178,8 @@ static void read_end(struct load *load, const struct run *run, struct run_end *e
     int life = end->first + 1, tags = life + 1, origin = tags + 1, unmodified = origin + 1;
     lua_settop(L, unmodified); /* stack, from end->first: fields or result, and these */
     if (lua_isnumber(L, life)) result->expires_ms = (uint64_t)lua_tonumber(L, life);
-    if (end->status != OK) return;
     result->tags = run_text(L, tags);
+    if (end->status != OK) return;
     result->origin = run_text(L, origin);
     result->unmodified = lua_toboolean(L, unmodified);
     assert((!result->unmodified || load->replaces) && result->origin.n <= LOAD_ORIGIN_MAX);

@@ -215,7 +215,7 @@ static enum envelope_kind kind_of(const struct model *m, enum status status)
 
 static uint64_t life_said(const struct model_options *o, const struct load_result *r)
 {
-    if (r->status == MISSING) return o->negative_ms;
+    if (r->status == MISSING && r->expires_ms != 0) return o->negative_ms;
     return r->expires_ms == LOAD_EXPIRES_UNSET ? LIFE_UNSAID : r->expires_ms;
 }
 

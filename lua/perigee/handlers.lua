@@ -2,7 +2,7 @@
 --
 --     "done", the fields or the result, life in ms or nil, tags as perigee.tags tells them, the origin's validator or nil,
 --         whether the old record holds (then there are no fields)
---     "missing", nil, life
+--     "missing", nil, life in ms or nil, tags
 --     "invalid", field, message                    validate has refused a record that is to be saved
 --     "failed", field or nil, words for the client, words for the log
 --     "raised", what, the author's lines           an error that was caught on its way
@@ -142,7 +142,7 @@ local function filled(d, self, said, ...)
         return "failed", nil, "it returned several values",
             ("from_miss returned %d values; it sets fields of `self`, or returns `missing`"):format(results)
     elseif rawequal(result, missing) then
-        return "missing", nil, said.expires_ms
+        return "missing", nil, said.expires_ms, tags.section(said.tags)
     elseif said.old and context.is_unmodified(result) then
         if not record.is_changed(self) then return unmodified(said) end
         return "failed", nil, "it set fields of a record that was not modified",
@@ -198,7 +198,7 @@ local function settled(ok, outcome, ...)
 end
 
 local function one_of_many(d, self, result, said)
-    if rawequal(result, missing) then return { "missing", nil, said.expires_ms } end
+    if rawequal(result, missing) then return { "missing", nil, said.expires_ms, tags.section(said.tags) } end
     if result then return { "failed", nil, nil, reasons[result] } end
     local own = { tags = {}, expires_ms = said.expires_ms }
     for tag in pairs(said.tags) do own.tags[tag] = true end
@@ -235,7 +235,7 @@ local function made(said, ...)
     if results > 1 then
         return "failed", nil, "it returned several values", ("it returned %d values; it returns one, or `missing`"):format(results)
     elseif rawequal(result, missing) then
-        return "missing", nil, said.expires_ms
+        return "missing", nil, said.expires_ms, tags.section(said.tags)
     elseif said.old and context.is_unmodified(result) then
         return unmodified(said)
     end

@@ -11,7 +11,11 @@ local redis = require "tests.support.redis"
 local models = [[
 local function load(self, ctx, name)
   local r = http.get(env "ORIGIN" .. "/" .. name .. "/" .. self.id, { timeout = 15 })
-  if r.status == 404 then return missing end
+  if r.status == 404 then
+    ctx.tag("none:" .. self.id)
+    if r.body == "not for long" then ctx.expires = 0 end
+    return missing
+  end
   if r.status ~= 200 then error("the origin says " .. r.status) end
   self.v = r.body
   if self.v:match "^tag" then ctx.tag(self.v) end
@@ -131,6 +135,30 @@ for _, case in ipairs(setups) do
       tags({ "note:b" }, "expire") -- a model without a loader has no fallback
       settle()
       check.problem(gw:get "/models/Note?id=tagb", 404, "missing")
+    end)
+
+    it("reaches what is known to be missing by the tags that its loader gave", function()
+      for _, mode in ipairs { "remove", "expire" } do
+        local one, two = mode .. "1", mode .. "2"
+        for _, id in ipairs { one, two } do
+          source:says("/page/" .. id, 404, "")
+          check.problem(gw:get("/models/Page?id=" .. id), 404, "missing")
+          warm("/models/Page?id=" .. id)
+          source:says("/page/" .. id, 200, "there by now")
+        end
+        tags({ "none:" .. one }, mode)
+        settle()
+        assert.equal("there by now", v("/models/Page?id=" .. one))
+        check.problem(gw:get("/models/Page?id=" .. two), 404, "missing")
+        assert.equal(1, asked("/page/" .. two))
+      end
+      source:says("/page/brief", 404, "not for long")
+      for n = 1, 2 do
+        local answer = gw:get "/models/Page?id=brief"
+        check.problem(answer, 404, "missing")
+        assert.equal("no-store", answer.headers["cache-control"])
+        assert.equal(n, asked "/page/brief")
+      end
     end)
 
     it("makes records be loaded anew, and what is known to be missing", function()
