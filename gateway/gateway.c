@@ -21,6 +21,8 @@
 #define INVENTORY_MAX   (4 << 20)
 #define REDIS_VALUE_MAX (16 << 20)
 #define REDIS_INFLIGHT  8192
+#define UNSENT_LEAST    ((size_t)8 << 20)
+#define UNSENT_MOST     ((size_t)64 << 20)
 #define SWEEP_MS        100
 #define SWEEP_BUCKETS   2000
 #define DRAIN_CHECK_MS  5
@@ -149,6 +151,13 @@ static void tell_bounds(const struct gateway *g)
                  LOG_NUMBER("clients", g->config.client_bytes));
 }
 
+/* What Redis has not taken yet of what clients save is held for them, too. */
+static size_t redis_unsent(const struct config *c)
+{
+    size_t part = c->client_bytes ? c->client_bytes / c->workers : UNSENT_MOST;
+    return part < UNSENT_LEAST ? UNSENT_LEAST : part < UNSENT_MOST ? part : UNSENT_MOST;
+}
+
 static bool settle_config(struct gateway *g)
 {
     struct problem why;
@@ -166,6 +175,7 @@ static bool settle_config(struct gateway *g)
     g->redis.timeout_ms = g->config.redis_timeout;
     g->redis.max_value = REDIS_VALUE_MAX;
     g->redis.max_inflight = REDIS_INFLIGHT;
+    g->redis.max_unsent = redis_unsent(&g->config);
     return true;
 }
 

@@ -20,12 +20,11 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define PAUSE_AUTH_MS 1000        /* before the next connection, when our credentials were refused: at least */
-#define STEADY_MS     5000        /* as long up, it was a good connection, however it ends */
-#define READONLY_MS   10000       /* how often we look for another server where ours takes no writes */
-#define QUIET_MS      5000        /* without an error, and the log says that they are over */
-#define UNSENT_MAX    (64u << 20) /* bytes that wait for the socket; beyond it OVERLOADED */
-#define KEPT_MAX      (8u << 20)  /* bytes of scripts that may have to be asked again; beyond it they go whole */
+#define PAUSE_AUTH_MS 1000       /* before the next connection, when our credentials were refused: at least */
+#define STEADY_MS     5000       /* as long up, it was a good connection, however it ends */
+#define READONLY_MS   10000      /* how often we look for another server where ours takes no writes */
+#define QUIET_MS      5000       /* without an error, and the log says that they are over */
+#define KEPT_MAX      (8u << 20) /* bytes of scripts that may have to be asked again; beyond it they go whole */
 
 static const struct {
     const char *label;
@@ -450,6 +449,7 @@ struct redis *redis_open_routed(uv_loop_t *loop, const struct redis_config *conf
     if (!r->config.timeout_ms) r->config.timeout_ms = 1000;
     if (!r->config.max_value) r->config.max_value = 1u << 20;
     if (!r->config.max_inflight) r->config.max_inflight = 1024;
+    if (!r->config.max_unsent) r->config.max_unsent = 64u << 20;
     redis_config_print(config, r->name, sizeof r->name);
     redis_ring_init(&r->ring, r->config.max_inflight);
     r->metrics = metrics;
@@ -519,7 +519,7 @@ static enum status look_for_room(struct redis *r, enum redis_kind kind, unsigned
     size_t unsent = r->state == UP && !r->router ? redis_link_unsent(r->link) : r->ring.held_bytes;
     bool goes_along =
         kind == REDIS_EPOCHS_ASK; /* a few bytes, with a command that has found room and must not be sent in vain */
-    if (r->ring.n + n <= r->ring.size && (unsent <= UNSENT_MAX || goes_along)) return OK;
+    if (r->ring.n + n <= r->ring.size && (unsent <= r->config.max_unsent || goes_along)) return OK;
     count_error(r, kind, OUTCOME_OVERLOADED);
     return OVERLOADED;
 }

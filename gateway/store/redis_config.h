@@ -42,6 +42,7 @@ struct redis_config {
     uint64_t timeout_ms;   /* deadline of a command and of a connect; 0: 1 s */
     size_t max_value;      /* reply cap: a value may have this many bytes; 0: 1 MiB */
     unsigned max_inflight; /* commands waiting for replies; beyond it OVERLOADED; 0: 1024 */
+    size_t max_unsent;     /* bytes waiting for the socket, the last command's aside; beyond it OVERLOADED; 0: 64 MiB */
 };
 
 /* Reads a URL; leaves the limits alone. MALFORMED_REQUEST with what was wrong, which shows nothing secret. */
