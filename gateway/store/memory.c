@@ -11,9 +11,10 @@
  * small one is cut from a large one that was free, which then no longer fits what it was for. A blob that replaces another brings
  * its own entry, which takes the other's place. Of its key an entry has what the family does not (families.h).
  *
- * Bytes are what the allocator really holds for a record, with its header, and the stripe's buckets. A stripe's lock is held for
- * pointers only: what goes is collected in a chain and freed after the unlock. All that is done under that lock stands here, which
- * makes the file a long one. */
+ * Bytes are what the allocator really holds for a record, with its header, and the stripe's buckets. The bound is one for all stripes: large
+ * records do not fall evenly. While there is room a stripe may hold what it gets; when there is none, its own go, as far as it holds more than
+ * its part, and then those of others that do. A stripe's lock is held for pointers only: what goes is collected in a chain and freed
+ * after the unlock. All that is done under that lock stands here, which makes the file a long one. */
 #include "store/memory.h"
 
 #include "base/hash.h"
@@ -25,10 +26,10 @@
 #include <stdlib.h>
 
 #define STRIPES_MAX   64
-#define STRIPE_BYTES  (4ull << 20) /* a stripe's share is at least this: so large a record is still kept */
+#define STRIPE_BYTES  (4ull << 20) /* a stripe's part is at least this */
 #define BUCKETS_MIN   16
 #define HEADER_BYTES  8   /* what glibc keeps beside each block */
-#define SMALL_PART    10  /* of a stripe's share, for what is new */
+#define SMALL_PART    10  /* of what a stripe holds, for what is new */
 #define SWEEP_STRETCH 64  /* records looked at before the lock is given away */
 #define MARKS         256 /* a stripe; keys share them */
 #define UNTIL_BITS    48  /* ten thousand years of milliseconds; later is never */
@@ -61,14 +62,16 @@ struct stripe {
     struct queue small, main;
     size_t sweep; /* the bucket where the sweep goes on */
     uint64_t bytes, evictions;
+    uint64_t counted; /* of its bytes, in those of all */
     uint32_t mark[MARKS];
 } __attribute__((aligned(64)));
 
 struct memory {
-    uint64_t share; /* bytes a stripe may hold */
+    uint64_t max; /* bytes that all stripes together may hold */
     unsigned stripes_n;
-    _Atomic unsigned sweeping; /* the stripe where the next sweep begins */
     struct families families;
+    _Atomic uint64_t bytes __attribute__((aligned(64))); /* that they hold, but for what is being done in them */
+    _Atomic unsigned sweeping;                           /* the stripe where the next sweep begins */
     struct stripe stripes[];
 };
 
@@ -98,7 +101,7 @@ struct memory *memory_new(uint64_t max_bytes)
     struct memory *m = allocated(aligned_alloc(64, sizeof *m + n * sizeof *m->stripes));
     memset(m, 0, sizeof *m + n * sizeof *m->stripes);
     uint64_t fixed = block_bytes(m);
-    m->share = max_bytes > fixed ? (max_bytes - fixed) / n : 0;
+    m->max = max_bytes > fixed ? max_bytes - fixed : 0;
     m->stripes_n = n;
     families_init(&m->families);
     for (unsigned i = 0; i < n; i++) pthread_mutex_init(&m->stripes[i].lock, NULL);
@@ -108,6 +111,15 @@ struct memory *memory_new(uint64_t max_bytes)
 static struct stripe *stripe_of(struct memory *m, uint64_t hash)
 {
     return &m->stripes[(hash >> 32) & (m->stripes_n - 1)];
+}
+
+static void unlock(struct memory *m, struct stripe *s)
+{
+    if (s->counted != s->bytes) {
+        atomic_fetch_add_explicit(&m->bytes, s->bytes - s->counted, memory_order_relaxed);
+        s->counted = s->bytes;
+    }
+    pthread_mutex_unlock(&s->lock);
 }
 
 static uint32_t *mark_of(struct stripe *s, uint64_t hash) { return &s->mark[(hash >> 40) % MARKS]; }
@@ -221,7 +233,7 @@ struct blob *memory_look(struct memory *m, struct slice key, uint64_t now_ms, ui
         entry_remove(s, at, &dead);
     }
     *mark = *mark_of(s, hash);
-    pthread_mutex_unlock(&s->lock);
+    unlock(m, s);
     bury(dead);
     return b;
 }
@@ -274,10 +286,10 @@ static void grow(struct stripe *s)
 }
 
 /* Whose turn it is: those whom their readings save are moved on their way. There is at least one record. */
-static struct entry *victim(struct stripe *s, uint64_t share, uint64_t now_ms)
+static struct entry *victim(struct stripe *s, uint64_t now_ms)
 {
     for (;;) {
-        bool is_new = s->small.bytes > share / SMALL_PART || !s->main.oldest;
+        bool is_new = s->small.bytes > s->bytes / SMALL_PART || !s->main.oldest;
         struct entry *e = is_new ? s->small.oldest : s->main.oldest;
         if (e->until_ms <= now_ms || !e->reads) return e;
         queue_remove(s, e);
@@ -287,15 +299,38 @@ static struct entry *victim(struct stripe *s, uint64_t share, uint64_t now_ms)
     }
 }
 
-/* Evicts until there is room for so many bytes; past records go whether they were read or not. */
-static void evict(struct stripe *s, uint64_t share, uint64_t room, uint64_t now_ms, struct entry **dead)
+/* Evicts until so many bytes are left; past records go whether they were read or not. */
+static void evict(struct stripe *s, uint64_t left, uint64_t now_ms, struct entry **dead)
 {
-    while (s->n > 0 && s->bytes + room > share) {
-        struct entry *e = victim(s, share, now_ms);
+    while (s->n > 0 && s->bytes > left) {
+        struct entry *e = victim(s, now_ms);
         bool past = e->until_ms <= now_ms;
         if (e->is_new && !past) ghost_remember(s, e->hash);
         s->evictions += !past;
         entry_drop(s, e, dead);
+    }
+}
+
+/* What a stripe keeps when so many bytes must go for a record of `need`: its part of what there is beside that, or more where less must go. */
+static uint64_t left_to(const struct memory *m, const struct stripe *s, uint64_t need, uint64_t given)
+{
+    uint64_t part = (m->max - need) / m->stripes_n;
+    return s->bytes > part && s->bytes - part > given ? s->bytes - given : part;
+}
+
+/* After a record of `need` bytes has come into `own`, which has given what it could: the others give. */
+static void relieve(struct memory *m, const struct stripe *own, uint64_t need, uint64_t now_ms)
+{
+    unsigned first = (unsigned)(own - m->stripes);
+    for (unsigned i = 1; i < m->stripes_n; i++) {
+        struct stripe *s = &m->stripes[(first + i) & (m->stripes_n - 1)];
+        struct entry *dead = NULL;
+        uint64_t bytes = atomic_load_explicit(&m->bytes, memory_order_relaxed);
+        if (bytes <= m->max) return;
+        pthread_mutex_lock(&s->lock);
+        evict(s, left_to(m, s, need, bytes - m->max), now_ms, &dead);
+        unlock(m, s);
+        bury(dead);
     }
 }
 
@@ -336,9 +371,19 @@ static void entry_insert(struct stripe *s, struct entry *e)
 }
 
 /* Can it stand beside what the stripe needs anyway, if all else has to go? */
-static bool affordable(struct stripe *s, uint64_t share, struct entry *e)
+static bool affordable(const struct memory *m, struct stripe *s, uint64_t need)
 {
-    return entry_bytes(e) + block_bytes(s->buckets) + block_bytes(s->ghosts) <= share;
+    return need + block_bytes(s->buckets) + block_bytes(s->ghosts) <= m->max;
+}
+
+/* The stripe's own go, as far as it holds more than its part. False: its buckets alone are more. */
+static bool make_room(struct memory *m, struct stripe *s, uint64_t need, uint64_t now_ms, struct entry **dead)
+{
+    uint64_t others = atomic_load_explicit(&m->bytes, memory_order_relaxed) - s->counted;
+    uint64_t wanted = others + s->bytes + need;
+    if (wanted <= m->max) return true;
+    evict(s, left_to(m, s, need, wanted - m->max), now_ms, dead);
+    return s->bytes + need <= m->max;
 }
 
 static unsigned first_bytes(struct entry *e, unsigned char out[8])
@@ -361,10 +406,10 @@ static bool settle(struct memory *m, struct stripe *s, struct entry **at, struct
     } else {
         e->is_new = !ghost_is_remembered(s, e->hash);
     }
-    if (e->until_ms <= now_ms || !affordable(s, m->share, e)) return false;
+    uint64_t need = entry_bytes(e);
+    if (e->until_ms <= now_ms || !affordable(m, s, need)) return false;
     if (s->n == s->buckets_n) grow(s);
-    evict(s, m->share, entry_bytes(e), now_ms, dead);
-    if (s->bytes + entry_bytes(e) > m->share) return false; /* the buckets grew for it */
+    if (!make_room(m, s, need, now_ms, dead)) return false;
     blob_ref(e->blob);
     if (is_lodger(e)) blob_take_room(e->blob);
     entry_insert(s, e);
@@ -386,6 +431,7 @@ static enum status put(struct memory *m, const struct store_condition *when, con
     uint64_t hash = hash_seeded(key);
     struct stripe *s = stripe_of(m, hash);
     struct entry *fresh = entry_new(m, key, (uint32_t)hash, b, until_ms), *dead = NULL;
+    uint64_t need = entry_bytes(fresh);
     *previous_n = 0;
 
     pthread_mutex_lock(&s->lock);
@@ -394,7 +440,8 @@ static enum status put(struct memory *m, const struct store_condition *when, con
     bool admitted = admits(when, e, now_ms) && (!mark || *mark == *mark_of(s, hash));
     if (e && e->until_ms > now_ms) *previous_n = (uint8_t)first_bytes(e, previous);
     if (admitted && settle(m, s, at, fresh, now_ms, &dead)) fresh = NULL;
-    pthread_mutex_unlock(&s->lock);
+    unlock(m, s);
+    if (!fresh) relieve(m, s, need, now_ms);
     entry_discard(fresh);
     bury(dead);
     return admitted ? OK : PRECONDITION_FAILED;
@@ -433,6 +480,7 @@ enum status memory_replace(struct memory *m, struct slice key, struct slice expe
     uint64_t hash = hash_seeded(key);
     struct stripe *s = stripe_of(m, hash);
     struct entry *fresh = entry_new(m, key, (uint32_t)hash, b, until_ms), *dead = NULL;
+    uint64_t need = entry_bytes(fresh);
     enum status status = OK;
 
     pthread_mutex_lock(&s->lock);
@@ -440,7 +488,8 @@ enum status memory_replace(struct memory *m, struct slice key, struct slice expe
     if (!e || e->until_ms <= now_ms) status = MISSING;
     else if (!holds(e, expected)) status = PRECONDITION_FAILED;
     else if (settle(m, s, at, fresh, now_ms, &dead)) fresh = NULL;
-    pthread_mutex_unlock(&s->lock);
+    unlock(m, s);
+    if (!fresh) relieve(m, s, need, now_ms);
     entry_discard(fresh);
     bury(dead);
     return status;
@@ -456,7 +505,7 @@ enum status memory_delete(struct memory *m, const struct store_condition *when, 
     struct entry **at = find(m, s, key, (uint32_t)hash), *e = found(at);
     bool admitted = admits(when, e, now_ms), live = e && e->until_ms > now_ms;
     if (e && admitted) entry_remove(s, at, &dead);
-    pthread_mutex_unlock(&s->lock);
+    unlock(m, s);
     bury(dead);
     return !admitted ? PRECONDITION_FAILED : live ? OK : MISSING;
 }
@@ -472,7 +521,7 @@ void memory_forget(struct memory *m, uint64_t hash)
         if ((*at)->hash == (uint32_t)hash) entry_remove(s, at, &dead);
         else at = &(*at)->chain;
     }
-    pthread_mutex_unlock(&s->lock);
+    unlock(m, s);
     bury(dead);
 }
 
@@ -484,14 +533,15 @@ void memory_forget_all(struct memory *m)
         pthread_mutex_lock(&s->lock);
         for (size_t k = 0; k < MARKS; k++) s->mark[k]++;
         drop_all(s, &dead);
-        pthread_mutex_unlock(&s->lock);
+        unlock(m, s);
         bury(dead);
     }
 }
 
 /* Looks at the records of one stripe from where the last sweep stopped, up to `budget` of them, empty buckets counted in, or one bucket's; returns
  * at how many. *end: it came to the last one. */
-static unsigned sweep_stripe(struct stripe *s, uint64_t now_ms, unsigned budget, unsigned *dropped, bool *end)
+static unsigned sweep_stripe(struct memory *m, struct stripe *s, uint64_t now_ms, unsigned budget, unsigned *dropped,
+                             bool *end)
 {
     struct entry *dead = NULL;
     unsigned looked = 0;
@@ -506,7 +556,7 @@ static unsigned sweep_stripe(struct stripe *s, uint64_t now_ms, unsigned budget,
     }
     *end = s->sweep >= s->buckets_n;
     if (*end) s->sweep = 0;
-    pthread_mutex_unlock(&s->lock);
+    unlock(m, s);
     *dropped += bury(dead);
     return looked;
 }
@@ -518,7 +568,7 @@ unsigned memory_sweep(struct memory *m, uint64_t now_ms, unsigned budget)
     for (unsigned ends = 0; budget > 0 && ends <= m->stripes_n;) {
         bool end;
         budget -=
-            sweep_stripe(&m->stripes[at], now_ms, budget < SWEEP_STRETCH ? budget : SWEEP_STRETCH, &dropped, &end);
+            sweep_stripe(m, &m->stripes[at], now_ms, budget < SWEEP_STRETCH ? budget : SWEEP_STRETCH, &dropped, &end);
         if (!end) continue;
         at = (at + 1) & (m->stripes_n - 1);
         ends++;
@@ -536,6 +586,6 @@ void memory_stats(struct memory *m, struct memory_stats *out)
         out->bytes += s->bytes;
         out->records += s->n;
         out->evictions += s->evictions;
-        pthread_mutex_unlock(&s->lock);
+        unlock(m, s);
     }
 }

@@ -437,6 +437,37 @@ static void test_a_record_too_large_is_not_kept_nor_what_it_replaces(void **stat
     memory_free(m);
 }
 
+/* They do not fall evenly on the stripes, of which 64 MiB have eight. */
+static void test_large_records_stay_while_there_is_room_for_all(void **state)
+{
+    struct memory *m = memory_new(64 * MIB);
+    unsigned kept = 0;
+    for (unsigned i = 0; i < 60; i++) put_sized(m, "k", i, MIB);
+    for (unsigned i = 0; i < 60; i++) assert_true(has(m, "k", i));
+    assert_int_equal(stats(m).evictions, 0);
+    for (unsigned i = 60; i < 400; i++) {
+        put_sized(m, "k", i, MIB);
+        assert_true(has(m, "k", i));
+        assert_true(stats(m).bytes <= 64 * MIB);
+    }
+    for (unsigned i = 0; i < 400; i++) kept += has(m, "k", i);
+    assert_in_range(kept, 56, 63);
+    memory_free(m);
+}
+
+static void test_one_larger_than_the_part_of_a_stripe_makes_all_give(void **state)
+{
+    struct memory *m = memory_new(64 * MIB);
+    unsigned kept = 0;
+    for (unsigned i = 0; i < 70000; i++) put_sized(m, "small", i, 1024); /* more than fit */
+    put_sized(m, "large", 1, 12 * MIB);
+    assert_true(has(m, "large", 1));
+    assert_true(stats(m).bytes <= 64 * MIB);
+    for (unsigned i = 0; i < 70000; i++) kept += has(m, "small", i);
+    assert_in_range(kept, 40000, 50000); /* about 57,000 before */
+    memory_free(m);
+}
+
 static void test_one_scan_does_not_flush_what_is_read(void **state)
 {
     struct memory *m = memory_new(4 * MIB); /* about 3,700 records of 1 KiB */
@@ -650,6 +681,8 @@ int main(void)
         cmocka_unit_test(test_no_old_copy_outlives_the_news),
         cmocka_unit_test(test_zero_bytes_keep_nothing),
         cmocka_unit_test(test_a_record_too_large_is_not_kept_nor_what_it_replaces),
+        cmocka_unit_test(test_large_records_stay_while_there_is_room_for_all),
+        cmocka_unit_test(test_one_larger_than_the_part_of_a_stripe_makes_all_give),
         cmocka_unit_test(test_one_scan_does_not_flush_what_is_read),
         cmocka_unit_test(test_what_is_not_read_goes_oldest_first),
         cmocka_unit_test(test_an_overwrite_keeps_its_bytes_straight),
