@@ -109,7 +109,7 @@ describe("near copies of a cluster", function()
       check.status(right:put(target "tagged", cjson.encode { n = i }, json), i == 1 and 201 or 204)
       warm(left, "tagged")
       check.status(right:request("POST", "/_invalidate", json, '{"tags":["all"]}'), 204)
-      check.status(left:get(target "tagged"), 404)
+      process.eventually("it is gone", 0.1 * gateway.patience, function() return left:get(target "tagged").status == 404 end)
       right:delete(target "tagged")
       check.status(right:put(target "tagged", cjson.encode { n = i }, json), 201)
     end

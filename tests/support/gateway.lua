@@ -240,7 +240,7 @@ local function check_end(self)
     assert(self:metric("perigee_requests_total", { outcome = "internal" }) == 0, "an internal error: " .. self:log())
   end
   local slack = 2 + (self.options.workers or 1) + (self.options.fds or 0) -- a worker keeps one file in reserve, opened at the first client
-  if redis.is_cluster then slack = slack + 6 * (1 + (self.options.workers or 1)) end -- a connection to each master
+  if redis.is_cluster or self.options.store == "cluster" then slack = slack + 6 * (1 + (self.options.workers or 1)) end -- a connection to each master
   if gateway.holds_signals then slack = slack + 2 end -- the pipes to the symbolizer that ThreadSanitizer asks about its suppressions
   process.eventually(function() return ("files back to %d: %d"):format(self.fds, self.process:fds()) end, 5, function()
     return math.abs(self.process:fds() - self.fds) <= slack
