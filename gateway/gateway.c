@@ -309,9 +309,7 @@ int gateway_serve(const struct config *config)
     if (settle_config(g) && reserve_descriptors(g)) {
         exit_code = gateway_prepare(g, vm, &g->tokens, &findings);
         bool compiled = exit_code == 0;
-        if (compiled)
-            gateway_log_findings(buffer_view(&findings),
-                                 false); /* warnings are log lines; errors are for whoever types */
+        if (compiled) gateway_log_findings(buffer_view(&findings), false); /* errors are for whoever types */
         else fwrite(buffer_view(&findings).p, 1, findings.n, stderr);
         if (compiled && bind_all(g)) {
             gateway_run(g, vm);

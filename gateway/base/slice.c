@@ -90,13 +90,6 @@ bool slice_is_utf8(struct slice s)
     return true;
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    char lower = (char)(c | 0x20);
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
 size_t slice_percent_decode(struct slice s, bool plus_is_space, char *out)
 {
     size_t n = 0;

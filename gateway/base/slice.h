@@ -51,6 +51,14 @@ struct slice slice_next_element(struct slice list);
  * Without a separator returns all and makes *rest absent ({NULL,0}). Loop while rest->p. */
 struct slice slice_cut(struct slice *rest, char separator);
 
+/* What a hexadecimal digit stands for, of either case; -1: it is none. */
+static inline int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') return c - '0';
+    char lower = (char)(c | 0x20);
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
 /* Percent-decodes: writes at most s.n bytes to `out`, which may be s.p, and returns how many; SIZE_MAX for a '%' that two hexadecimal
  * digits do not follow. With `plus_is_space` as HTML forms encode. */
 size_t slice_percent_decode(struct slice s, bool plus_is_space, char *out);

@@ -72,20 +72,13 @@ static inline const char *behind_plain(const char *p, const char *end)
     return p;
 }
 
-static int hex_value(char c)
-{
-    if (is_digit(c)) return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* The four digits of \uXXXX. */
 static const char *behind_unit(const char *p, const char *end, unsigned *unit)
 {
     *unit = 0;
     if (end - p < 4) return NULL;
     for (int i = 0; i < 4; i++) {
-        int value = hex_value(*p++);
+        int value = hex_digit(*p++);
         if (value < 0) return NULL;
         *unit = *unit << 4 | (unsigned)value;
     }

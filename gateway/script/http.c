@@ -19,8 +19,8 @@
 
 #define NAME_MAX_BYTES 256 /* of a header field; longer ones are left out */
 
-static char answer_key,
-    fields_key; /* their addresses are the registry keys of the metatables of answers, and of their `headers` */
+/* Their addresses are the registry keys of the metatables of answers, and of their `headers`. */
+static char answer_key, fields_key;
 
 /* --- the answer --------------------------------------------------------------------------------------------------- */
 

@@ -3,11 +3,8 @@
 
 /* -- one tag -- */
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
+/* As we write it: an entity tag is compared byte for byte, so in capitals it is another one. */
+static int tag_digit(char c) { return c >= 'A' && c <= 'F' ? -1 : hex_digit(c); }
 
 /* "0d3a52ac4d1e7b90", as answer_etag writes it without its quotes, to the bytes that are stored: the last digits first. */
 static bool read_tag(struct slice text, char out[CONDITION_TAG])
@@ -17,7 +14,7 @@ static bool read_tag(struct slice text, char out[CONDITION_TAG])
         text.n -= coding.n;
     if (text.n != 2 * CONDITION_TAG) return false;
     for (int i = 0; i < CONDITION_TAG; i++) {
-        int high = hex_digit(text.p[2 * i]), low = hex_digit(text.p[2 * i + 1]);
+        int high = tag_digit(text.p[2 * i]), low = tag_digit(text.p[2 * i + 1]);
         if (high < 0 || low < 0) return false;
         out[CONDITION_TAG - 1 - i] = (char)(high << 4 | low);
     }

@@ -357,7 +357,7 @@ static struct entry *entry_new(struct memory *m, struct slice key, uint32_t hash
 /* An entry that was never put anywhere. */
 static void entry_discard(struct entry *e)
 {
-    if (e && !is_lodger(e)) free(e);
+    if (!is_lodger(e)) free(e);
 }
 
 static void entry_insert(struct stripe *s, struct entry *e)
@@ -393,10 +393,10 @@ static unsigned first_bytes(struct entry *e, unsigned char out[8])
     return n;
 }
 
-/* Takes e in, in place of *at where there is one, and makes room for it. False: it is past or too large, and what it replaces is gone
- * all the same. */
-static bool settle(struct memory *m, struct stripe *s, struct entry **at, struct entry *e, uint64_t now_ms,
-                   struct entry **dead)
+/* Takes e in, in place of *at where there is one, and makes room for the `need` bytes of it. False: it is past or too large, and what it
+ * replaces is gone all the same. */
+static bool settle(struct memory *m, struct stripe *s, struct entry **at, struct entry *e, uint64_t need,
+                   uint64_t now_ms, struct entry **dead)
 {
     struct entry *old = found(at);
     if (old) { /* it is wanted again */
@@ -406,7 +406,6 @@ static bool settle(struct memory *m, struct stripe *s, struct entry **at, struct
     } else {
         e->is_new = !ghost_is_remembered(s, e->hash);
     }
-    uint64_t need = entry_bytes(e);
     if (e->until_ms <= now_ms || !affordable(m, s, need)) return false;
     if (s->n == s->buckets_n) grow(s);
     if (!make_room(m, s, need, now_ms, dead)) return false;
@@ -439,10 +438,10 @@ static enum status put(struct memory *m, const struct store_condition *when, con
     /* with another mark it has changed since it was read: what we have may be old */
     bool admitted = admits(when, e, now_ms) && (!mark || *mark == *mark_of(s, hash));
     if (e && e->until_ms > now_ms) *previous_n = (uint8_t)first_bytes(e, previous);
-    if (admitted && settle(m, s, at, fresh, now_ms, &dead)) fresh = NULL;
+    if (admitted && settle(m, s, at, fresh, need, now_ms, &dead)) fresh = NULL;
     unlock(m, s);
-    if (!fresh) relieve(m, s, need, now_ms);
-    entry_discard(fresh);
+    if (fresh) entry_discard(fresh);
+    else relieve(m, s, need, now_ms);
     bury(dead);
     return admitted ? OK : PRECONDITION_FAILED;
 }
@@ -487,10 +486,10 @@ enum status memory_replace(struct memory *m, struct slice key, struct slice expe
     struct entry **at = find(m, s, key, (uint32_t)hash), *e = found(at);
     if (!e || e->until_ms <= now_ms) status = MISSING;
     else if (!holds(e, expected)) status = PRECONDITION_FAILED;
-    else if (settle(m, s, at, fresh, now_ms, &dead)) fresh = NULL;
+    else if (settle(m, s, at, fresh, need, now_ms, &dead)) fresh = NULL;
     unlock(m, s);
-    if (!fresh) relieve(m, s, need, now_ms);
-    entry_discard(fresh);
+    if (fresh) entry_discard(fresh);
+    else relieve(m, s, need, now_ms);
     bury(dead);
     return status;
 }

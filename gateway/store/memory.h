@@ -27,8 +27,8 @@ size_t memory_room(struct memory *m, struct slice key);
 struct blob *memory_get(struct memory *m, struct slice key, uint64_t now_ms);
 
 /* Borrows key; takes its own reference to b. `until_ms` CLOCK_NEVER: stays until evicted. Writes up to 8 first bytes of a
- * live value that it replaces to previous and returns how many (0: there was none). A record larger than
- * the bound is not kept (what it replaces is gone all the same). */
+ * live value that it replaces to previous and returns how many (0: there was none). A record larger than the
+ * bound is not kept (what it replaces is gone all the same). */
 unsigned memory_put(struct memory *m, struct slice key, struct blob *b, uint64_t until_ms, uint64_t now_ms,
                     unsigned char previous[8]);
 

@@ -163,11 +163,10 @@ static uint64_t deadline(struct redis *r, uint64_t began_us) { return began_us +
 /* Of the oldest command, and of the attempt to connect: what has gone astray may have to end before that. */
 static void watch_deadline(struct redis *r)
 {
-    uint64_t began = r->state == CONNECTING ? r->since_us : UINT64_MAX;
-    if (r->ring.n > 0 && redis_ring_oldest(&r->ring)->started_us < began)
-        began = redis_ring_oldest(&r->ring)->started_us;
-    if (began == UINT64_MAX) return;
-    arm(r, clock_ms_until(deadline(r, began), clock_mono_us()));
+    uint64_t attempt = r->state == CONNECTING ? r->since_us : UINT64_MAX;
+    uint64_t oldest = r->ring.n > 0 ? redis_ring_oldest(&r->ring)->started_us : UINT64_MAX;
+    uint64_t began = oldest < attempt ? oldest : attempt;
+    if (began != UINT64_MAX) arm(r, clock_ms_until(deadline(r, began), clock_mono_us()));
 }
 
 static struct redis_question question(const struct redis_slot *s, int i)
@@ -517,8 +516,8 @@ static enum status look_for_room(struct redis *r, enum redis_kind kind, unsigned
         return STORE_UNAVAILABLE;
     }
     size_t unsent = r->state == UP && !r->router ? redis_link_unsent(r->link) : r->ring.held_bytes;
-    bool goes_along =
-        kind == REDIS_EPOCHS_ASK; /* a few bytes, with a command that has found room and must not be sent in vain */
+    /* a few bytes, with a command that has found room and must not be sent in vain */
+    bool goes_along = kind == REDIS_EPOCHS_ASK;
     if (r->ring.n + n <= r->ring.size && (unsent <= r->config.max_unsent || goes_along)) return OK;
     count_error(r, kind, OUTCOME_OVERLOADED);
     return OVERLOADED;

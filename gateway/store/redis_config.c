@@ -30,14 +30,6 @@ static enum status refuse(struct problem *why, const char *what)
     return problem_set(why, MALFORMED_REQUEST, "store", "%s", what);
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-    return -1;
-}
-
 /* Percent-decodes into out[n] as a C string; false when it does not fit, is badly escaped, or has control characters. */
 static bool decode(struct slice s, char *out, size_t n)
 {

@@ -42,10 +42,9 @@ struct redis_slot {
     uint8_t queued, replied; /* of its commands */
     bool by_hash;            /* a script that the server may have forgotten */
     enum redis_script script;
-    bool astray;          /* a server did not answer it */
-    uint8_t hops, pauses; /* how many servers have named another, and how often it has waited */
-    sds held
-        [REDIS_SLOT_COMMANDS]; /* what waits for the greeting to end, or may have to be asked again until it is answered */
+    bool astray;                   /* a server did not answer it */
+    uint8_t hops, pauses;          /* how many servers have named another, and how often it has waited */
+    sds held[REDIS_SLOT_COMMANDS]; /* what waits for the greeting, or may have to be asked again */
 };
 
 /* Who knows other servers that can answer in a server's place: a cluster (store/cluster.c). With one, every command is a single one, and its bytes are

@@ -8,7 +8,7 @@
  * poll for writability only while connecting or after a short write.
  *
  * TLS (redis_tls.h) stands below hiredis' read and write, and before them while hands are shaken: until that is over nobody is told that
- * the socket is open, so nothing is ever sent in clear. */
+ * the socket is open, so nothing is ever sent in clear. Reading, writing and watching are about one context, so they are one file, though a long one. */
 #include "store/redis_socket.h"
 
 #include "base/list.h"
