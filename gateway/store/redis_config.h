@@ -43,6 +43,8 @@ struct redis_config {
     size_t max_value;      /* reply cap: a value may have this many bytes; 0: 1 MiB */
     unsigned max_inflight; /* commands waiting for replies; beyond it OVERLOADED; 0: 1024 */
     size_t max_unsent;     /* bytes waiting for the socket, the last command's aside; beyond it OVERLOADED; 0: 64 MiB */
+
+    unsigned silent; /* kept by redis_link: addresses of a name that were dialled until time was over */
 };
 
 /* Reads a URL; leaves the limits alone. MALFORMED_REQUEST with what was wrong, which shows nothing secret. */

@@ -26,7 +26,8 @@ struct redis_link {
     struct redis_search *search;               /* SENTINEL */
     struct redis_address server;               /* whom to dial */
     struct lookup *lookup;                     /* while the name is looked up */
-    struct addrinfo *addresses, *next_address; /* what it found, and what is left to try */
+    struct addrinfo *addresses, *next_address; /* what it found, a ring, and what is tried next */
+    unsigned untried;                          /* of them */
     struct redis_socket *socket;               /* from the first address that could be dialled on */
     bool found, opened, greeted, ready; /* found: the search has named a server; greeted: that has answered something */
     unsigned greetings;                 /* replies to come before it is ready */
@@ -35,6 +36,8 @@ struct redis_link {
 
 void redis_link_close(struct redis_link *l)
 {
+    bool dials = l->socket && !l->opened;
+    if (dials && l->addresses) l->config->silent++;
     if (l->search) redis_search_close(l->search);
     if (l->socket) redis_socket_close(l->socket);
     if (l->lookup) {
@@ -218,15 +221,25 @@ static bool dial(struct redis_link *l, const char *ip, char why[128])
 static bool dial_next(struct redis_link *l, char why[128])
 {
     char ip[64];
-    while (l->next_address) {
+    while (l->untried) {
         struct addrinfo *a = l->next_address;
-        l->next_address = a->ai_next;
+        l->untried--;
+        l->next_address = a->ai_next ? a->ai_next : l->addresses;
         if (uv_ip_name(a->ai_addr, ip, sizeof ip) == 0 && dial(l, ip, why)) return true;
     }
     return false;
 }
 
 /* ---- looking up */
+
+/* One that swallows what it is sent costs the whole time of an attempt: so the next attempt begins with the address after it. */
+static void order(struct redis_link *l, struct addrinfo *found)
+{
+    l->addresses = l->next_address = found;
+    for (struct addrinfo *a = found; a; a = a->ai_next) l->untried++;
+    unsigned skipped = l->untried ? l->config->silent % l->untried : 0;
+    while (skipped--) l->next_address = l->next_address->ai_next;
+}
 
 static void on_looked_up(uv_getaddrinfo_t *request, int status, struct addrinfo *found)
 {
@@ -239,7 +252,7 @@ static void on_looked_up(uv_getaddrinfo_t *request, int status, struct addrinfo 
         return;
     }
     l->lookup = NULL;
-    l->addresses = l->next_address = found;
+    order(l, found);
     snprintf(why, sizeof why, "%s", status ? uv_strerror(status) : "the host has no address");
     if (!dial_next(l, why)) lose(l, (struct redis_loss){.why = why});
 }

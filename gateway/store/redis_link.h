@@ -1,7 +1,7 @@
 /* store/redis_link.h -- one attempt to have a connection: from a host's name to a server that has let us in and is ready.
  *
- * Where there are sentinels it asks them who is master. Looks the name up, tries its addresses, then greets: AUTH, SELECT, PING, and ROLE of
- * whom sentinels have named. Only when all are answered well it is ready. Has no deadline of its own.
+ * Where there are sentinels it asks them who is master. Looks the name up, tries its addresses, first the one after that which was silent
+ * last time, then greets: AUTH, SELECT, PING, and ROLE of whom sentinels have named. Only when all are answered well it is ready. Has no deadline of its own.
  *
  * Whom sentinels have named is asked for its role again before a command when that was a second ago, and after each READONLY: a master that has
  * been demoted ends the connection, before what follows is answered. Private to store/redis*.c, store/tracking.c and script/redis*.c. */
@@ -28,7 +28,8 @@ struct redis_link_events {
     void (*hearing)(void *arg, bool hearing);
 };
 
-/* Starts an attempt; keeps config, and puts sentinels there in another order. NULL when it failed at once: then nothing is called, and `why` says what it was. */
+/* Starts an attempt; keeps config, puts sentinels there in another order, and counts there the addresses that were silent. NULL when it failed
+ * at once: then nothing is called, and `why` says what it was. */
 struct redis_link *redis_link_open(uv_loop_t *loop, struct redis_config *config, const struct redis_link_events *events,
                                    void *arg, char why[128]);
 

@@ -181,7 +181,7 @@ static bool ask_first(struct redis_search *s)
     const struct redis_config *c = s->config;
     char why[128];
     if (c->sentinel.password[0]) s->has_password = true;
-    s->one = (struct redis_config){.addresses = 1, .tls = c->tls, .max_value = ANSWER_MAX};
+    s->one = (struct redis_config){.addresses = 1, .tls = c->tls, .max_value = ANSWER_MAX, .silent = s->one.silent};
     s->one.address[0] = c->address[0];
     if (s->has_password) s->one.server = c->sentinel.password[0] ? c->sentinel : c->server;
     s->ready = false;

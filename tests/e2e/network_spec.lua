@@ -92,4 +92,29 @@ describe("the network to a Redis", function()
     assert(gw:metric("perigee_store_errors_total", { outcome = "lost" }) >= 1)
     mend()
   end)
+
+  -- Whichever of the two is dialled first.
+  for _, silent in ipairs { "127.0.0.2", "127.0.0.3" } do
+    it("may swallow all that goes to one address of its name, " .. silent, function()
+      lacks = network.enter()
+      if lacks then return pending(lacks) end
+      local ok, why = pcall(function()
+        network.hosts "127.0.0.1 localhost\n127.0.0.2 twins\n127.0.0.3 twins\n"
+        server = redis.start(nil, { args = { "--bind", "127.0.0.1 127.0.0.2 127.0.0.3" } })
+        network.rule(server.port, ("-d %s -j DROP"):format(silent), "-j ACCEPT")
+        gw = gateway.start { models = models, store = server.url:gsub("127%.0%.0%.1", "twins"), fds = 2, args = { "--redis-timeout", DEADLINE * 1000 .. "ms" } }
+        gw:await_store(5 * gateway.patience)
+        check.status(gw:put("/models/Note?id=1", '{"text":1}'), 201)
+        process.eventually("it has near copies, too", 5 * gateway.patience, function()
+          return check.cache_status(gw:get "/models/Note?id=1").detail == "near"
+        end)
+        server:command("CLIENT", "KILL", "TYPE", "normal")
+        gw:await_store(5 * gateway.patience)
+        gw:finish()
+        server:stop()
+      end)
+      network.leave()
+      if not ok then error(why, 0) end
+    end)
+  end
 end)

@@ -1,6 +1,7 @@
 -- tests/support/network.lua -- a network of the test's own, on which packets can be lost: from `enter` to `leave` this process, and all that it starts, is in a
--- network namespace with nothing but a loopback device, whose frames are as long as Ethernet's. Needs root, iptables, and tc.
+-- network namespace with nothing but a loopback device, whose frames are as long as Ethernet's, and names of its own. Needs root, iptables, and tc.
 local ffi = require "ffi"
+local process = require "tests.support.process"
 
 pcall(ffi.cdef, [[
 int unshare(int flags);
@@ -9,10 +10,11 @@ int open(const char *path, int flags, ...);
 int close(int fd);
 ]])
 
-local CLONE_NEWNET, O_CLOEXEC = 0x40000000, 0x80000
+local CLONE_NEWNET, CLONE_NEWNS, O_CLOEXEC = 0x40000000, 0x20000, 0x80000
 
 local network = {}
-local before -- the network that was left
+local before = {} -- by kind, the namespaces that were left
+local names -- a file, where `hosts` was called
 
 local function run(command) return os.execute(command .. " 2>/dev/null >&2") == 0 end
 
@@ -23,11 +25,16 @@ local NEEDS = {
   "iptables -t mangle -A POSTROUTING -p tcp --sport 1 -j CLASSIFY --set-class 1:1", "tc qdisc add dev lo root handle 1: htb",
 }
 
+local function change(kind, flag)
+  local here = ffi.C.open("/proc/thread-self/ns/" .. kind, ffi.cast("int", O_CLOEXEC))
+  if here < 0 or ffi.C.unshare(flag) ~= 0 then return false end
+  before[flag] = here
+  return true
+end
+
 -- Says what is lacking, and changes nothing, if this machine lets us have none.
 function network.enter()
-  local here = ffi.C.open("/proc/thread-self/ns/net", ffi.cast("int", O_CLOEXEC))
-  if here < 0 or ffi.C.unshare(CLONE_NEWNET) ~= 0 then return "a network of its own needs root" end
-  before = here
+  if not change("net", CLONE_NEWNET) then return "a network of its own needs root" end
   for _, need in ipairs(NEEDS) do
     if not run(need) then
       network.leave()
@@ -38,9 +45,21 @@ function network.enter()
 end
 
 function network.leave()
-  assert(ffi.C.setns(before, CLONE_NEWNET) == 0)
-  ffi.C.close(before)
-  before = nil
+  for flag, namespace in pairs(before) do
+    assert(ffi.C.setns(namespace, flag) == 0)
+    ffi.C.close(namespace)
+  end
+  before = {}
+  if names then process.remove(names) end
+  names = nil
+end
+
+-- What /etc/hosts says until `leave`.
+function network.hosts(text)
+  assert(change("mnt", CLONE_NEWNS))
+  names = process.temp()
+  process.write(names .. "/hosts", text)
+  assert(run "mount --make-rprivate /" and run(("mount --bind %s/hosts /etc/hosts"):format(names)))
 end
 
 -- What becomes of the packets to and from `port` from now on: words of an iptables rule.
