@@ -264,14 +264,15 @@ for _, store in ipairs { "memory", "redis", "cluster" } do
         check.status(gw:put("/models/Nap?id=warm", '{"v":"put","w":1}'), 201)
         local waiting = http.connect(gw.address)
         waiting:send(http.format("GET", "/models/Nap?id=warm", { ["Cache-Control"] = "no-cache" }))
-        socket.sleep(0.1) -- into the nap; later or earlier the test still holds
+        socket.sleep(0.1) -- into the nap
         check.status(patch("/models/Nap?id=warm", '{"w":2}'), 204)
+        local during = gw:metric("perigee_loads_inflight", { model = "Nap" }) == 1
         check.status(waiting:receive(), 200)
         waiting:close()
         for _ = 1, 5 do check.document(gw:get "/models/Nap?id=warm") end
         local document = check.document(gw:get "/models/Nap?id=warm")
         assert.equal(2, document.w)
-        assert.equal("put", document.v)
+        if during then assert.equal("put", document.v) end -- else the machine stood still, and what was loaded has been patched
       end)
 
       it("a patch of what is not there yet leaves its load alone", function()

@@ -2,7 +2,7 @@
 -- in hope: `eventually` polls until something is true or a deadline says what was not.
 local socket = require "socket"
 
--- All suites run in one process, for ten minutes. LuaJIT of 2022 has crashed in some of these runs, with its compiler on.
+-- LuaJIT of 2022 has crashed in some runs of these suites, with its compiler on.
 if jit then jit.off() end
 
 local process = {}
