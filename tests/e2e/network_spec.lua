@@ -99,7 +99,8 @@ describe("the network to a Redis", function()
       lacks = network.enter()
       if lacks then return pending(lacks) end
       local ok, why = pcall(function()
-        network.hosts "127.0.0.1 localhost\n127.0.0.2 twins\n127.0.0.3 twins\n"
+        lacks = network.hosts "127.0.0.1 localhost\n127.0.0.2 twins\n127.0.0.3 twins\n"
+        if lacks then return end
         server = redis.start(nil, { args = { "--bind", "127.0.0.1 127.0.0.2 127.0.0.3" } })
         network.rule(server.port, ("-d %s -j DROP"):format(silent), "-j ACCEPT")
         gw = gateway.start { models = models, store = server.url:gsub("127%.0%.0%.1", "twins"), fds = 2, args = { "--redis-timeout", DEADLINE * 1000 .. "ms" } }
@@ -115,6 +116,7 @@ describe("the network to a Redis", function()
       end)
       network.leave()
       if not ok then error(why, 0) end
+      if lacks then pending(lacks) end
     end)
   end
 end)

@@ -54,8 +54,11 @@ function network.leave()
   names = nil
 end
 
--- What /etc/hosts says until `leave`.
+-- What /etc/hosts says until `leave`. Says what is lacking, and changes nothing, where root is not the root of a file system, as after chroot: mounts
+-- cannot be kept from others there.
 function network.hosts(text)
+  local need = "unshare --mount true"
+  if not run(need) then return "this machine cannot: " .. need end
   assert(change("mnt", CLONE_NEWNS))
   names = process.temp()
   process.write(names .. "/hosts", text)
