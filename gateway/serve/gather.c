@@ -170,15 +170,18 @@ static void settle_without(struct gather *g, struct record *record, enum status 
 
 /* -- loading -- */
 
-/* The key's values stand in the stub. False: they are not what the stored key was made of. */
+/* The key's values stand in the stub, which a store has given back: nobody has judged yet whether it is JSON. False: they are not what the stored key
+ * was made of. */
 static bool key_of_stub(struct gather *g, const struct record *record, struct record_key *key)
 {
     const struct model *m = record->served->model;
     struct arena *arena = g->arena;
     struct key_draft draft;
     struct json_member member;
+    struct slice stub;
     key_draft_init(&draft);
-    for (size_t at = 0; json_cut(record->stub, &at, &member);) {
+    if (json_compact(record->stub, arena, &stub, NULL) != OK) return false;
+    for (size_t at = 0; json_cut(stub, &at, &member);) {
         const struct field *f = model_field(m, member.name);
         if (!f || !field_is_key(f)) continue; /* `$ref` */
         if (key_set_json(m, &draft, model_key_position(m, f), member.value, arena, NULL) != OK) return false;

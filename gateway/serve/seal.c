@@ -13,7 +13,8 @@
 #define CHECK        8 /* bytes of a key's check: hash_text of the stored key, little-endian */
 #define LOAD         4 /* bytes of a load's time, in microseconds, little-endian */
 #define MOMENT       8 /* bytes of each part of a stamp, little-endian: its line, its moment */
-#define SECTIONS_MAX (5 * HEADER + CHECK + TAGS_MAX * (1 + TAG_MAX) + LOAD + ORIGIN_MAX + 2 * MOMENT)
+#define TAGS_BYTES   (TAGS_MAX * (1 + TAG_MAX))
+#define SECTIONS_MAX (5 * HEADER + CHECK + TAGS_BYTES + LOAD + ORIGIN_MAX + 2 * MOMENT)
 
 static char *put_header(char *out, uint8_t type, size_t n)
 {
@@ -53,7 +54,7 @@ struct blob *seal_make(struct serve *s, struct envelope *e, const struct envelop
     char sections[SECTIONS_MAX], *end = sections;
     if (store_is_remote(s->store)) end = put_check(put_header(end, SECTION_KEY, CHECK), key);
     end = put_stamp(end, notes->stamp);
-    assert(notes->tags.n <= TAGS_MAX * (1 + TAG_MAX) && notes->origin.n <= ORIGIN_MAX);
+    assert(notes->tags.n <= TAGS_BYTES && notes->origin.n <= ORIGIN_MAX); /* ours, or seal_open has seen them */
     end = put_section(end, SECTION_TAGS, notes->tags);
     if (notes->load_us) end = put_number(put_header(end, SECTION_LOAD, LOAD), notes->load_us, LOAD);
     end = put_section(end, SECTION_ORIGIN, notes->origin);
@@ -175,10 +176,19 @@ static bool is_of_kind(const struct served *served, const struct envelope *e)
     return e->kind == ENVELOPE_NEGATIVE || (e->kind == ENVELOPE_RECORD) == (served->model->kind == MODEL_RECORD);
 }
 
+/* Are its notes no longer than those that we write? Then they can be sealed again. */
+static bool notes_fit(const struct envelope *e)
+{
+    if (e->sections.n <= ORIGIN_MAX) return true; /* nearly always */
+    struct seal_notes notes = seal_notes_of(e);
+    return notes.tags.n <= TAGS_BYTES && notes.origin.n <= ORIGIN_MAX;
+}
+
 enum status seal_open(struct serve *s, struct served *served, const struct blob *blob, struct slice key,
                       struct envelope *e)
 {
-    if (!envelope_open(blob_slice(blob), e) || !is_of_kind(served, e)) return seal_damaged(s, served, key, blob->n);
+    bool is_ours = envelope_open(blob_slice(blob), e) && is_of_kind(served, e) && notes_fit(e);
+    if (!is_ours) return seal_damaged(s, served, key, blob->n);
     if (is_of_key(e, key)) return judge_and_count(s, served, e);
     count_damage(s, served);
     log_error("the store answered with another record", LOG_SLICE("key", key));
