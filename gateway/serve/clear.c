@@ -1,4 +1,4 @@
-/* serve/clear.c -- look, and delete what counts no more. */
+/* serve/clear.c -- look, and let what counts no more say so itself. */
 #include "serve/clear.h"
 
 #include "base/clock.h"
@@ -17,26 +17,44 @@ static void on_cleared(struct store_op *op, enum status status, struct blob *non
     c->done(c, cleared(status));
 }
 
-static enum status clear(struct clearing *c, const struct envelope *e)
+/* In the place of exactly these bytes, since another client may have saved the same text meanwhile. */
+static enum status replace(struct clearing *c, const struct blob *old, struct blob *next, uint64_t until_ms)
 {
-    if (c->when->is.p) return PRECONDITION_FAILED;
-    for (int i = 0; i < CONDITION_TAG; i++) c->tag[i] = (char)(e->tag >> (8 * i));
-    c->this_one = (struct store_condition){.is = slice_from(c->tag, CONDITION_TAG)};
     c->op.done = on_cleared;
-    c->op.when = &c->this_one;
-    enum status st = store_delete(c->serve->store, c->key->stored, clock_wall_ms(), &c->op);
+    enum status st =
+        store_replace(c->serve->store, c->key->stored, blob_slice(old), next, until_ms, clock_wall_ms(), &c->op);
+    blob_unref(next);
     return st == PENDING ? PENDING : cleared(st);
+}
+
+/* What is left of it is a fallback: it stays, and says that its life is over. */
+static enum status expire(struct clearing *c, const struct blob *blob, const struct envelope *was, struct envelope *e)
+{
+    struct seal_notes notes = seal_notes_of(was);
+    return replace(c, blob, seal_again(c->serve, was, e, &notes, c->key->stored), e->stale_until_ms);
+}
+
+static enum status take_away(struct clearing *c, const struct blob *blob)
+{
+    struct envelope nothing = {.kind = ENVELOPE_NEGATIVE};
+    struct seal_notes none = {.load_us = 0};
+    return replace(c, blob, seal_make(c->serve, &nothing, NULL, 0, &none, c->key->stored), 0);
+}
+
+static enum status judge(struct clearing *c, const struct blob *blob)
+{
+    struct envelope was, e;
+    if (!envelope_open(blob_slice(blob), &was) || was.kind == ENVELOPE_NEGATIVE) return OK;
+    bool stays = seal_reopen(c->serve, c->served, blob, &e);
+    if (stays && e.fresh_until_ms == was.fresh_until_ms) return OK;
+    if (c->when->is.p) return PRECONDITION_FAILED;
+    return stays ? expire(c, blob, &was, &e) : take_away(c, blob);
 }
 
 /* Takes the blob. */
 static enum status looked(struct clearing *c, enum status status, struct blob *blob)
 {
-    struct envelope e;
-    bool is_record = status == OK && envelope_open(blob_slice(blob), &e) && e.kind != ENVELOPE_NEGATIVE;
-    if (is_record) {
-        struct seal_notes notes = seal_notes_of(&e);
-        if (seal_is_outdated(c->serve, c->served, notes.stamp, notes.tags)) status = clear(c, &e);
-    }
+    if (status == OK) status = judge(c, blob);
     blob_unref(blob);
     return status == MISSING ? OK : status;
 }

@@ -1,5 +1,6 @@
 /* serve/clear.h -- before a conditional write. The store judges a condition by the bytes that stand there (store/condition.h) and knows nothing of
- * what was invalidated by name; so a record that has been, and is none to conditions, is deleted first, if it is that one still. */
+ * what was invalidated by name; so a record that has been, and is none to conditions, first gets the times that this leaves it, or goes, if it is that one
+ * still. A write that is refused afterwards has taken nothing away. */
 #ifndef PERIGEE_SERVE_CLEAR_H
 #define PERIGEE_SERVE_CLEAR_H
 
@@ -20,8 +21,6 @@ struct clearing {
     clearing_done *done;
 
     struct store_op op; /* private */
-    struct store_condition this_one;
-    char tag[CONDITION_TAG];
 };
 
 /* OK: the store may judge; PRECONDITION_FAILED: it wants a record, and there is none; or a failure: now, or PENDING, and done later. */

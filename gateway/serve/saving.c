@@ -129,9 +129,11 @@ static void note_failure(const struct saving_record *r, enum status status)
 
 static enum status store_on(struct saving *s);
 
-/* By the first bytes of what it has replaced. */
+/* By the first bytes of what it has replaced; and not where there was to be none: what was replaced then had its life behind it. */
 static bool is_there(const struct saving_record *r)
 {
+    const struct store_condition *when = r->saving->when;
+    if (when && slice_eq(when->is_not, CONDITION_ANY)) return false;
     return r->store.replaced || envelope_is_record(slice_from(r->store.previous, r->store.previous_n));
 }
 

@@ -197,5 +197,5 @@ enum status seal_open(struct serve *s, struct served *served, const struct blob 
 
 bool seal_reopen(struct serve *s, struct served *served, const struct blob *blob, struct envelope *e)
 {
-    return envelope_open(blob_slice(blob), e) && judge(s, served, e) != REMOVED;
+    return envelope_open(blob_slice(blob), e) && notes_fit(e) && judge(s, served, e) != REMOVED;
 }

@@ -36,6 +36,9 @@ model "Same" { id = key(), v = field(), options = { expires = 300, stale_while_r
     self.v = r.body
     ctx.tag "same"
   end }
+model "Strict" { id = key(), v = field(), options = { expires = 300, stale_if_error = 600, hard_timeout = 20,
+    validate = function(self) if self.v == "refused" then return "v", "not this" end end },
+  from_miss = function(self, ctx) return load(self, ctx, "strict") end }
 form "Ask" { name = input{ required = true },
   answer = cached_form_method{ expires = 300, function(self) return http.get(env "ORIGIN" .. "/ask/" .. self.cleaned_data.name).body end } }
 ]]
@@ -364,6 +367,24 @@ for _, case in ipairs(setups) do
         check.problem(gw:delete(it, { ["If-Match"] = "*" }), 412, "precondition-failed")
         check.status(gw:delete(it), 204)
       end
+    end)
+
+    it("leaves the fallback where a write is refused, and a new record where one is done", function()
+      local it, none = "/models/Strict?id=s", { ["If-None-Match"] = "*" }
+      source:says("/strict/s", 200, "one")
+      assert.equal("one", v(it))
+      source:says("/strict/s", 500, "")
+      all("Strict", "expire")
+      settle()
+      check.problem(gw:put(it, '{"v":"refused"}', none), 422, "field-type")
+      check.problem(gw:put(it, '{"v":"two"}', { ["If-Match"] = "*" }), 412, "precondition-failed")
+      local response = gw:get(it)
+      assert.equal("one", check.document(response).v)
+      assert.equal("stale", check.cache_status(response).detail)
+      check.status(gw:put(it, '{"v":"one"}', none), 201)
+      check.problem(gw:put(it, '{"v":"two"}', none), 412, "precondition-failed")
+      assert.equal("hit", check.cache_status(gw:get(it)).hit and "hit")
+      assert.equal("one", v(it))
     end)
 
     it("says what is wrong", function()
