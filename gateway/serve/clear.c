@@ -44,8 +44,9 @@ static enum status take_away(struct clearing *c, const struct blob *blob)
 static enum status judge(struct clearing *c, const struct blob *blob)
 {
     struct envelope was, e;
-    if (!envelope_open(blob_slice(blob), &was) || was.kind == ENVELOPE_NEGATIVE) return OK;
-    bool stays = seal_reopen(c->serve, c->served, blob, &e);
+    bool stays = envelope_open(blob_slice(blob), &was);
+    if (stays && was.kind == ENVELOPE_NEGATIVE) return OK;
+    if (stays) stays = seal_reopen(c->serve, c->served, blob, &e);
     if (stays && e.fresh_until_ms == was.fresh_until_ms) return OK;
     if (c->when->is.p) return PRECONDITION_FAILED;
     return stays ? expire(c, blob, &was, &e) : take_away(c, blob);
@@ -54,7 +55,7 @@ static enum status judge(struct clearing *c, const struct blob *blob)
 /* Takes the blob. */
 static enum status looked(struct clearing *c, enum status status, struct blob *blob)
 {
-    if (status == OK) status = judge(c, blob);
+    if (status == OK && blob->n) status = judge(c, blob);
     blob_unref(blob);
     return status == MISSING ? OK : status;
 }

@@ -1,6 +1,6 @@
 /* serve/clear.h -- before a conditional write. The store judges a condition by the bytes that stand there (store/condition.h) and knows nothing of
- * what was invalidated by name; so a record that has been, and is none to conditions, first gets the times that this leaves it, or goes, if it is that one
- * still. A write that is refused afterwards has taken nothing away. */
+ * what was invalidated by name, nor of damage behind the head; so a record that is none to conditions first gets the times that an invalidation leaves it,
+ * or goes, if it is that one still. A write that is refused afterwards has taken nothing away. */
 #ifndef PERIGEE_SERVE_CLEAR_H
 #define PERIGEE_SERVE_CLEAR_H
 

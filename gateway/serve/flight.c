@@ -44,8 +44,9 @@ struct flight {
 struct flight_line {
     struct list waiters;
     size_t n_waiters;
-    unsigned busy;   /* how many have it */
-    unsigned passed; /* turns that have passed since nobody waited */
+    unsigned at_once; /* how many may have it, as who came last was told: a reload may change that */
+    unsigned busy;    /* how many have it */
+    unsigned passed;  /* turns that have passed since nobody waited */
     struct slice key;
     char key_bytes[];
 };
@@ -455,6 +456,14 @@ static bool has_place(const struct flight_line *line, const struct flight_line_b
     return line->n_waiters < (line->passed < bounds->stands ? bounds->burst : bounds->standing);
 }
 
+/* The first who waits has a turn. The stripe is held. */
+static void call_next(struct flight_line *line)
+{
+    struct list *next = list_shift(&line->waiters);
+    line->passed = --line->n_waiters ? line->passed + 1 : 0;
+    waiter_post(container_of(next, struct flight_waiter, link), NULL);
+}
+
 enum flight_turn flight_turn_take(struct flight_port *p, struct slice key, const struct flight_line_bounds *bounds,
                                   struct flight_waiter *w)
 {
@@ -463,7 +472,9 @@ enum flight_turn flight_turn_take(struct flight_port *p, struct slice key, const
     uv_mutex_lock(&s->lock);
     struct flight_line *line = map_get(&s->lines, key);
     if (!line) line = line_new(s, key);
-    if (line->busy < bounds->at_once) {
+    line->at_once = bounds->at_once;
+    for (; line->n_waiters && line->busy < line->at_once; line->busy++) call_next(line);
+    if (line->busy < line->at_once) {
         line->busy++;
         turn = TURN_NOW;
     } else if (!has_place(line, bounds)) {
@@ -481,10 +492,8 @@ enum flight_turn flight_turn_take(struct flight_port *p, struct slice key, const
 /* The stripe is held. */
 static void pass_turn(struct stripe *s, struct flight_line *line)
 {
-    struct list *next = list_shift(&line->waiters);
-    if (next) {
-        line->passed = --line->n_waiters ? line->passed + 1 : 0;
-        waiter_post(container_of(next, struct flight_waiter, link), NULL);
+    if (line->n_waiters && line->busy <= line->at_once) {
+        call_next(line);
     } else if (--line->busy == 0) {
         map_remove(&s->lines, line->key);
         free(line);

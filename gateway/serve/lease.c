@@ -53,7 +53,10 @@ static void answered(struct lease *l, enum status status, struct blob *found)
         if (now_us >= l->deadline_us) l->done(l, LEASE_LATE, NULL);
         else uv_timer_start(&l->timer, on_wait_over, pause_ms(l, now_us), 0);
         break;
-    default: l->done(l, LEASE_ALONE, NULL);
+    default:
+        l->ours =
+            true; /* perhaps: the store may have given it, and its answer be lost. So it is given back at the end */
+        l->done(l, LEASE_ALONE, NULL);
     }
 }
 

@@ -8,6 +8,7 @@
 #include "store/redis.h"
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "base/list.h"
 #include "base/log.h"
 #include "store/pause.h"
@@ -24,6 +25,7 @@
 #define STEADY_MS     5000       /* as long up, it was a good connection, however it ends */
 #define READONLY_MS   10000      /* how often we look for another server where ours takes no writes */
 #define QUIET_MS      5000       /* without an error, and the log says that they are over */
+#define TOLD_MOST     4          /* reasons, in the log, for one time of being away */
 #define KEPT_MAX      (8u << 20) /* bytes of scripts that may have to be asked again; beyond it they go whole */
 
 static const struct {
@@ -59,17 +61,17 @@ struct redis {
     enum { DOWN, CONNECTING, UP, CLOSING } state;
     uv_timer_t timer;
 
-    struct redis_link *link; /* while CONNECTING and UP */
-    bool first;              /* the first attempt has not ended: commands wait for it */
-    bool useful;             /* this connection has answered a command */
-    bool told;               /* the log knows that it is down */
-    bool told_refused;       /* ... and that our credentials were refused */
-    uint64_t since_us;       /* when the attempt began, and then when it came up */
-    struct pause pause;      /* before the next connection */
-    uint64_t readonly_us;    /* when we last left a server because it takes no writes; 0: never */
-    bool refusing;           /* commands are answered by errors, and the log knows */
-    uint64_t refused_us;     /* when one last was */
-    uint64_t server;         /* see redis_link_server */
+    struct redis_link *link;  /* while CONNECTING and UP */
+    bool first;               /* the first attempt has not ended: commands wait for it */
+    bool useful;              /* this connection has answered a command */
+    uint64_t told[TOLD_MOST]; /* the log knows that it is down, and why: hashes of reasons */
+    unsigned n_told;
+    uint64_t since_us;    /* when the attempt began, and then when it came up */
+    struct pause pause;   /* before the next connection */
+    uint64_t readonly_us; /* when we last left a server because it takes no writes; 0: never */
+    bool refusing;        /* commands are answered by errors, and the log knows */
+    uint64_t refused_us;  /* when one last was */
+    uint64_t server;      /* see redis_link_server */
 
     struct redis_ring ring; /* of max_inflight places */
     unsigned told_scripts;  /* a bit for each that this connection has sent whole: no more than a hint */
@@ -137,19 +139,27 @@ static void turn(struct redis *r, bool up)
     else counter_set(r->up, up);
 }
 
+/* Each reason is told once while it is down, and of many the first few: the last attempt may know better than the first what is wrong. */
+static bool is_news(struct redis *r, const char *why)
+{
+    uint64_t hash = hash_seeded(slice_of(why));
+    for (unsigned i = 0; i < r->n_told; i++)
+        if (r->told[i] == hash) return false;
+    if (r->n_told == TOLD_MOST) return false;
+    r->told[r->n_told++] = hash;
+    return true;
+}
+
 /* The one way down: every command under way ends here. Touch nothing of theirs afterwards. */
 static void go_down(struct redis *r, enum redis_outcome outcome, const char *why, uint64_t wait_at_least)
 {
     if (was_good(r, outcome)) pause_reset(&r->pause);
     uint64_t wait = pause_next(&r->pause);
     if (wait < wait_at_least) wait = wait_at_least;
-    bool refused = wait_at_least == PAUSE_AUTH_MS;
-    if (!r->told || (refused && !r->told_refused)) {
+    if (is_news(r, why)) {
         log_warn(r->state == UP ? "store lost" : "store unreachable", LOG_TEXT("store", r->name), LOG_TEXT("why", why),
                  LOG_NUMBER("retry_ms", wait));
     }
-    r->told = true;
-    r->told_refused = refused;
     r->state = DOWN;
     r->first = false;
     turn(r, false);
@@ -192,8 +202,8 @@ static void on_ready(void *arg)
     r->since_us = clock_mono_us();
     r->server = redis_link_server(r->link);
     turn(r, true);
-    log_info(r->told ? "store is back" : "store connected", LOG_TEXT("store", r->name));
-    r->told = false;
+    log_info(r->n_told ? "store is back" : "store connected", LOG_TEXT("store", r->name));
+    r->n_told = 0;
     r->told_scripts = 0;
     uv_timer_stop(&r->timer);
     for (unsigned i = 0; i < r->ring.n; i++) {

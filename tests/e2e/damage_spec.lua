@@ -73,6 +73,20 @@ describe("a stored value", function()
     end)
   end
 
+  it("whose text is cut off is none to conditions", function()
+    local it = "/models/Plain?id=" .. new_id()
+    check.status(gw:put(it, '{"v":1}'), 201)
+    local key = gw.redis:command("KEYS", "*:Plain:*:id=n" .. made)[1]
+    local function cut() gw.redis:command("SET", key, (gw.redis:command("GET", key):sub(1, -2))) end
+    cut()
+    check.problem(gw:put(it, '{"v":2}', { ["If-Match"] = "*" }), 412, "precondition-failed")
+    check.status(gw:put(it, '{"v":2}', { ["If-None-Match"] = "*" }), 201)
+    check.problem(gw:put(it, '{"v":3}', { ["If-None-Match"] = "*" }), 412, "precondition-failed")
+    assert.equal(2, check.document(gw:get(it)).v)
+    cut()
+    check.problem(gw:delete(it, { ["If-Match"] = "*" }), 412, "precondition-failed")
+  end)
+
   -- The key of a target that is missing is read out of what refers to it.
   local torn = {
     ["half a pair"] = [["\ud800"]], ["no whole character"] = [["\u1"]], ["no whole string"] = [["\u12345]],

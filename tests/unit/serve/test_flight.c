@@ -436,6 +436,31 @@ static void a_line_that_stands_is_short(void **state)
     bench_close(&b);
 }
 
+/* As a reload may have it: who has the turn keeps it, and the next are called as the last bound says. */
+static void a_line_goes_by_its_last_bound(void **state)
+{
+    static const struct flight_line_bounds three = {.at_once = 3, .burst = PLACES, .standing = PLACES};
+    struct bench b;
+    struct turner t[7];
+    bench_open(&b);
+    for (int i = 0; i < 3; i++) assert_int_equal(take_turn_within(&three, b.port, &t[i]), TURN_NOW);
+    for (int i = 3; i < 6; i++) assert_int_equal(take_turn(b.port, KEY, &t[i]), TURN_LATER);
+    for (int i = 0; i < 2; i++, deliver(&b)) flight_turn_end(b.port, KEY);
+    assert_int_equal(t[3].turns, 0);
+    flight_turn_end(b.port, KEY);
+    deliver(&b);
+    assert_int_equal(t[3].turns, 1);
+    assert_int_equal(t[4].turns, 0);
+    assert_int_equal(take_turn_within(&three, b.port, &t[6]), TURN_LATER); /* nobody is overtaken */
+    deliver(&b);
+    assert_int_equal(t[4].turns + t[5].turns, 2);
+    for (int i = 0; i < 4; i++, deliver(&b)) flight_turn_end(b.port, KEY);
+    assert_int_equal(t[6].turns, 1);
+    assert_int_equal(take_turn(b.port, KEY, &t[0]), TURN_NOW); /* the line has ended */
+    flight_turn_end(b.port, KEY);
+    bench_close(&b);
+}
+
 /* Loops on threads of their own add to a number that nothing else protects. */
 enum { TURN_THREADS = 4, TURNS = 2000 };
 
@@ -511,6 +536,7 @@ int main(void)
         cmocka_unit_test(a_write_waits_for_a_load_that_stores),
         cmocka_unit_test(many_threads),
         cmocka_unit_test(turns_come_in_order),
+        cmocka_unit_test(a_line_goes_by_its_last_bound),
 
         cmocka_unit_test(a_line_has_an_end),
         cmocka_unit_test(a_line_that_stands_is_short),

@@ -241,7 +241,7 @@ static void alone(void **state)
     store_answers(TAKE, STORE_UNAVAILABLE, NULL);
     assert_int_equal(heard.outcome, LEASE_ALONE);
     end();
-    assert_int_equal(told.asked[DROP], 0);
+    assert_int_equal(told.asked[DROP], 1); /* the store may have given it before its answer was lost */
 }
 
 static void a_store_that_answers_at_once(void **state)
