@@ -188,6 +188,15 @@ describe("Redis grants", function()
     process.eventually("the log says so", 5, function() return gw:log():find("not ready: NOAUTH", 1, true) end)
     check.problem(gw:get(NOTE), 503, "store-unavailable")
   end)
+
+  it("nothing any more, when one is wanted from now on: the log says so, though it knows already that the store is lost", function()
+    gw = gateway.start { models = models, store = server.url, fds = 4 }
+    gw:await_store()
+    server:command("CONFIG", "SET", "requirepass", "pw")
+    os.execute(("redis-cli -p %d -a pw CLIENT KILL TYPE normal >/dev/null 2>&1"):format(server.port))
+    process.eventually("the log says so", 5, function() return gw:log():find("not ready: NOAUTH", 1, true) end)
+    check.says(gw:log(), "store lost")
+  end)
 end)
 
 describe("a database of Redis", function()
